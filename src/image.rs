@@ -1,0 +1,8 @@
+//! Documents of an image: digests, references, descriptors, manifests. No I/O in here.
+
+pub mod digest;
+pub mod media_type;
+pub mod reference;
+
+pub use digest::{Digest, DigestError, Hasher};
+pub use reference::{ImageReference, ReferenceError};

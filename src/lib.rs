@@ -1,0 +1,22 @@
+//! Re-push a container image as a zstd:chunked variant.
+//!
+//! ```text
+//!  blob bytes ──► decompress ──► walk the tar ──► cut into frames ──► workers: encode, hash,
+//!  (verified      (diffID)       (raw bytes        (chunker, holes)   decode back, compare
+//!   as they                       kept)                                   │ in order
+//!   arrive)                                                               ▼
+//!  destination ◄── upload ◄── spool ◄── assemble: offsets, TOC, tar-split, footer, digest
+//! ```
+//!
+//! The rooms, each allowed to call only those to its right:
+//! `cli → options → convert → {layer, store, report, tekton} → {chunked, tar, image}`.
+//!
+//! * [`chunked`] and [`tar`] know the formats: no network, no async, `Read` in and `Write` out.
+//! * [`image`] holds documents (digests, references, manifests) and does no I/O.
+//! * [`layer`] turns one compressed blob into another, on threads.
+//! * [`store`] is where images live; it knows no compression.
+//! * [`convert`] is the job itself: plan, run, publish.
+
+pub mod image;
+pub mod store;
+pub mod tar;
