@@ -1,1 +1,32 @@
-//! A streaming tar reader.
+//! A streaming tar reader that sees exactly what podman's sees, and keeps every raw byte.
+//!
+//! A client checks the TOC of a zstd:chunked layer against the headers as its own tar reader
+//! understands them, so a reader that differs in one name, size or time makes the layer
+//! unpullable. That reader is the fork of Go's `archive/tar` in `vbatts/tar-split`
+//! (`archive/tar/reader.go`, `strconv.go`, `format.go`, `common.go`); the rules here are its rules,
+//! also where they look odd. Its caller (`tar/asm/disassemble.go`) decides what a clean end is.
+//!
+//! Dialects: v7, ustar, star (Schily), PAX (`x` and `g` headers) and GNU (`L`, `K`, `S`, base-256
+//! numbers). Deliberate differences, all of them in what a client refuses anyway:
+//!
+//! * Sparse files are not expanded: the payload is the stored bytes, and [`Entry::sparse`] says so.
+//!   The map of a PAX 1.0 sparse file lies in its payload and is not checked.
+//! * What may precede one entry is bounded by [`MAX_METADATA`].
+//! * A PAX record whose length is smaller than its own length field is an invalid header; the fork
+//!   panics on it.
+//! * The bytes of a padding that the end of the stream cuts short are kept; the fork loses them.
+
+mod error;
+mod header;
+mod number;
+mod pax;
+mod reader;
+mod sparse;
+#[doc(hidden)]
+pub mod testing;
+mod timestamp;
+
+pub use error::TarError;
+pub use header::Entry;
+pub use reader::{MAX_EXTENSION_BODY, MAX_METADATA, Reader, Step};
+pub use timestamp::Timestamp;

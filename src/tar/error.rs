@@ -1,0 +1,138 @@
+//! What can go wrong with a tar stream.
+
+use std::{fmt, io};
+
+/// Why a tar stream cannot be read on. Every position is a number of bytes from its start.
+#[derive(Debug, thiserror::Error)]
+pub enum TarError {
+    /// The stream below failed; nothing is known about the archive.
+    #[error("cannot read the tar stream at byte {position}")]
+    Io {
+        /// Where the read was to begin.
+        position: u64,
+        /// The stream's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The stream ended where the archive does not.
+    #[error(
+        "the tar stream ends at byte {position}, in the middle of {place}: \
+         it is incomplete, get the layer again from where it was built"
+    )]
+    Truncated {
+        /// Where the stream ended.
+        position: u64,
+        /// What it ended in.
+        place: Place,
+    },
+    /// A header that podman, too, refuses.
+    #[error(
+        "the tar header at byte {position}{entry} is invalid: {reason}; \
+         the layer is damaged, or no tar archive, and has to be built again"
+    )]
+    Header {
+        /// Where the header begins.
+        position: u64,
+        /// The entry, as far as its name is known.
+        entry: EntryName,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// More metadata than any honest archive has.
+    #[error(
+        "the tar header at byte {position} is too large: {what} may have at most {limit} bytes"
+    )]
+    Limit {
+        /// Where the header begins with which the limit is passed.
+        position: u64,
+        /// What is limited.
+        what: &'static str,
+        /// How many bytes it may have.
+        limit: u64,
+    },
+    /// The reader was called out of turn, which is a mistake of its caller.
+    #[error("the tar reader cannot go on at byte {position}: {reason}")]
+    OutOfTurn {
+        /// How far the stream was read.
+        position: u64,
+        /// Why not.
+        reason: &'static str,
+    },
+}
+
+/// The part of an archive in which a stream ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A header block, or the second one of the two that end an archive.
+    Header,
+    /// The body of an extension header, or a block of a sparse map.
+    Extension,
+    /// The payload of an entry.
+    Payload(EntryName),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header => f.write_str("a header"),
+            Self::Extension => f.write_str("an extension header"),
+            Self::Payload(entry) => write!(f, "the payload{entry}"),
+        }
+    }
+}
+
+/// The name of an entry as messages show it, ` of "usr/bin/env"`: control characters escaped, bytes
+/// that are not UTF-8 replaced, a long one shortened in front. Empty if no name is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EntryName(Vec<u8>);
+
+impl EntryName {
+    /// How many bytes of a name are kept: its end, which tells more than its start.
+    const KEPT: usize = 120;
+
+    pub(super) fn new(name: &[u8]) -> Self {
+        Self(name.get(name.len().saturating_sub(Self::KEPT + 1)..).unwrap_or_default().to_vec())
+    }
+}
+
+impl fmt::Display for EntryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let hidden = self.0.len().saturating_sub(Self::KEPT);
+        let shown = String::from_utf8_lossy(self.0.get(hidden..).unwrap_or_default());
+        let dots = if hidden > 0 { "…" } else { "" };
+        write!(f, " of \"{dots}{}\"", shown.escape_debug())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_safely() {
+        let long = "d/".repeat(100) + "file";
+        let end = &long[long.len() - EntryName::KEPT..];
+        let cases: &[(&[u8], String)] = &[
+            (b"", String::new()),
+            (b"usr/bin/env", " of \"usr/bin/env\"".into()),
+            (b"a\x1b[31m\n\xff", " of \"a\\u{1b}[31m\\n\u{fffd}\"".into()),
+            (end.as_bytes(), format!(" of \"{end}\"")),
+            (long.as_bytes(), format!(" of \"…{end}\"")),
+        ];
+        for (name, shown) in cases {
+            assert_eq!(EntryName::new(name).to_string(), *shown);
+        }
+    }
+
+    #[test]
+    fn a_message_says_where_and_what() {
+        let place = Place::Payload(EntryName::new(b"etc/passwd"));
+        let message = TarError::Truncated { position: 700, place }.to_string();
+        assert!(message.starts_with(
+            "the tar stream ends at byte 700, in the middle of the payload of \"etc/passwd\": "
+        ));
+    }
+}

@@ -1,0 +1,192 @@
+//! One header block, and the entry that comes out of it.
+
+use std::collections::BTreeMap;
+
+use super::{
+    number::{InvalidNumber, decimal, numeric, octal},
+    pax::{Reason, Records},
+    timestamp::Timestamp,
+};
+
+/// The size of a tar block in bytes.
+pub(super) const BLOCK: usize = 512;
+
+/// A header or any other block.
+pub(super) type Block = [u8; BLOCK];
+
+const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
+
+/// A member of the archive as podman's tar reader yields it, all extension headers applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// The type: `b'0'` to `b'7'`, `b'S'`, `b'g'` or a letter of some vendor, never `x`, `L` or `K`.
+    /// The NUL of old archives comes as `b'5'` if the name ends in a slash, else as `b'0'`.
+    pub typeflag: u8,
+    /// The name, verbatim: not cleaned, perhaps not UTF-8, never with a NUL byte.
+    pub name: Vec<u8>,
+    /// The target of a link, verbatim; other types may have one, too.
+    pub link_name: Vec<u8>,
+    /// The mode field: permissions, and file type bits if the header has them.
+    pub mode: i64,
+    /// The user ID.
+    pub uid: i64,
+    /// The group ID.
+    pub gid: i64,
+    /// The logical size in bytes: what the header says, also for a type that has no payload (where
+    /// it may even be negative), and for a sparse file its size with all holes.
+    pub size: i64,
+    /// How many bytes of payload follow, without padding. Always 0 for the types `b'1'` to `b'6'`.
+    pub payload_len: u64,
+    /// The modification time.
+    pub modified: Timestamp,
+    /// The access time, where the header has one.
+    pub accessed: Option<Timestamp>,
+    /// The time of the last status change, where the header has one.
+    pub changed: Option<Timestamp>,
+    /// The major device number; types other than devices may have one, too.
+    pub dev_major: i64,
+    /// The minor device number; types other than devices may have one, too.
+    pub dev_minor: i64,
+    /// The values of the PAX records `SCHILY.xattr.*`, by the rest of the key. Values may be empty.
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Whether the payload is not the file's content but has to be expanded: the type `b'S'`, or PAX
+    /// records `GNU.sparse.*` of one of the versions 0.0, 0.1 and 1.0.
+    pub sparse: bool,
+}
+
+/// The format of a header block, by its magic numbers (`GetFormat` in tar-split
+/// `archive/tar/format.go`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    V7,
+    /// ustar and PAX.
+    Ustar,
+    Star,
+    Gnu,
+}
+
+impl Dialect {
+    pub(super) fn of(block: &Block) -> Self {
+        match (&block[257..263], &block[263..265], &block[508..512]) {
+            (b"ustar\0", _, b"tar\0") => Self::Star,
+            (b"ustar\0", _, _) => Self::Ustar,
+            (b"ustar ", b" \0", _) => Self::Gnu,
+            _ => Self::V7,
+        }
+    }
+}
+
+/// Whether the checksum is right: the sum of all bytes, its own field taken as spaces. Sun's tar
+/// summed signed bytes, so that is accepted, too.
+fn checksum_matches(block: &Block) -> bool {
+    let (mut unsigned, mut signed) = (0_i64, 0_i64);
+    for byte in block[..148].iter().chain(&block[156..]) {
+        unsigned += i64::from(*byte);
+        signed += i64::from(byte.cast_signed());
+    }
+    let field = 8 * i64::from(b' ');
+    octal(&block[148..156]).is_ok_and(|sum| sum == unsigned + field || sum == signed + field)
+}
+
+/// The text of a field: everything before the first NUL.
+pub(super) fn text(field: &[u8]) -> &[u8] {
+    field.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// Whether entries of this type have no payload, whatever their size is.
+pub(super) fn is_header_only(typeflag: u8) -> bool {
+    matches!(typeflag, b'1'..=b'6')
+}
+
+impl Entry {
+    /// Reads a header block other than one of zeros (`readHeader` in tar-split
+    /// `archive/tar/reader.go`). The payload's length is not set yet.
+    pub(super) fn from_block(block: &Block) -> Result<Self, Reason> {
+        if !checksum_matches(block) {
+            return Err("its checksum is wrong");
+        }
+        let number = |from: usize, len: usize| {
+            numeric(&block[from..from + len])
+                .map_err(|InvalidNumber| "a numeric field is no number")
+        };
+        let mut entry = Self {
+            typeflag: block[156],
+            name: text(&block[..100]).to_vec(),
+            mode: number(100, 8)?,
+            uid: number(108, 8)?,
+            gid: number(116, 8)?,
+            size: number(124, 12)?,
+            modified: Timestamp::from_seconds(number(136, 12)?),
+            link_name: text(&block[157..257]).to_vec(),
+            ..Self::default()
+        };
+        let dialect = Dialect::of(block);
+        if dialect == Dialect::V7 {
+            return Ok(entry);
+        }
+        entry.dev_major = number(329, 8)?;
+        entry.dev_minor = number(337, 8)?;
+        let prefix = match dialect {
+            Dialect::V7 => b"",
+            Dialect::Ustar => text(&block[345..500]),
+            Dialect::Star => {
+                entry.accessed = Some(Timestamp::from_seconds(number(476, 12)?));
+                entry.changed = Some(Timestamp::from_seconds(number(488, 12)?));
+                text(&block[345..476])
+            }
+            Dialect::Gnu => entry.set_gnu_times(block),
+        };
+        if !prefix.is_empty() {
+            entry.name = [prefix, b"/", &entry.name].concat();
+        }
+        Ok(entry)
+    }
+
+    /// Reads the times of a GNU header, of which each is there only if its field has a first byte,
+    /// and returns the prefix of the name. GNU headers have none, but Go before 1.8 wrote one over
+    /// the times: what is ASCII and does not parse as times is taken for it.
+    fn set_gnu_times<'a>(&mut self, block: &'a Block) -> &'a [u8] {
+        let time = |from: usize| match block[from] {
+            0 => Ok(None),
+            _ => numeric(&block[from..from + 12]).map(|s| Some(Timestamp::from_seconds(s))),
+        };
+        if let (Ok(accessed), Ok(changed)) = (time(345), time(357)) {
+            (self.accessed, self.changed) = (accessed, changed);
+            return b"";
+        }
+        let prefix = text(&block[345..500]);
+        if prefix.is_ascii() { prefix } else { b"" }
+    }
+
+    /// Applies the records of an extended header; an empty value leaves the field as it is
+    /// (`mergePAX` in tar-split `archive/tar/reader.go`).
+    pub(super) fn apply(&mut self, records: &mut Records) -> Result<(), Reason> {
+        let time = |value: &[u8]| {
+            Timestamp::from_pax(value).map_err(|InvalidNumber| "a PAX time is no number")
+        };
+        let number =
+            |value: &[u8]| decimal(value).map_err(|InvalidNumber| "a PAX record is no number");
+        for (key, value) in records.iter().filter(|(_, value)| !value.is_empty()) {
+            match key.as_slice() {
+                b"path" => self.name.clone_from(value),
+                b"linkpath" => self.link_name.clone_from(value),
+                b"uid" => self.uid = number(value)?,
+                b"gid" => self.gid = number(value)?,
+                b"size" => self.size = number(value)?,
+                b"mtime" => self.modified = time(value)?,
+                b"atime" => self.accessed = Some(time(value)?),
+                b"ctime" => self.changed = Some(time(value)?),
+                _ => {}
+            }
+        }
+        // The reader's caller takes extended attributes from the records themselves, where an
+        // empty value counts.
+        self.xattrs = records
+            .iter_mut()
+            .filter_map(|(key, value)| {
+                key.strip_prefix(XATTR_PREFIX).map(|name| (name.to_vec(), std::mem::take(value)))
+            })
+            .collect();
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! The records of a PAX extended header.
+
+use std::collections::BTreeMap;
+
+use super::number::decimal;
+
+/// What is wrong with a header, in words that complete a message.
+pub(super) type Reason = &'static str;
+
+/// The records of one extended header by key. A key that occurs twice has its last value.
+pub(super) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// The key under which the pieces of a GNU sparse map 0.0 are put together.
+pub(super) const SPARSE_MAP: &[u8] = b"GNU.sparse.map";
+const SPARSE_OFFSET: &[u8] = b"GNU.sparse.offset";
+const SPARSE_NUMBYTES: &[u8] = b"GNU.sparse.numbytes";
+
+/// Reads the body of an `x` or `g` header (`parsePAX` in tar-split `archive/tar/reader.go`).
+///
+/// A GNU sparse map 0.0, which is spread over repeated keys, comes out as the single record that
+/// 0.1 has in its place.
+pub(super) fn parse(mut body: &[u8]) -> Result<Records, Reason> {
+    let mut records = Records::new();
+    let mut sparse_map = Vec::new();
+    let mut sparse_fields = 0_usize;
+    while !body.is_empty() {
+        let (key, value, rest) = record(body)?;
+        body = rest;
+        if key != SPARSE_OFFSET && key != SPARSE_NUMBYTES {
+            records.insert(key.to_vec(), value.to_vec());
+            continue;
+        }
+        let expected = if sparse_fields % 2 == 0 { SPARSE_OFFSET } else { SPARSE_NUMBYTES };
+        if key != expected || value.contains(&b',') {
+            return Err("its GNU sparse map is out of order");
+        }
+        if sparse_fields > 0 {
+            sparse_map.push(b',');
+        }
+        sparse_map.extend_from_slice(value);
+        sparse_fields += 1;
+    }
+    if sparse_fields > 0 {
+        records.insert(SPARSE_MAP.to_vec(), sparse_map);
+    }
+    Ok(records)
+}
+
+/// The first record, `"<length> <key>=<value>\n"`, and what follows it. The length is that of the
+/// whole record; the value may hold any byte, also a newline.
+fn record(body: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Reason> {
+    const LENGTH: Reason = "a PAX record has an invalid length";
+    let space = body.iter().position(|byte| *byte == b' ').ok_or(LENGTH)?;
+    let (length, _) = body.split_at(space);
+    let length = decimal(length).ok().and_then(|n| usize::try_from(n).ok()).ok_or(LENGTH)?;
+    let (record, rest) = body.split_at_checked(length).ok_or(LENGTH)?;
+    let content = record.get(space + 1..).and_then(|content| content.strip_suffix(b"\n"));
+    let content = content.ok_or(LENGTH)?;
+    let equals =
+        content.iter().position(|byte| *byte == b'=').ok_or("a PAX record has no value")?;
+    let (key, value) = (&content[..equals], &content[equals + 1..]);
+    let text = match key {
+        b"" => return Err("a PAX record has no key"),
+        b"path" | b"linkpath" | b"uname" | b"gname" => value,
+        _ => key,
+    };
+    if text.contains(&0) {
+        return Err("a PAX record has a NUL byte in a text");
+    }
+    Ok((key, value, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tar::testing::pax_record;
+
+    fn parsed(body: &[u8]) -> Result<Vec<(String, String)>, Reason> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(parse(body)?.iter().map(|(key, value)| (text(key), text(value))).collect())
+    }
+
+    #[test]
+    fn records_are_driven_by_their_length() {
+        let cases: &[(&[u8], &[(&str, &str)])] = &[
+            (b"", &[]),
+            (b"6 k=v\n", &[("k", "v")]),
+            (b"5 k=\n", &[("k", "")]),
+            (b"+6 k=\n", &[("k", "")]),
+            (b"006 k=\n", &[]),
+            (b"9 k=a\nb=c\n", &[]),
+            (b"10 k=a\nb=c\n", &[]),
+            (b"11 k=a\nb=c\n", &[("k", "a\nb=c")]),
+            (b"6 k=1\n6 k=2\n", &[("k", "2")]),
+            (b"6 k=1\n5 k=\n", &[("k", "")]),
+        ];
+        for (body, expected) in cases {
+            let expected: Vec<_> =
+                expected.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+            let result = parsed(body);
+            if expected.is_empty() && !body.is_empty() {
+                assert!(result.is_err(), "{:?}: {result:?}", String::from_utf8_lossy(body));
+            } else {
+                assert_eq!(result, Ok(expected), "{:?}", String::from_utf8_lossy(body));
+            }
+        }
+    }
+
+    #[test]
+    fn broken_records_are_refused() {
+        let cases: &[&[u8]] = &[
+            b"6k=v\n",
+            b"x k=v\n",
+            b"7 k=v\n",
+            b"5 k=v\n",
+            b"-6 k=v\n",
+            b"4 k=\n",
+            b"5 kv\n",
+            b"5 =v\n",
+            b"6 k=v\n\0\0\0\0",
+            b"7 k\0=v\n",
+            b"10 path=\0\n",
+            b"14 linkpath=\0\n",
+            b"99999999999999999999 k=v\n",
+            // The length does not even cover its own digits.
+            b"000000000005 k=v\n",
+            b"5    \n",
+        ];
+        for body in cases {
+            assert!(parse(body).is_err(), "{:?}", String::from_utf8_lossy(body));
+        }
+        assert!(parse(b"7 k=v\0\n").is_ok(), "other values may hold a NUL byte");
+    }
+
+    #[test]
+    fn a_sparse_map_in_pieces_is_put_together() {
+        let body = [
+            pax_record(b"GNU.sparse.offset", b"0"),
+            pax_record(b"GNU.sparse.numbytes", b"5"),
+            pax_record(b"GNU.sparse.offset", b"10"),
+        ];
+        let records = parse(&body.concat()).unwrap();
+        assert_eq!(records.get(SPARSE_MAP).unwrap(), b"0,5,10");
+
+        assert!(parse(&body[1]).is_err(), "it begins with an offset");
+        assert!(parse(&[&body[0][..], &body[0]].concat()).is_err(), "they take turns");
+        assert!(parse(&pax_record(b"GNU.sparse.offset", b"1,2")).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            records in prop::collection::vec(
+                ("[a-zA-Z.]{1,30}", prop::collection::vec(1_u8.., 0..200)),
+                0..8,
+            ),
+        ) {
+            let body: Vec<u8> =
+                records.iter().flat_map(|(key, value)| pax_record(key.as_bytes(), value)).collect();
+            let expected: Records =
+                records.into_iter().map(|(key, value)| (key.into_bytes(), value)).collect();
+            prop_assert_eq!(parse(&body).unwrap(), expected);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(body: Vec<u8>) {
+            let _ = parse(&body);
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The reader itself: which bytes are header, payload and padding.
+
+use std::io::Read;
+
+use super::{
+    error::{EntryName, Place, TarError},
+    header::{BLOCK, Block, Entry, is_header_only, text},
+    pax::{self, Reason, Records},
+    sparse::{self, OldGnuMap},
+};
+
+/// The largest body that an extension header may have, in bytes (`maxSpecialFileSize` in tar-split
+/// `archive/tar/format.go`).
+pub const MAX_EXTENSION_BODY: u64 = 1 << 20;
+
+/// How many bytes may precede the payload of one entry: padding, extension headers, the blocks of a
+/// sparse map and the header. Go has no such bound; honest archives stay below a tenth of it.
+pub const MAX_METADATA: u64 = 8 << 20;
+
+/// What [`Reader::next_step`] came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// A member of the archive, whose payload comes next.
+    Entry(Box<Entry>),
+    /// The end of the archive. More bytes may follow in the stream.
+    End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Reading,
+    Ended,
+    Failed,
+}
+
+/// Reads an archive entry by entry.
+///
+/// Every byte of the stream comes out exactly once, as [`raw`](Self::raw) bytes, as payload or as
+/// the rest after the end, so that they add up to the stream again.
+///
+/// The reader asks for single blocks of 512 bytes: give it a stream that has a buffer.
+#[derive(Debug)]
+pub struct Reader<R> {
+    inner: R,
+    raw: Vec<u8>,
+    position: u64,
+    payload_left: u64,
+    padding: u64,
+    name: Vec<u8>,
+    state: State,
+}
+
+impl<R: Read> Reader<R> {
+    /// A reader at the start of an archive.
+    pub fn new(inner: R) -> Self {
+        Self {
+            inner,
+            raw: Vec::new(),
+            position: 0,
+            payload_left: 0,
+            padding: 0,
+            name: Vec::new(),
+            state: State::Reading,
+        }
+    }
+
+    /// Reads on to the next entry, or to the end of the archive (`next` in tar-split
+    /// `archive/tar/reader.go`).
+    ///
+    /// The archive ends with two blocks of zeros, or where the stream ends in a padding, before a
+    /// header, or after one block of zeros. Once there, every further call says so again.
+    ///
+    /// The payload of the previous entry must have been read, otherwise this is
+    /// [`TarError::OutOfTurn`], as is any call after an error.
+    pub fn next_step(&mut self) -> Result<Step, TarError> {
+        self.expect_not_failed()?;
+        if self.payload_left > 0 {
+            let reason = "the payload of an entry was not read to its end";
+            return Err(TarError::OutOfTurn { position: self.position, reason });
+        }
+        self.raw.clear();
+        if self.state == State::Ended {
+            return Ok(Step::End);
+        }
+        let step = self.read_step();
+        self.state = match step {
+            Ok(Step::Entry(_)) => State::Reading,
+            Ok(Step::End) => State::Ended,
+            Err(_) => State::Failed,
+        };
+        step
+    }
+
+    /// The bytes that the last [`next_step`](Self::next_step) consumed: the padding of the previous
+    /// payload, extension headers with their bodies and padding, the blocks of a sparse map, the
+    /// header; at the end, the padding and what was read of the blocks that mark the end.
+    ///
+    /// Extension headers that nothing follows are part of the end.
+    pub fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// How many bytes of the current entry's payload are still to be read.
+    pub fn payload_left(&self) -> u64 {
+        self.payload_left
+    }
+
+    /// Reads payload of the current entry into `buf` and returns how many bytes that were.
+    ///
+    /// This is 0 only at the end of the payload, or if `buf` is empty. A stream that ends before the
+    /// payload does is [`TarError::Truncated`].
+    pub fn read_payload(&mut self, buf: &mut [u8]) -> Result<usize, TarError> {
+        self.expect_not_failed()?;
+        let left = usize::try_from(self.payload_left).unwrap_or(usize::MAX);
+        let wanted = left.min(buf.len());
+        let Some(buf) = buf.get_mut(..wanted).filter(|buf| !buf.is_empty()) else { return Ok(0) };
+        let count = loop {
+            match self.inner.read(buf) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                result => break result,
+            }
+        };
+        match count {
+            Ok(0) => {
+                self.state = State::Failed;
+                let place = Place::Payload(EntryName::new(&self.name));
+                Err(TarError::Truncated { position: self.position, place })
+            }
+            Ok(count) => {
+                self.position += count as u64;
+                self.payload_left -= count as u64;
+                Ok(count)
+            }
+            Err(source) => {
+                self.state = State::Failed;
+                Err(TarError::Io { position: self.position, source })
+            }
+        }
+    }
+
+    /// How many bytes of the stream were consumed.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The stream, at [`position`](Self::position): nothing beyond it was read.
+    pub fn into_inner(self) -> R {
+        self.inner
+    }
+
+    fn expect_not_failed(&self) -> Result<(), TarError> {
+        if self.state == State::Failed {
+            let reason = "an earlier read failed";
+            return Err(TarError::OutOfTurn { position: self.position, reason });
+        }
+        Ok(())
+    }
+
+    fn read_step(&mut self) -> Result<Step, TarError> {
+        let mut extensions = Extensions::default();
+        loop {
+            let padding = std::mem::take(&mut self.padding);
+            if (self.read_raw(padding)?.len() as u64) < padding {
+                return Ok(Step::End);
+            }
+            let at = self.position;
+            let Some(block) = self.read_header()? else { return Ok(Step::End) };
+            let mut entry = Entry::from_block(&block).map_err(|reason| invalid(at, b"", reason))?;
+            let payload_len =
+                payload_len(&entry).map_err(|reason| invalid(at, &entry.name, reason))?;
+            match entry.typeflag {
+                b'x' => {
+                    let body = self.read_body(at, payload_len)?;
+                    extensions.records =
+                        pax::parse(body).map_err(|reason| invalid(at, b"", reason))?;
+                }
+                b'L' => extensions.name = text(self.read_body(at, payload_len)?).to_vec(),
+                b'K' => extensions.link_name = text(self.read_body(at, payload_len)?).to_vec(),
+                b'g' => {
+                    let body = self.read_body(at, payload_len)?;
+                    pax::parse(body)
+                        .and_then(|mut records| entry.apply(&mut records))
+                        .map_err(|reason| invalid(at, b"", reason))?;
+                    let Entry { typeflag, name, xattrs, .. } = entry;
+                    let entry = Entry { typeflag, name, xattrs, ..Entry::default() };
+                    return Ok(Step::Entry(Box::new(entry)));
+                }
+                _ => {
+                    let map = extensions
+                        .apply_to(&mut entry, &block)
+                        .map_err(|reason| invalid(at, &entry.name, reason))?;
+                    if let Some(map) = map {
+                        self.read_old_gnu_map(at, map, &entry)?;
+                    }
+                    self.begin_payload(&entry);
+                    return Ok(Step::Entry(Box::new(entry)));
+                }
+            }
+        }
+    }
+
+    fn begin_payload(&mut self, entry: &Entry) {
+        self.payload_left = entry.payload_len;
+        self.padding = padding_after(entry.payload_len);
+        self.name.clear();
+        self.name.extend_from_slice(&entry.name);
+    }
+
+    /// A header block, or nothing where the archive ends.
+    fn read_header(&mut self) -> Result<Option<Block>, TarError> {
+        const ZEROS: Block = [0; BLOCK];
+        let at = self.position;
+        let block = self.read_block()?;
+        if block != Some(ZEROS) {
+            return Ok(block);
+        }
+        match self.read_block()? {
+            None | Some(ZEROS) => Ok(None),
+            Some(_) => Err(invalid(at, b"", "a single block of zeros does not end an archive")),
+        }
+    }
+
+    /// A block, or nothing if the stream has ended.
+    fn read_block(&mut self) -> Result<Option<Block>, TarError> {
+        let bytes = self.read_raw(BLOCK as u64)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let block = bytes.try_into().map_err(|_| self.truncated(Place::Header))?;
+        Ok(Some(block))
+    }
+
+    /// The body of the extension header at `at`.
+    fn read_body(&mut self, at: u64, len: u64) -> Result<&[u8], TarError> {
+        if len > MAX_EXTENSION_BODY {
+            let what = "the body of an extension header";
+            return Err(TarError::Limit { position: at, what, limit: MAX_EXTENSION_BODY });
+        }
+        self.padding = padding_after(len);
+        self.read_whole(len)
+    }
+
+    fn read_old_gnu_map(
+        &mut self,
+        at: u64,
+        mut map: OldGnuMap,
+        entry: &Entry,
+    ) -> Result<(), TarError> {
+        while map.is_extended() {
+            let block = self.read_whole(BLOCK as u64)?;
+            map.extend(block).map_err(|reason| invalid(at, &entry.name, reason))?;
+        }
+        Ok(())
+    }
+
+    /// Reads `len` bytes of an extension.
+    fn read_whole(&mut self, len: u64) -> Result<&[u8], TarError> {
+        let start = self.raw.len();
+        if (self.read_raw(len)?.len() as u64) < len {
+            return Err(self.truncated(Place::Extension));
+        }
+        Ok(self.raw.get(start..).unwrap_or_default())
+    }
+
+    /// Reads `len` bytes, or fewer at the end of the stream, and keeps them.
+    fn read_raw(&mut self, len: u64) -> Result<&[u8], TarError> {
+        let start = self.raw.len();
+        if start as u64 + len > MAX_METADATA {
+            let what = "everything in front of one entry";
+            return Err(TarError::Limit { position: self.position, what, limit: MAX_METADATA });
+        }
+        let result = self.inner.by_ref().take(len).read_to_end(&mut self.raw);
+        let bytes = self.raw.get(start..).unwrap_or_default();
+        self.position += bytes.len() as u64;
+        match result {
+            Ok(_) => Ok(bytes),
+            Err(source) => Err(TarError::Io { position: self.position, source }),
+        }
+    }
+
+    fn truncated(&self, place: Place) -> TarError {
+        TarError::Truncated { position: self.position, place }
+    }
+}
+
+/// What the extension headers in front of an entry say about it.
+#[derive(Default)]
+struct Extensions {
+    records: Records,
+    name: Vec<u8>,
+    link_name: Vec<u8>,
+}
+
+impl Extensions {
+    /// Completes an entry: PAX records first, then GNU long names over them. An old GNU sparse file
+    /// has a map, which may go on in further blocks.
+    fn apply_to(mut self, entry: &mut Entry, block: &Block) -> Result<Option<OldGnuMap>, Reason> {
+        entry.apply(&mut self.records)?;
+        if !self.name.is_empty() {
+            entry.name = self.name;
+        }
+        if !self.link_name.is_empty() {
+            entry.link_name = self.link_name;
+        }
+        if entry.typeflag == 0 {
+            entry.typeflag = if entry.name.ends_with(b"/") { b'5' } else { b'0' };
+        }
+        entry.payload_len = payload_len(entry)?;
+        if entry.typeflag == b'S' {
+            return OldGnuMap::from_header(block, entry).map(Some);
+        }
+        sparse::apply_pax(&self.records, entry)?;
+        Ok(None)
+    }
+}
+
+/// How many bytes are stored for an entry, as long as its size is the one that its headers give.
+fn payload_len(entry: &Entry) -> Result<u64, Reason> {
+    let size = if is_header_only(entry.typeflag) { 0 } else { entry.size };
+    u64::try_from(size).map_err(|_| "its size is negative")
+}
+
+/// The bytes from the end of a payload of `len` bytes to the next block.
+fn padding_after(len: u64) -> u64 {
+    len.wrapping_neg() % BLOCK as u64
+}
+
+fn invalid(position: u64, name: &[u8], reason: Reason) -> TarError {
+    TarError::Header { position, entry: EntryName::new(name), reason }
+}
