@@ -17,6 +17,8 @@
 //! * [`store`] is where images live; it knows no compression.
 //! * [`convert`] is the job itself: plan, run, publish.
 
+pub mod chunked;
 pub mod image;
+pub mod layer;
 pub mod store;
 pub mod tar;

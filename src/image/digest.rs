@@ -23,6 +23,14 @@ impl Algorithm {
         }
     }
 
+    /// A fresh hasher.
+    pub fn hasher(self) -> Hasher {
+        match self {
+            Self::Sha256 => Hasher::Sha256(Sha256::new()),
+            Self::Sha512 => Hasher::Sha512(Box::default()),
+        }
+    }
+
     fn hex_len(self) -> usize {
         match self {
             Self::Sha256 => 64,
@@ -90,7 +98,7 @@ impl Digest {
 
     /// A hasher for the same algorithm, to check content against this digest.
     pub fn hasher(&self) -> Hasher {
-        Hasher::new(self.algorithm)
+        self.algorithm.hasher()
     }
 }
 
@@ -148,14 +156,6 @@ pub enum Hasher {
 }
 
 impl Hasher {
-    /// A fresh hasher.
-    pub fn new(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::Sha256 => Self::Sha256(Sha256::new()),
-            Algorithm::Sha512 => Self::Sha512(Box::default()),
-        }
-    }
-
     /// Takes in more content.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn sha512_is_read_and_checked() {
-        let digest = Hasher::new(Algorithm::Sha512).finish();
+        let digest = Algorithm::Sha512.hasher().finish();
         assert_eq!(digest.hex().len(), 128);
         assert_eq!(digest.as_str().parse::<Digest>().unwrap(), digest);
     }

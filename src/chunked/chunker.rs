@@ -1,0 +1,309 @@
+//! Where a file is cut into chunks: bit for bit the algorithm of containers/storage
+//! (`pkg/chunked/compressor/{rollsum,compressor}.go`), since a client finds a chunk again only if
+//! both images were cut at the same places.
+
+/// A run of at least this many zero bytes is a hole (`holesThreshold` in `compressor.go`).
+pub const HOLE_MIN: usize = 1024;
+
+const WINDOW: usize = 64;
+const CHAR_OFFSET: u32 = 31;
+/// A cut follows a byte after which these bits of the rolling sum are all ones.
+const CUT_MASK: u32 = 0xffff;
+const FRESH_S1: u32 = WINDOW as u32 * CHAR_OFFSET;
+const FRESH_S2: u32 = WINDOW as u32 * (WINDOW as u32 - 1) * CHAR_OFFSET;
+
+/// One chunk of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Length in bytes, never 0.
+    pub len: u64,
+    /// All bytes are zero and there are at least [`HOLE_MIN`] of them.
+    pub hole: bool,
+}
+
+/// Cuts one file, fed piece by piece; how it is divided into pieces has no influence.
+///
+/// There is no least and no greatest chunk length: a file of one repeated byte is one chunk.
+#[derive(Debug, Clone)]
+pub struct Chunker {
+    s1: u32,
+    s2: u32,
+    /// The last bytes rolled in, oldest first.
+    window: [u8; WINDOW],
+    /// Length of the chunk begun, without the zeros held back.
+    open: u64,
+    /// Zeros at the end of what was fed, not yet known to be data or hole; below [`HOLE_MIN`].
+    held: usize,
+    /// Length of the hole begun; 0 outside a hole.
+    hole: u64,
+}
+
+impl Default for Chunker {
+    fn default() -> Self {
+        Self { s1: FRESH_S1, s2: FRESH_S2, window: [0; WINDOW], open: 0, held: 0, hole: 0 }
+    }
+}
+
+impl Chunker {
+    /// A chunker at the start of a file.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many of the bytes fed last may still fall to one side or the other of a cut; less than
+    /// [`HOLE_MIN`].
+    pub fn undecided(&self) -> usize {
+        self.held
+    }
+
+    /// Takes in the next bytes of the file and adds the chunks that are complete to `chunks`.
+    pub fn feed(&mut self, data: &[u8], chunks: &mut Vec<Chunk>) {
+        let mut rest = data;
+        // A run of zeros that an earlier piece ended with goes on, or ends here.
+        if self.held > 0 || self.hole > 0 {
+            let zeros = leading_zeros(rest);
+            self.extend_run(zeros, chunks);
+            rest = &rest[zeros..];
+            if rest.is_empty() {
+                return;
+            }
+            self.end_run(chunks);
+        }
+        while !rest.is_empty() {
+            let (plain, zeros) = next_run(rest);
+            self.roll(&rest[..plain], chunks);
+            self.extend_run(zeros, chunks);
+            rest = &rest[plain + zeros..];
+            if !rest.is_empty() {
+                self.end_run(chunks);
+            }
+        }
+    }
+
+    /// Ends the file and adds its last chunk.
+    pub fn finish(mut self, chunks: &mut Vec<Chunk>) {
+        self.end_run(chunks);
+        self.close(chunks);
+    }
+
+    fn close(&mut self, chunks: &mut Vec<Chunk>) {
+        if self.open > 0 {
+            chunks.push(Chunk { len: self.open, hole: false });
+            self.open = 0;
+        }
+    }
+
+    fn extend_run(&mut self, zeros: usize, chunks: &mut Vec<Chunk>) {
+        if self.hole > 0 {
+            self.hole += zeros as u64;
+            return;
+        }
+        self.held += zeros;
+        if self.held >= HOLE_MIN {
+            self.close(chunks);
+            self.hole = self.held as u64;
+            self.held = 0;
+        }
+    }
+
+    fn end_run(&mut self, chunks: &mut Vec<Chunk>) {
+        if self.hole > 0 {
+            chunks.push(Chunk { len: self.hole, hole: true });
+            self.hole = 0;
+            // Rolling in a window's length of zeros or more leads back to the first state.
+            self.s1 = FRESH_S1;
+            self.s2 = FRESH_S2;
+            self.window = [0; WINDOW];
+        } else if self.held > 0 {
+            const ZEROS: [u8; HOLE_MIN] = [0; HOLE_MIN];
+            let held = std::mem::take(&mut self.held);
+            self.roll(&ZEROS[..held], chunks);
+        }
+    }
+
+    /// Rolls bytes that belong to no hole through the window, with a cut wherever the sum says so.
+    fn roll(&mut self, data: &[u8], chunks: &mut Vec<Chunk>) {
+        let mut last_cut = 0;
+        let (mut s1, mut s2) = (self.s1, self.s2);
+        let mut step = |at: usize, byte: u8, drop: u8| {
+            let drop = u32::from(drop);
+            s1 = s1.wrapping_add(u32::from(byte)).wrapping_sub(drop);
+            s2 = s2.wrapping_add(s1).wrapping_sub(WINDOW as u32 * (drop + CHAR_OFFSET));
+            if s2 & CUT_MASK == CUT_MASK {
+                let len = self.open + (at + 1 - last_cut) as u64;
+                chunks.push(Chunk { len, hole: false });
+                self.open = 0;
+                last_cut = at + 1;
+            }
+        };
+        for (at, (&byte, &drop)) in data.iter().zip(&self.window).enumerate() {
+            step(at, byte, drop);
+        }
+        if let Some(ahead) = data.get(WINDOW..) {
+            for (at, (&byte, &drop)) in ahead.iter().zip(data).enumerate() {
+                step(at + WINDOW, byte, drop);
+            }
+        }
+        (self.s1, self.s2) = (s1, s2);
+        self.open += (data.len() - last_cut) as u64;
+        if let Some(start) = data.len().checked_sub(WINDOW) {
+            self.window.copy_from_slice(&data[start..]);
+        } else {
+            self.window.rotate_left(data.len());
+            self.window[WINDOW - data.len()..].copy_from_slice(data);
+        }
+    }
+}
+
+/// Splits off what goes before the next run of zeros that matters: one of [`HOLE_MIN`] or more, or
+/// the one at the very end of `data`, which may go on. Returns the length of what goes before and
+/// of the run's part in `data`.
+fn next_run(data: &[u8]) -> (usize, usize) {
+    // A run that long contains one of these probes, so most bytes are never looked at.
+    const STRIDE: usize = HOLE_MIN / 2;
+    let mut at = STRIDE - 1;
+    while at < data.len() {
+        if data[at] == 0 {
+            let start = at - trailing_zeros(&data[..at]);
+            let end = at + leading_zeros(&data[at..]);
+            if end - start >= HOLE_MIN || end == data.len() {
+                return (start, end - start);
+            }
+            at = end;
+        }
+        at += STRIDE;
+    }
+    let zeros = trailing_zeros(data);
+    (data.len() - zeros, zeros)
+}
+
+fn leading_zeros(data: &[u8]) -> usize {
+    let words = data.chunks_exact(16).take_while(|word| **word == [0; 16]).count() * 16;
+    words + data[words..].iter().take_while(|byte| **byte == 0).count()
+}
+
+fn trailing_zeros(data: &[u8]) -> usize {
+    let words = data.rchunks_exact(16).take_while(|word| **word == [0; 16]).count() * 16;
+    words + data[..data.len() - words].iter().rev().take_while(|byte| **byte == 0).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The algorithm told the plain way: a ring of 64 bytes, one byte at a time.
+    fn plainly(data: &[u8]) -> Vec<Chunk> {
+        let mut chunks = Vec::new();
+        let mut ring = [0u32; WINDOW];
+        let (mut s1, mut s2, mut p) = (FRESH_S1, FRESH_S2, 0);
+        let mut len = 0;
+        let mut at = 0;
+        while at < data.len() {
+            let zeros = data[at..].iter().take_while(|b| **b == 0).count();
+            let hole = zeros >= HOLE_MIN;
+            if hole && len > 0 {
+                chunks.push(Chunk { len, hole: false });
+                len = 0;
+            }
+            let run = if zeros > 0 { zeros } else { 1 };
+            for &byte in &data[at..at + run] {
+                let drop = ring[p];
+                s1 = s1.wrapping_add(u32::from(byte)).wrapping_sub(drop);
+                s2 = s2.wrapping_add(s1).wrapping_sub(64 * (drop + 31));
+                ring[p] = u32::from(byte);
+                p = (p + 1) % 64;
+                if !hole {
+                    len += 1;
+                    if s2 & 0xffff == 0xffff {
+                        chunks.push(Chunk { len, hole: false });
+                        len = 0;
+                    }
+                }
+            }
+            if hole {
+                chunks.push(Chunk { len: zeros as u64, hole: true });
+            }
+            at += run;
+        }
+        if len > 0 {
+            chunks.push(Chunk { len, hole: false });
+        }
+        chunks
+    }
+
+    fn cut(data: &[u8], piece: usize) -> Vec<Chunk> {
+        let mut chunks = Vec::new();
+        let mut chunker = Chunker::new();
+        for part in data.chunks(piece) {
+            chunker.feed(part, &mut chunks);
+        }
+        chunker.finish(&mut chunks);
+        chunks
+    }
+
+    /// The generator of the reference vectors.
+    fn noise(len: usize, mut x: u32) -> Vec<u8> {
+        std::iter::repeat_with(|| {
+            x = x.wrapping_mul(1_103_515_245).wrapping_add(12_345) & 0x7fff_ffff;
+            (x >> 16).to_le_bytes()[0]
+        })
+        .take(len)
+        .collect()
+    }
+
+    /// What the compressor of containers/storage cuts these two files into.
+    #[test]
+    fn reference_vectors() {
+        let data = |lens: &[u64]| -> Vec<Chunk> {
+            lens.iter().map(|&len| Chunk { len, hole: false }).collect()
+        };
+        let v1 = noise(400_000, 1);
+        let expected = data(&[49253, 65256, 41131, 11963, 77785, 18138, 75174, 35905, 25395]);
+        assert_eq!(cut(&v1, v1.len()), expected);
+
+        let mut v2 = noise(100_000, 7);
+        v2.extend([0; 1023]);
+        v2.extend(noise(5000, 9));
+        v2.extend([0; 1024]);
+        v2.extend(noise(200_000, 11));
+        v2.extend([0; 5000]);
+        let mut expected = data(&[21171, 19874, 64978]);
+        expected.push(Chunk { len: 1024, hole: true });
+        expected.extend(data(&[43171, 10599, 22092, 41164, 6893, 76081]));
+        expected.push(Chunk { len: 5000, hole: true });
+        for piece in [1, 63, 64, 65, 1000, 4096, v2.len()] {
+            assert_eq!(cut(&v2, piece), expected, "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_byte_is_never_cut() {
+        assert_eq!(cut(&[7; 300_000], 4096), [Chunk { len: 300_000, hole: false }]);
+        assert_eq!(cut(&[0; 300_000], 4096), [Chunk { len: 300_000, hole: true }]);
+        assert_eq!(cut(&[0; 1023], 10), [Chunk { len: 1023, hole: false }]);
+        assert_eq!(cut(&[], 10), []);
+    }
+
+    /// Stretches of noise, of few symbols and of zeros around the threshold.
+    fn file() -> impl Strategy<Value = Vec<u8>> {
+        let zeros = prop_oneof![0..200usize, 1000..1050usize, 1024..5000usize];
+        let part = prop_oneof![
+            (any::<u32>(), 0..100_000usize).prop_map(|(seed, len)| noise(len, seed)),
+            (any::<u8>(), 0..300usize).prop_map(|(byte, len)| vec![byte; len]),
+            zeros.prop_map(|len| vec![0; len]),
+        ];
+        prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+        #[test]
+        fn agrees_with_the_plain_telling(data in file(), piece in 1..5000usize) {
+            let expected = plainly(&data);
+            prop_assert_eq!(&cut(&data, piece), &expected);
+            prop_assert_eq!(expected.iter().map(|c| c.len).sum::<u64>(), data.len() as u64);
+        }
+    }
+}

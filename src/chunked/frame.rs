@@ -1,0 +1,156 @@
+//! zstd frames: ordinary ones, encoded and proved on the spot, and skippable ones.
+
+use std::io::{self, Write};
+
+use zstd::zstd_safe::{self, CCtx, CParameter, DCtx, ErrorCode};
+
+/// Payload lengths in a skippable frame are 32 bits wide (RFC 8878, section 3.1.2).
+pub const SKIPPABLE_MAX: u64 = u32::MAX as u64;
+
+/// Bytes in front of a skippable frame's payload: magic number and length.
+pub const SKIPPABLE_HEADER: usize = 8;
+
+const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
+
+/// A frame that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// libzstd refused to work.
+    #[error("zstd cannot {doing}: {reason}")]
+    Zstd {
+        /// What was being done.
+        doing: &'static str,
+        /// libzstd's own word for it.
+        reason: &'static str,
+    },
+    /// The frame decodes to something else. A fault of memory or of the encoder.
+    #[error(
+        "a frame of {len} bytes does not decode to what was encoded; \
+         this points to faulty memory or a fault in zstd, so nothing was published"
+    )]
+    NotReversible {
+        /// Length of the content in bytes.
+        len: usize,
+    },
+    /// More than a skippable frame can hold.
+    #[error("{len} bytes do not fit into a skippable frame, which holds at most {SKIPPABLE_MAX}")]
+    TooLong {
+        /// Length of the payload in bytes.
+        len: u64,
+    },
+}
+
+fn zstd_error(doing: &'static str) -> impl Fn(ErrorCode) -> FrameError {
+    move |code| FrameError::Zstd { doing, reason: zstd_safe::get_error_name(code) }
+}
+
+/// Encodes frames one after the other with one set of contexts, which is what makes tens of
+/// thousands of small frames cheap. Each frame is decoded again and compared.
+pub struct FrameEncoder {
+    encoder: CCtx<'static>,
+    decoder: DCtx<'static>,
+    decoded: Vec<u8>,
+    level: Option<i32>,
+}
+
+impl Default for FrameEncoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FrameEncoder {
+    /// Contexts without content yet; they grow with the frames.
+    pub fn new() -> Self {
+        Self { encoder: CCtx::create(), decoder: DCtx::create(), decoded: Vec::new(), level: None }
+    }
+
+    /// Appends one frame that decodes to `content` to `out`. The bytes depend on `content`, `level`
+    /// and the version of libzstd alone, not on what the contexts did before.
+    ///
+    /// The frame tells its content's length and carries no checksum: each reader has the digests.
+    pub fn encode(
+        &mut self,
+        content: &[u8],
+        level: i32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), FrameError> {
+        if self.level != Some(level) {
+            self.encoder
+                .set_parameter(CParameter::CompressionLevel(level))
+                .map_err(zstd_error("set the compression level"))?;
+            self.level = Some(level);
+        }
+        let start = out.len();
+        out.reserve(zstd_safe::compress_bound(content.len()));
+        let mut room = io::Cursor::new(&mut *out);
+        room.set_position(start as u64);
+        self.encoder.compress2(&mut room, content).map_err(zstd_error("encode a frame"))?;
+        self.prove(content, &out[start..])
+    }
+
+    fn prove(&mut self, content: &[u8], frame: &[u8]) -> Result<(), FrameError> {
+        if self.decoded.len() < content.len() {
+            self.decoded.resize(content.len(), 0);
+        }
+        let decoded = &mut self.decoded[..content.len()];
+        match self.decoder.decompress(decoded, frame) {
+            Ok(len) if len == content.len() && decoded == content => Ok(()),
+            _ => Err(FrameError::NotReversible { len: content.len() }),
+        }
+    }
+}
+
+/// Writes a skippable frame, always with the first of the sixteen magic numbers, as the reference
+/// does (`appendZstdSkippableFrame` in `pkg/chunked/internal/minimal/compression.go`).
+pub fn write_skippable(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
+    let len = u32::try_from(payload.len())
+        .map_err(|_| io::Error::other(FrameError::TooLong { len: payload.len() as u64 }))?;
+    out.write_all(&SKIPPABLE_MAGIC.to_le_bytes())?;
+    out.write_all(&len.to_le_bytes())?;
+    out.write_all(payload)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn frames_stand_one_behind_the_other() {
+        let mut encoder = FrameEncoder::new();
+        let mut blob = Vec::new();
+        let parts = [b"".to_vec(), b"a".repeat(1 << 20), b"chunk".to_vec()];
+        for (part, level) in parts.iter().zip([3, 9, 3]) {
+            encoder.encode(part, level, &mut blob).unwrap();
+        }
+        write_skippable(&mut blob, b"not content").unwrap();
+        assert_eq!(zstd::decode_all(&blob[..]).unwrap(), parts.concat());
+    }
+
+    #[test]
+    fn the_past_of_the_contexts_leaves_no_trace() {
+        let text: Vec<u8> = (0..200_000u32).flat_map(|i| (i * i / 7).to_le_bytes()).collect();
+        let fresh = |content: &[u8]| {
+            let mut out = Vec::new();
+            FrameEncoder::new().encode(content, 6, &mut out).unwrap();
+            out
+        };
+        let mut used = FrameEncoder::new();
+        for len in [800_000, 10, 5000, 70_000, 5000, 0, 300_000] {
+            let mut out = Vec::new();
+            used.encode(&text[..len], 6, &mut out).unwrap();
+            assert_eq!(out, fresh(&text[..len]), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_wrong_frame_is_found_out() {
+        let mut encoder = FrameEncoder::new();
+        let mut frame = Vec::new();
+        encoder.encode(b"content", 3, &mut frame).unwrap();
+        for other in [&b"kontent"[..], b"conten", b"content!"] {
+            assert!(encoder.prove(other, &frame).is_err());
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! One layer: a compressed blob in, another one out, in one pass and on several threads.
+//!
+//! ```text
+//! input ──pieces──► walker ──batches──► pool (encode, prove) ──┐
+//!                     │                                        ├─► assembler ──► spool
+//!                     └─────batches──► digester (diffID) ──────┘
+//! ```
+//!
+//! Memory: with `t` worker threads at most `2t + 3` batches are under way for a layer, each of
+//! 1 MiB (chunked) or 4 MiB (plain) and its encoded form of about the same at the worst, plus the
+//! encoders' own tables, plus TOC and tar-split in their compressed form, plus a window of up to
+//! 128 MiB where a zstd source asks for it. Nothing depends on the length of the layer or of a file
+//! in it but TOC and tar-split (about 100 bytes an entry), the set of paths (about 30 bytes an
+//! entry) and, while a file is open, 56 bytes for each of its chunks.
+
+mod assembler;
+mod batch;
+pub mod decompress;
+mod digester;
+mod input;
+mod pool;
+mod walker;
+
+use std::{
+    io::{self, Read, Write},
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
+
+use crossbeam_channel::{bounded, unbounded};
+
+pub use self::{assembler::Outline, decompress::Compression, pool::Pool};
+use self::{
+    batch::Totals,
+    walker::{Output, Walker},
+};
+use crate::{
+    chunked::{eligibility::Unchunkable, frame::FrameError},
+    image::{Digest, digest::Algorithm},
+    tar::TarError,
+};
+
+/// How a layer is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recipe {
+    /// zstd:chunked, or plain zstd.
+    pub chunked: bool,
+    /// zstd level of the data frames, 1 to 22.
+    pub level: i32,
+    /// zstd level of TOC and tar-split.
+    pub metadata_level: i32,
+    /// Files up to this many bytes become one frame and are not cut into chunks; at most 1 MiB.
+    pub whole_file_max: usize,
+}
+
+/// How far a layer is, to be looked at from other threads.
+#[derive(Debug, Default)]
+pub struct Progress {
+    read: AtomicU64,
+    written: AtomicU64,
+}
+
+impl Progress {
+    fn read(&self, len: usize) {
+        self.read.fetch_add(len as u64, Ordering::Relaxed);
+    }
+
+    fn wrote(&self, len: usize) {
+        self.written.fetch_add(len as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes of the source blob read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the new blob written so far.
+    pub fn bytes_written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+}
+
+/// A layer that could not be converted.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {
+    /// The blob could not be read, or is not what its digest says.
+    #[error("the blob could not be read")]
+    Blob(#[source] io::Error),
+    /// The blob is not what it looks like.
+    #[error("{}", broken(.kind.as_ref()))]
+    Decompress {
+        /// What it looks like.
+        kind: Option<Compression>,
+        /// What the decoder says.
+        source: io::Error,
+    },
+    /// The content is no tar that a client could read.
+    #[error("its content cannot be read as a tar")]
+    Tar(#[source] TarError),
+    /// The content is another than the config promises.
+    #[error(
+        "its content has the diffID {actual}, but the image's config promises {expected}; \
+         the image is inconsistent and clients refuse it too, so rebuild it"
+    )]
+    DiffId {
+        /// What the config has in `rootfs.diff_ids`.
+        expected: Digest,
+        /// What was read.
+        actual: Digest,
+    },
+    /// A frame could not be encoded.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// TOC or tar-split could not be encoded.
+    #[error("the layer's table of contents could not be written")]
+    Metadata(#[source] io::Error),
+    /// The new blob could not be written.
+    #[error("the new blob could not be written to temporary storage")]
+    Spool(#[source] io::Error),
+    /// The operating system gave no thread.
+    #[error("no thread could be started")]
+    Thread(#[source] io::Error),
+    /// A thread ended without a word, which is a fault of this program.
+    #[error("a worker thread broke down; this is a fault of this program, please report it")]
+    WorkerLost,
+    /// Another thread failed first; its error is the one that counts.
+    #[error("stopped since another part of the work failed")]
+    Interrupted,
+}
+
+fn broken(kind: Option<&Compression>) -> String {
+    match kind {
+        Some(Compression::None) | None => "the blob cannot be converted".into(),
+        Some(kind) => format!("the blob is broken {kind} data"),
+    }
+}
+
+impl LayerError {
+    fn tar(error: TarError) -> Self {
+        match error {
+            TarError::Io { source, .. } => Self::input(source),
+            error => Self::Tar(error),
+        }
+    }
+
+    /// The stream between the threads does not fail by itself.
+    fn input(_: io::Error) -> Self {
+        Self::Interrupted
+    }
+}
+
+/// What became of a layer.
+#[derive(Debug)]
+pub struct Converted {
+    /// Digest of the new blob.
+    pub digest: Digest,
+    /// Length of the new blob in bytes.
+    pub len: u64,
+    /// How the source was compressed.
+    pub source: Compression,
+    /// Digest of the tar.
+    pub diff_id: Digest,
+    /// Length of the tar in bytes.
+    pub raw_len: u64,
+    /// What the TOC has come to; or why there is none, with no reason where none was wanted.
+    pub outline: Result<Outline, Option<Unchunkable>>,
+}
+
+/// Converts the layer that `blob` delivers and writes the new blob to `sink`. Where the blob
+/// verifies its own digest, an error of that arrives as [`LayerError::Blob`]. With `expected`, the
+/// content's diffID is compared with it. The new blob depends on the tar and the recipe alone.
+///
+/// Blocks until done, and works on four threads besides the pool's.
+pub fn convert(
+    blob: impl Read + Send,
+    sink: impl Write + Send,
+    expected: Option<&Digest>,
+    recipe: Recipe,
+    pool: &Pool,
+    progress: &Progress,
+) -> Result<Converted, LayerError> {
+    let batches = 2 * pool.threads() + 3;
+    let (free, buffers) = bounded(batches);
+    let (spent, pieces_spent) = bounded(input::PIECES);
+    for _ in 0..batches {
+        let _ = free.send(Vec::new());
+    }
+    for _ in 0..input::PIECES {
+        let _ = spent.send(Vec::new());
+    }
+    let (pieces_out, pieces_in) = bounded(input::PIECES);
+    let (digester_out, digester_in) = unbounded();
+    let (sums_out, sums_in) = unbounded();
+    let (items_out, items_in) = unbounded();
+    let algorithm = expected.map_or(Algorithm::Sha256, Digest::algorithm);
+
+    let (input, walked, totals, assembled) = thread::scope(|scope| {
+        let input =
+            scope.spawn(move || input::decompress(blob, &pieces_out, &pieces_spent, progress));
+        let walker = scope.spawn(move || {
+            let output =
+                Output { pool, buffers: &buffers, digester: digester_out, assembler: items_out };
+            let tar = input::Pieces::new(pieces_in, spent);
+            Walker::new(recipe, output).walk(tar)
+        });
+        let digester =
+            scope.spawn(move || digester::digest(algorithm.hasher(), &digester_in, &sums_out));
+        let assembled = assembler::assemble(&recipe, sink, &items_in, &sums_in, &free, progress);
+        // Whoever still waits to hand something on is told that nobody takes it.
+        drop((items_in, sums_in, free));
+        (
+            input.join().unwrap_or(Err(LayerError::WorkerLost)),
+            walker.join().unwrap_or(Err(LayerError::WorkerLost)),
+            digester.join().map_err(|_| LayerError::WorkerLost),
+            assembled,
+        )
+    });
+    let (source, assembled) = first_failure(input, walked, assembled)?;
+    let Totals { diff_id, raw_len } = totals?;
+    if let Some(expected) = expected
+        && *expected != diff_id
+    {
+        return Err(LayerError::DiffId { expected: expected.clone(), actual: diff_id });
+    }
+    Ok(Converted {
+        digest: assembled.digest,
+        len: assembled.len,
+        source,
+        diff_id,
+        raw_len,
+        outline: assembled.outline,
+    })
+}
+
+/// One failing thread makes the others stop; the failure that came first is the one that is not
+/// [`LayerError::Interrupted`]. A wrong blob explains everything after it.
+fn first_failure<A, B>(
+    input: Result<A, LayerError>,
+    walked: Result<(), LayerError>,
+    assembled: Result<B, LayerError>,
+) -> Result<(A, B), LayerError> {
+    match (input, walked, assembled) {
+        (Ok(input), Ok(()), Ok(assembled)) => Ok((input, assembled)),
+        (input, walked, assembled) => {
+            let errors = [input.err(), walked.err(), assembled.err()];
+            let mut errors: Vec<_> = errors.into_iter().flatten().collect();
+            let first = errors.iter().position(|e| !matches!(e, LayerError::Interrupted));
+            Err(errors.swap_remove(first.unwrap_or(0)))
+        }
+    }
+}

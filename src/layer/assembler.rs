@@ -1,0 +1,259 @@
+//! Puts the encoded frames in order, writes the blob, and writes TOC and tar-split along with it.
+
+use std::{io::Write, mem};
+
+use crossbeam_channel::{Receiver, Sender};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    LayerError, Progress, Recipe,
+    batch::{Batch, DigestFrom, Item, Mark},
+    pool::Frames,
+};
+use crate::{
+    chunked::{
+        annotations::ChunkedAnnotations,
+        eligibility::Unchunkable,
+        footer::{Footer, Position},
+        frame::{SKIPPABLE_HEADER, write_skippable},
+        tar_split::TarSplitWriter,
+        toc::{ChunkPlace, Content, Metadata, TocWriter},
+    },
+    image::Digest,
+};
+
+/// What has become of a layer.
+#[derive(Debug)]
+pub(super) struct Assembled {
+    pub(super) digest: Digest,
+    pub(super) len: u64,
+    pub(super) outline: Result<Outline, Option<Unchunkable>>,
+}
+
+/// What the TOC of a layer has come to.
+#[derive(Debug, Clone)]
+pub struct Outline {
+    /// For the layer's descriptor.
+    pub annotations: ChunkedAnnotations,
+    /// Entries of the tar.
+    pub entries: u64,
+    /// Regular files with content.
+    pub files: u64,
+    /// Pieces that a client can fetch on their own: chunks, and files in one piece.
+    pub chunks: u64,
+}
+
+/// Counts and hashes what goes to the spool.
+struct Spool<'a, W> {
+    inner: W,
+    hasher: Sha256,
+    len: u64,
+    progress: &'a Progress,
+}
+
+impl<W: Write> Spool<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), LayerError> {
+        self.hasher.update(bytes);
+        self.len += bytes.len() as u64;
+        self.progress.wrote(bytes.len());
+        self.inner.write_all(bytes).map_err(LayerError::Spool)
+    }
+}
+
+struct Outliner {
+    toc: TocWriter,
+    tar_split: TarSplitWriter,
+    open: Option<OpenEntry>,
+    entries: u64,
+    files: u64,
+    chunks: u64,
+}
+
+/// An entry whose content has not come to its end.
+struct OpenEntry {
+    metadata: Metadata,
+    offset: u64,
+    /// Where the next chunk begins.
+    next: u64,
+    chunks: Vec<ChunkPlace>,
+}
+
+pub(super) fn assemble(
+    recipe: &Recipe,
+    sink: impl Write,
+    items: &Receiver<Item>,
+    sums: &Receiver<Vec<[u8; 32]>>,
+    buffers: &Sender<Vec<u8>>,
+    progress: &Progress,
+) -> Result<Assembled, LayerError> {
+    let mut spool = Spool { inner: sink, hasher: Sha256::new(), len: 0, progress };
+    let mut outline =
+        if recipe.chunked { Ok(Outliner::new(recipe.metadata_level)?) } else { Err(None) };
+    loop {
+        let (batch, marks, frames) = match items.recv() {
+            Ok(Item::Batch { batch, marks, frames }) => (batch, marks, frames),
+            Ok(Item::End) => break,
+            Err(_) => return Err(LayerError::Interrupted),
+        };
+        let frames = frames.recv().map_err(|_| LayerError::WorkerLost)??;
+        let sums = sums.recv().map_err(|_| LayerError::WorkerLost)?;
+        let start = spool.len;
+        spool.write(&frames.bytes)?;
+        if let Ok(outliner) = &mut outline {
+            let digests = Digests { frames: &frames, sums: sums.into_iter() };
+            let result = outliner.take_in(&batch, marks, start, digests)?;
+            if let Err(reason) = result {
+                outline = Err(Some(reason));
+            }
+        }
+        if let Some(mut batch) = std::sync::Arc::into_inner(batch) {
+            batch.data.clear();
+            // The walker may have ended already.
+            let _ = buffers.send(mem::take(&mut batch.data));
+        }
+    }
+    let outline = match outline {
+        Ok(outliner) => Ok(outliner.finish(&mut spool)?),
+        Err(reason) => Err(reason),
+    };
+    spool.inner.flush().map_err(LayerError::Spool)?;
+    let digest = Digest::from_sha256(spool.hasher.finalize().into());
+    Ok(Assembled { digest, len: spool.len, outline })
+}
+
+/// The digests that belong to a batch, each to be taken in its turn.
+struct Digests<'a, I> {
+    frames: &'a Frames,
+    sums: I,
+}
+
+impl<I: Iterator<Item = [u8; 32]>> Digests<'_, I> {
+    fn take(&mut self, from: DigestFrom) -> Result<[u8; 32], LayerError> {
+        match from {
+            DigestFrom::Frame(number) => self.frames.ends.get(number).and_then(|end| end.1),
+            DigestFrom::Sum => self.sums.next(),
+        }
+        .ok_or(LayerError::WorkerLost)
+    }
+
+    /// Where the frame begins, in bytes from the batch's start in the blob. The frame after the
+    /// batch's last one begins at the batch's end.
+    fn start(&self, frame: usize) -> u64 {
+        frame.checked_sub(1).map_or(0, |before| self.end(before))
+    }
+
+    fn end(&self, frame: usize) -> u64 {
+        self.frames.ends.get(frame).map_or(self.frames.bytes.len(), |end| end.0) as u64
+    }
+}
+
+impl Outliner {
+    fn new(level: i32) -> Result<Self, LayerError> {
+        Ok(Self {
+            toc: TocWriter::new(level).map_err(LayerError::Metadata)?,
+            tar_split: TarSplitWriter::new(level).map_err(LayerError::Metadata)?,
+            open: None,
+            entries: 0,
+            files: 0,
+            chunks: 0,
+        })
+    }
+
+    /// Writes down a batch that begins at `start` in the blob. The inner error says that the layer
+    /// gets no TOC.
+    fn take_in(
+        &mut self,
+        batch: &Batch,
+        marks: Vec<Mark>,
+        start: u64,
+        mut digests: Digests<'_, impl Iterator<Item = [u8; 32]>>,
+    ) -> Result<Result<(), Unchunkable>, LayerError> {
+        for mark in marks {
+            match mark {
+                Mark::Entry { raw, metadata } => {
+                    self.close_without_content().map_err(LayerError::Metadata)?;
+                    self.tar_split.segment(&batch.data[raw]).map_err(LayerError::Metadata)?;
+                    let open =
+                        OpenEntry { metadata: *metadata, offset: 0, next: 0, chunks: Vec::new() };
+                    self.open = Some(open);
+                }
+                Mark::ContentStart { frame } => {
+                    if let Some(open) = &mut self.open {
+                        open.offset = start + digests.start(frame);
+                        open.next = open.offset;
+                    }
+                }
+                Mark::ChunkEnd { frame, len, hole, digest } => {
+                    let digest = digests.take(digest)?;
+                    if let Some(open) = &mut self.open {
+                        open.chunks.push(ChunkPlace { offset: open.next, len, hole, digest });
+                        open.next = start + digests.end(frame);
+                    }
+                }
+                Mark::ContentEnd { frame, len, crc, digest } => {
+                    let digest = digests.take(digest)?;
+                    let end = start + digests.end(frame);
+                    self.close(digest, end, len, crc).map_err(LayerError::Metadata)?;
+                }
+                Mark::Tail { raw } => {
+                    self.close_without_content().map_err(LayerError::Metadata)?;
+                    self.tar_split.tail(&batch.data[raw]).map_err(LayerError::Metadata)?;
+                    if self.tar_split.is_too_long() {
+                        return Ok(Err(Unchunkable::TailTooLong));
+                    }
+                }
+                Mark::Unchunkable(reason) => return Ok(Err(reason)),
+            }
+        }
+        Ok(if self.toc.is_too_long() { Err(Unchunkable::TocTooLong) } else { Ok(()) })
+    }
+
+    fn close_without_content(&mut self) -> std::io::Result<()> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        self.entries += 1;
+        self.tar_split.file(open.metadata.name(), None)?;
+        self.toc.push(&open.metadata, None)
+    }
+
+    fn close(&mut self, digest: [u8; 32], end: u64, len: u64, crc: u64) -> std::io::Result<()> {
+        let Some(OpenEntry { metadata, offset, mut chunks, .. }) = self.open.take() else {
+            return Ok(());
+        };
+        self.entries += 1;
+        self.files += 1;
+        self.chunks += chunks.len().max(1) as u64;
+        if chunks.len() == 1 {
+            chunks.clear();
+        }
+        self.tar_split.file(metadata.name(), Some((len, crc)))?;
+        self.toc.push(&metadata, Some(&Content { digest, offset, end, chunks }))
+    }
+
+    /// Writes TOC, tar-split and footer behind the data.
+    fn finish(mut self, spool: &mut Spool<'_, impl Write>) -> Result<Outline, LayerError> {
+        self.close_without_content().map_err(LayerError::Metadata)?;
+        let tar_split = self.tar_split.finish().map_err(LayerError::Metadata)?;
+        let toc = self.toc.finish(&tar_split.digest).map_err(LayerError::Metadata)?;
+        let mut frames = Vec::new();
+        let mut place = |payload: &[u8], raw_len| {
+            let offset = spool.len + (frames.len() + SKIPPABLE_HEADER) as u64;
+            write_skippable(&mut frames, payload).map_err(LayerError::Metadata)?;
+            Ok::<_, LayerError>(Position { offset, len: payload.len() as u64, raw_len })
+        };
+        let toc_place = place(&toc.compressed, toc.raw_len)?;
+        let tar_split_place = place(&tar_split.compressed, tar_split.raw_len)?;
+        let footer = Footer { toc: toc_place, tar_split: tar_split_place };
+        write_skippable(&mut frames, &footer.to_bytes()).map_err(LayerError::Metadata)?;
+        spool.write(&frames)?;
+        Ok(Outline {
+            annotations: ChunkedAnnotations {
+                toc_digest: toc.digest,
+                toc: toc_place,
+                tar_split: tar_split_place,
+            },
+            entries: self.entries,
+            files: self.files,
+            chunks: self.chunks,
+        })
+    }
+}

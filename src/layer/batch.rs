@@ -1,0 +1,89 @@
+//! Units of work: a stretch of the tar, the frames it is to be divided into, and what is to be
+//! known of it afterwards.
+
+use std::{ops::Range, sync::Arc};
+
+use crossbeam_channel::Receiver;
+
+use super::{LayerError, pool::Frames};
+use crate::{
+    chunked::{eligibility::Unchunkable, toc::Metadata},
+    image::Digest,
+};
+
+/// A stretch of the tar. Shared by the worker that encodes it and the digester; its division
+/// depends on the tar alone, never on timing.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) data: Vec<u8>,
+    /// In order and without gaps; the last ends where `data` does.
+    pub(super) frames: Vec<Frame>,
+    /// What can only be hashed in order, since it goes across frames.
+    pub(super) sums: Vec<Sum>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    /// Where its content ends in the batch's data.
+    pub(super) end: usize,
+    /// Its content's SHA-256 is wanted.
+    pub(super) hashed: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Sum {
+    pub(super) of: SumOf,
+    pub(super) range: Range<usize>,
+    /// The file or chunk ends here.
+    pub(super) last: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SumOf {
+    File,
+    Chunk,
+}
+
+/// What happens in the course of a batch, in order. Ranges are of the batch's data, frames are
+/// told by their number in the batch.
+#[derive(Debug)]
+pub(super) enum Mark {
+    /// Headers of an entry, after the padding of the content before.
+    Entry { raw: Range<usize>, metadata: Box<Metadata> },
+    /// The content of the entry begins with this frame.
+    ContentStart { frame: usize },
+    /// A chunk has come to its end with this frame.
+    ChunkEnd { frame: usize, len: u64, hole: bool, digest: DigestFrom },
+    /// The content has come to its end with this frame.
+    ContentEnd { frame: usize, len: u64, crc: u64, digest: DigestFrom },
+    /// Bytes after the last entry.
+    Tail { raw: Range<usize> },
+    /// From here on there is no TOC.
+    Unchunkable(Unchunkable),
+}
+
+/// Who computes a digest.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum DigestFrom {
+    /// The worker, of the content of this frame.
+    Frame(usize),
+    /// The digester, in the order of the sums that end.
+    Sum,
+}
+
+/// What the assembler is handed, in the order of the tar.
+pub(super) enum Item {
+    Batch {
+        batch: Arc<Batch>,
+        marks: Vec<Mark>,
+        frames: Receiver<Result<Frames, LayerError>>,
+    },
+    /// The tar has come to its end.
+    End,
+}
+
+/// What the digester tells at the end.
+pub(super) struct Totals {
+    pub(super) diff_id: Digest,
+    pub(super) raw_len: u64,
+}

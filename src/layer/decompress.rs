@@ -1,0 +1,200 @@
+//! The compressed blob becomes a tar stream again; how it is compressed is told by its content, as
+//! clients do, for media types are often wrong.
+
+use std::{
+    fmt,
+    io::{self, BufRead, BufReader, Cursor, Read},
+};
+
+use flate2::bufread::MultiGzDecoder;
+
+/// Input is read in pieces of this many bytes.
+const INPUT_BUFFER: usize = 256 << 10;
+
+/// The largest window a zstd frame may ask for, as a power of two: 128 MiB, the most that the
+/// `zstd` command takes without being asked.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
+const XZ_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
+const BZIP2_MAGIC: [u8; 3] = *b"BZh";
+
+/// How a blob is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip (RFC 1952), of one or many members.
+    Gzip,
+    /// Zstandard (RFC 8878), of one or many frames; zstd:chunked is a case of it.
+    Zstd,
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "uncompressed",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// A compression that clients know and this program does not.
+#[derive(Debug, thiserror::Error)]
+#[error("it is compressed with {0}; only gzip, zstd and uncompressed layers can be converted")]
+pub struct UnsupportedCompression(&'static str);
+
+/// A tar stream out of a blob.
+pub(super) struct Decompressor<R: Read> {
+    kind: Compression,
+    inner: Inner<Blob<R>>,
+}
+
+/// The blob from its first byte on, those that were looked at put back in front.
+type Blob<R> = BufReader<io::Chain<Cursor<Vec<u8>>, R>>;
+
+enum Inner<R: BufRead> {
+    None(R),
+    Gzip(Box<MultiGzDecoder<R>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, R>>),
+}
+
+impl<R: Read> Decompressor<R> {
+    /// Looks at the blob's first bytes. Fails when reading does, and with an
+    /// [`UnsupportedCompression`] inside where it is one.
+    pub(super) fn new(mut blob: R) -> io::Result<Self> {
+        let mut start = Vec::new();
+        blob.by_ref().take(XZ_MAGIC.len() as u64).read_to_end(&mut start)?;
+        let kind = detect(&start).map_err(io::Error::other)?;
+        let blob = BufReader::with_capacity(INPUT_BUFFER, Cursor::new(start).chain(blob));
+        let inner = match kind {
+            Compression::None => Inner::None(blob),
+            Compression::Gzip => Inner::Gzip(Box::new(MultiGzDecoder::new(blob))),
+            Compression::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(blob)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+                Inner::Zstd(Box::new(decoder))
+            }
+        };
+        Ok(Self { kind, inner })
+    }
+
+    pub(super) fn kind(&self) -> Compression {
+        self.kind
+    }
+
+    /// Reads the blob to its end, past what could be decompressed. A blob that is not what its
+    /// digest says fails here, and that is the better explanation of why decompressing failed.
+    pub(super) fn drain(self) -> io::Result<()> {
+        let mut blob = match self.inner {
+            Inner::None(blob) => blob,
+            Inner::Gzip(decoder) => decoder.into_inner(),
+            Inner::Zstd(decoder) => decoder.finish(),
+        };
+        io::copy(&mut blob, &mut io::sink()).map(drop)
+    }
+}
+
+impl<R: Read> Read for Decompressor<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match &mut self.inner {
+            Inner::None(inner) => inner.read(buf),
+            Inner::Gzip(inner) => inner.read(buf),
+            Inner::Zstd(inner) => inner.read(buf),
+        }
+    }
+}
+
+fn detect(start: &[u8]) -> Result<Compression, UnsupportedCompression> {
+    if start.starts_with(&GZIP_MAGIC) {
+        Ok(Compression::Gzip)
+    } else if start.starts_with(&ZSTD_MAGIC)
+        || (start.len() >= 4 && start[0] & 0xf0 == 0x50 && start[1..4] == SKIPPABLE_MAGIC)
+    {
+        Ok(Compression::Zstd)
+    } else if start.starts_with(&XZ_MAGIC) {
+        Err(UnsupportedCompression("xz"))
+    } else if start.starts_with(&BZIP2_MAGIC) {
+        Err(UnsupportedCompression("bzip2"))
+    } else {
+        Ok(Compression::None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::Write;
+
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(content: &[u8]) -> Vec<u8> {
+        zstd::encode_all(content, 1).unwrap()
+    }
+
+    fn decompressed(blob: &[u8]) -> io::Result<(Compression, Vec<u8>)> {
+        let mut decompressor = Decompressor::new(blob)?;
+        let mut content = Vec::new();
+        decompressor.read_to_end(&mut content)?;
+        Ok((decompressor.kind(), content))
+    }
+
+    #[test]
+    fn told_by_content() {
+        let skippable = [&[0x5a, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 9, 9], &zstd(b"tar")[..]].concat();
+        let cases = [
+            (gzip(b"tar"), Compression::Gzip, &b"tar"[..]),
+            ([gzip(b"ta"), gzip(b""), gzip(b"r")].concat(), Compression::Gzip, b"tar"),
+            (zstd(b"tar"), Compression::Zstd, b"tar"),
+            ([zstd(b"t"), zstd(b"ar")].concat(), Compression::Zstd, b"tar"),
+            (skippable, Compression::Zstd, b"tar"),
+            (b"tar".to_vec(), Compression::None, b"tar"),
+            (vec![], Compression::None, b""),
+        ];
+        for (blob, kind, content) in cases {
+            assert_eq!(decompressed(&blob).unwrap(), (kind, content.to_vec()));
+        }
+    }
+
+    #[test]
+    fn a_wide_window_is_read() {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(27).unwrap();
+        encoder.write_all(b"tar").unwrap();
+        let blob = encoder.finish().unwrap();
+        assert_eq!(decompressed(&blob).unwrap().1, b"tar");
+    }
+
+    #[test]
+    fn broken_blobs_are_errors() {
+        let good = gzip(&[7; 5000]);
+        let mut bad_crc = good.clone();
+        let crc = bad_crc.len() - 8;
+        bad_crc[crc] ^= 1;
+        let cases = [
+            good[..good.len() - 1].to_vec(),
+            bad_crc,
+            [&good[..], b"garbage"].concat(),
+            [&good[..], &[0; 512]].concat(),
+            zstd(&[7; 5000])[..10].to_vec(),
+            [&zstd(b"tar")[..], b"garbage"].concat(),
+            [&XZ_MAGIC[..], b"rest"].concat(),
+            b"BZh91AY".to_vec(),
+        ];
+        for (number, blob) in cases.iter().enumerate() {
+            assert!(decompressed(blob).is_err(), "case {number}");
+        }
+    }
+}

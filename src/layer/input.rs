@@ -1,0 +1,125 @@
+//! The first thread of a layer: reads the blob, decompresses it, and hands the tar on.
+
+use std::io::{self, Read};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::{
+    LayerError, Progress,
+    decompress::{Compression, Decompressor},
+};
+
+/// The tar goes from thread to thread in pieces of this many bytes.
+const PIECE: usize = 512 << 10;
+
+/// How many pieces may be under way, free ones included.
+pub(super) const PIECES: usize = 4;
+
+/// A failure of the blob itself, as against one of its decompression.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct BlobError(io::Error);
+
+/// Counts what is read and marks what fails.
+struct Blob<'a, R> {
+    inner: R,
+    progress: &'a Progress,
+}
+
+impl<R: Read> Read for Blob<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.inner.read(buf) {
+            Ok(len) => {
+                self.progress.read(len);
+                Ok(len)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => Err(io::Error::other(BlobError(error))),
+        }
+    }
+}
+
+/// Sends the tar out of `blob` in pieces; `spent` brings pieces back. Where decompression fails,
+/// or nobody wants more, the blob is still read to its end, for if it turns out to be another than
+/// its digest says, that is what has to be told.
+pub(super) fn decompress(
+    blob: impl Read,
+    pieces: &Sender<Vec<u8>>,
+    spent: &Receiver<Vec<u8>>,
+    progress: &Progress,
+) -> Result<Compression, LayerError> {
+    let blob = Blob { inner: blob, progress };
+    let mut tar = Decompressor::new(blob).map_err(|error| classify(error, None))?;
+    let kind = tar.kind();
+    let error = loop {
+        let Ok(mut piece) = spent.recv() else { break LayerError::Interrupted };
+        piece.resize(PIECE, 0);
+        match fill(&mut tar, &mut piece) {
+            Ok(0) => return Ok(kind),
+            Ok(len) => piece.truncate(len),
+            Err(error) => break classify(error, Some(kind)),
+        }
+        if pieces.send(piece).is_err() {
+            break LayerError::Interrupted;
+        }
+    };
+    if !matches!(error, LayerError::Blob(_)) {
+        tar.drain().map_err(|error| classify(error, Some(kind)))?;
+    }
+    Err(error)
+}
+
+fn fill(from: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while len < piece.len() {
+        match from.read(&mut piece[len..]) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
+}
+
+fn classify(error: io::Error, kind: Option<Compression>) -> LayerError {
+    match error.downcast::<BlobError>() {
+        Ok(BlobError(error)) => LayerError::Blob(error),
+        Err(error) => LayerError::Decompress { kind, source: error },
+    }
+}
+
+/// The other end: the pieces as one stream again.
+pub(super) struct Pieces {
+    incoming: Receiver<Vec<u8>>,
+    spent: Sender<Vec<u8>>,
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl Pieces {
+    pub(super) fn new(incoming: Receiver<Vec<u8>>, spent: Sender<Vec<u8>>) -> Self {
+        Self { incoming, spent, piece: Vec::new(), at: 0 }
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.piece.len() {
+            let spent = std::mem::take(&mut self.piece);
+            if spent.capacity() > 0 {
+                // The other end may have ended already.
+                let _ = self.spent.send(spent);
+            }
+            self.at = 0;
+            match self.incoming.recv() {
+                Ok(piece) => self.piece = piece,
+                Err(_) => return Ok(0),
+            }
+        }
+        let len = buf.len().min(self.piece.len() - self.at);
+        buf[..len].copy_from_slice(&self.piece[self.at..self.at + len]);
+        self.at += len;
+        Ok(len)
+    }
+}

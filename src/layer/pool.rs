@@ -1,0 +1,103 @@
+//! The worker threads, shared by all layers: they encode frames and prove them.
+
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use sha2::{Digest as _, Sha256};
+
+use super::{LayerError, batch::Batch};
+use crate::chunked::frame::FrameEncoder;
+
+/// Encoded frames of one batch.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    pub(super) bytes: Vec<u8>,
+    /// Where each frame ends in `bytes`, and the SHA-256 of its content where it was wanted.
+    pub(super) ends: Vec<(usize, Option<[u8; 32]>)>,
+}
+
+struct Job {
+    batch: Arc<Batch>,
+    level: i32,
+    done: Sender<Result<Frames, LayerError>>,
+}
+
+/// A fixed number of threads that encode frames for whoever asks. They end when the pool goes.
+pub struct Pool {
+    jobs: Option<Sender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// Starts `threads` threads, at least one.
+    pub fn new(threads: usize) -> std::io::Result<Self> {
+        // Not bounded here: whoever asks has a bounded number of batches to hand in.
+        let (jobs, inbox) = unbounded::<Job>();
+        let threads = (0..threads.max(1))
+            .map(|number| {
+                let inbox = inbox.clone();
+                thread::Builder::new().name(format!("encode-{number}")).spawn(move || work(&inbox))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { jobs: Some(jobs), threads })
+    }
+
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Has a batch encoded. The answer comes through the channel returned, or the channel closes
+    /// if a worker broke down.
+    pub(super) fn encode(
+        &self,
+        batch: Arc<Batch>,
+        level: i32,
+    ) -> Receiver<Result<Frames, LayerError>> {
+        let (done, answer) = bounded(1);
+        if let Some(jobs) = &self.jobs {
+            // Fails only when all workers are gone, which the closed channel tells.
+            let _ = jobs.send(Job { batch, level, done });
+        }
+        answer
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            // A worker that broke down was noticed by whoever waited for it.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(inbox: &Receiver<Job>) {
+    let mut encoder = FrameEncoder::new();
+    for Job { batch, level, done } in inbox {
+        let frames = encode(&mut encoder, &batch, level);
+        // The batch is let go before the answer, so that its memory can be used again.
+        drop(batch);
+        let _ = done.send(frames);
+    }
+}
+
+fn encode(encoder: &mut FrameEncoder, batch: &Batch, level: i32) -> Result<Frames, LayerError> {
+    let mut frames = Frames {
+        bytes: Vec::with_capacity(batch.data.len() / 2),
+        ends: Vec::with_capacity(batch.frames.len()),
+    };
+    let mut start = 0;
+    for frame in &batch.frames {
+        let content = &batch.data[start..frame.end];
+        encoder.encode(content, level, &mut frames.bytes)?;
+        let digest = frame.hashed.then(|| Sha256::digest(content).into());
+        frames.ends.push((frames.bytes.len(), digest));
+        start = frame.end;
+    }
+    Ok(frames)
+}

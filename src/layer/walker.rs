@@ -1,0 +1,325 @@
+//! Walks the tar and divides it into batches, frames and chunks. All decisions about the blob's
+//! layout fall here, in one thread and by the tar's bytes alone.
+
+use std::{io::Read, sync::Arc};
+
+use crc_fast::{CrcAlgorithm, Digest as Crc};
+use crossbeam_channel::{Receiver, Sender};
+
+use super::{
+    LayerError, Recipe,
+    batch::{Batch, DigestFrom, Frame, Item, Mark, Sum, SumOf},
+    pool::Pool,
+};
+use crate::{
+    chunked::{
+        chunker::{Chunk, Chunker},
+        eligibility::{Paths, Unchunkable},
+        toc::Metadata,
+    },
+    tar::{Entry, Reader, Step},
+};
+
+/// Content of a batch of a chunked layer, in bytes. Only a header may be longer.
+pub(super) const CHUNKED_BATCH: usize = 1 << 20;
+
+/// Content of a batch, and so of a frame, where frames do not follow the files: longer ones
+/// compress better, shorter ones keep all workers busy and memory small.
+pub(super) const PLAIN_BATCH: usize = 4 << 20;
+
+/// A file is begun in the batch at hand only where this much room is left.
+const LEAST_ROOM: usize = 64 << 10;
+
+/// Where batches go.
+pub(super) struct Output<'a> {
+    pub(super) pool: &'a Pool,
+    /// Buffers to use again. Their number bounds the memory: without one, the walker waits.
+    pub(super) buffers: &'a Receiver<Vec<u8>>,
+    pub(super) digester: Sender<Arc<Batch>>,
+    pub(super) assembler: Sender<Item>,
+}
+
+pub(super) struct Walker<'a> {
+    recipe: Recipe,
+    output: Output<'a>,
+    batch: Batch,
+    marks: Vec<Mark>,
+    /// Where the open frame begins in the batch's data.
+    frame_start: usize,
+    paths: Paths,
+    chunked: bool,
+    begun: bool,
+}
+
+/// The file being cut.
+struct Cutting {
+    chunker: Chunker,
+    cuts: Vec<Chunk>,
+    /// Bytes of the open chunk that are in frames already closed.
+    closed: u64,
+}
+
+impl<'a> Walker<'a> {
+    pub(super) fn new(recipe: Recipe, output: Output<'a>) -> Self {
+        Self {
+            recipe,
+            output,
+            batch: Batch::default(),
+            marks: Vec::new(),
+            frame_start: 0,
+            paths: Paths::default(),
+            chunked: recipe.chunked,
+            begun: false,
+        }
+    }
+
+    /// Takes the tar apart to its last byte.
+    pub(super) fn walk(mut self, tar: impl Read) -> Result<(), LayerError> {
+        self.batch.data = self.buffer()?;
+        let mut reader = Reader::new(tar);
+        while let Step::Entry(entry) = reader.next_step().map_err(LayerError::tar)? {
+            self.headers(reader.raw(), &entry)?;
+            let len = reader.payload_left();
+            if len == 0 {
+                continue;
+            }
+            if !self.chunked {
+                self.plain_content(&mut reader)?;
+            } else if len <= self.recipe.whole_file_max.min(CHUNKED_BATCH) as u64 {
+                self.whole_content(&mut reader)?;
+            } else {
+                self.cut_content(&mut reader)?;
+            }
+        }
+        self.tail(reader.raw())?;
+        self.rest(reader.into_inner())?;
+        if !self.begun && self.batch.data.is_empty() {
+            // A blob has to begin with an ordinary frame, or it is not recognised as zstd.
+            self.batch.frames.push(Frame { end: 0, hashed: false });
+        }
+        self.flush()?;
+        self.output.assembler.send(Item::End).map_err(|_| LayerError::Interrupted)
+    }
+
+    fn headers(&mut self, raw: &[u8], entry: &Entry) -> Result<(), LayerError> {
+        self.make_room(raw.len())?;
+        let start = self.batch.data.len();
+        self.batch.data.extend_from_slice(raw);
+        if !self.chunked {
+            return Ok(());
+        }
+        let admitted =
+            Metadata::of(entry).and_then(|found| self.paths.insert(&entry.name).map(|()| found));
+        match admitted {
+            Ok(metadata) => self.marks.push(Mark::Entry {
+                raw: start..self.batch.data.len(),
+                metadata: Box::new(metadata),
+            }),
+            Err(reason) => self.give_up(reason),
+        }
+        Ok(())
+    }
+
+    /// What comes from here on is compressed without regard to files.
+    fn give_up(&mut self, reason: Unchunkable) {
+        self.chunked = false;
+        self.paths = Paths::default();
+        self.marks.push(Mark::Unchunkable(reason));
+    }
+
+    fn capacity(&self) -> usize {
+        if self.chunked { CHUNKED_BATCH } else { PLAIN_BATCH }
+    }
+
+    fn room(&self) -> usize {
+        self.capacity().saturating_sub(self.batch.data.len())
+    }
+
+    /// Begins another batch unless the one at hand has room for `len` bytes or is empty.
+    fn make_room(&mut self, len: usize) -> Result<(), LayerError> {
+        if self.room() < len && !self.batch.data.is_empty() { self.flush() } else { Ok(()) }
+    }
+
+    fn plain_content(&mut self, reader: &mut Reader<impl Read>) -> Result<(), LayerError> {
+        while reader.payload_left() > 0 {
+            self.make_room(1)?;
+            self.fill(reader)?;
+        }
+        Ok(())
+    }
+
+    /// A file that becomes one frame.
+    fn whole_content(&mut self, reader: &mut Reader<impl Read>) -> Result<(), LayerError> {
+        let len = reader.payload_left();
+        self.close_frame(false);
+        self.make_room(usize::try_from(len).unwrap_or(CHUNKED_BATCH))?;
+        let frame = self.batch.frames.len();
+        self.marks.push(Mark::ContentStart { frame });
+        let start = self.fill(reader)?;
+        let mut crc = Crc::new(CrcAlgorithm::Crc64GoIso);
+        crc.update(&self.batch.data[start..]);
+        self.close_frame(true);
+        let digest = DigestFrom::Frame(frame);
+        self.marks.push(Mark::ContentEnd { frame, len, crc: crc.finalize(), digest });
+        Ok(())
+    }
+
+    /// A file that is cut into chunks.
+    fn cut_content(&mut self, reader: &mut Reader<impl Read>) -> Result<(), LayerError> {
+        let len = reader.payload_left();
+        self.close_frame(false);
+        self.make_room(LEAST_ROOM)?;
+        self.marks.push(Mark::ContentStart { frame: self.batch.frames.len() });
+        let mut crc = Crc::new(CrcAlgorithm::Crc64GoIso);
+        let mut cutting = Cutting { chunker: Chunker::new(), cuts: Vec::new(), closed: 0 };
+        loop {
+            let start = self.fill(reader)?;
+            crc.update(&self.batch.data[start..]);
+            cutting.chunker.feed(&self.batch.data[start..], &mut cutting.cuts);
+            self.close_chunks(&mut cutting);
+            if reader.payload_left() == 0 {
+                break;
+            }
+            self.carry_over(&mut cutting)?;
+        }
+        std::mem::take(&mut cutting.chunker).finish(&mut cutting.cuts);
+        self.close_chunks(&mut cutting);
+        if let Some(sum) = self.batch.sums.last_mut() {
+            sum.last = true;
+        }
+        self.marks.push(Mark::ContentEnd {
+            frame: self.batch.frames.len() - 1,
+            len,
+            crc: crc.finalize(),
+            digest: DigestFrom::Sum,
+        });
+        Ok(())
+    }
+
+    fn close_chunks(&mut self, cutting: &mut Cutting) {
+        for chunk in cutting.cuts.drain(..) {
+            let end = self.frame_start + to_usize(chunk.len - cutting.closed);
+            let in_one_frame = cutting.closed == 0;
+            let range = self.frame_start..end;
+            self.push_frame(end, in_one_frame);
+            if !in_one_frame {
+                self.sum(SumOf::Chunk, range.clone(), true);
+            }
+            self.sum(SumOf::File, range, false);
+            let frame = self.batch.frames.len() - 1;
+            let digest = if in_one_frame { DigestFrom::Frame(frame) } else { DigestFrom::Sum };
+            self.marks.push(Mark::ChunkEnd { frame, len: chunk.len, hole: chunk.hole, digest });
+            cutting.closed = 0;
+        }
+    }
+
+    /// The batch is full in the middle of a file. Frames that are complete go; an open chunk moves
+    /// on to the next batch, or, where it fills the whole batch, is divided into several frames.
+    fn carry_over(&mut self, cutting: &mut Cutting) -> Result<(), LayerError> {
+        if self.frame_start == 0 {
+            // Zeros at the end may yet turn out to be a hole, whose frame is its own.
+            let end = self.batch.data.len() - cutting.chunker.undecided();
+            self.push_frame(end, false);
+            self.sum(SumOf::Chunk, 0..end, false);
+            self.sum(SumOf::File, 0..end, false);
+            cutting.closed += end as u64;
+        }
+        let open = self.batch.data.split_off(self.frame_start);
+        self.flush()?;
+        self.batch.data.extend_from_slice(&open);
+        Ok(())
+    }
+
+    fn tail(&mut self, raw: &[u8]) -> Result<(), LayerError> {
+        if raw.is_empty() {
+            return Ok(());
+        }
+        self.make_room(raw.len())?;
+        let start = self.batch.data.len();
+        self.batch.data.extend_from_slice(raw);
+        self.mark_tail(start);
+        Ok(())
+    }
+
+    fn rest(&mut self, mut tar: impl Read) -> Result<(), LayerError> {
+        loop {
+            self.make_room(1)?;
+            let start = self.batch.data.len();
+            let room = self.room() as u64;
+            let read = tar.by_ref().take(room).read_to_end(&mut self.batch.data);
+            if read.map_err(LayerError::input)? == 0 {
+                return Ok(());
+            }
+            self.mark_tail(start);
+        }
+    }
+
+    fn mark_tail(&mut self, start: usize) {
+        if self.chunked {
+            self.marks.push(Mark::Tail { raw: start..self.batch.data.len() });
+        }
+    }
+
+    /// Reads content until it ends or the batch is full; returns where in the data it begins.
+    fn fill(&mut self, reader: &mut Reader<impl Read>) -> Result<usize, LayerError> {
+        let data = &mut self.batch.data;
+        let start = data.len();
+        let capacity = if self.chunked { CHUNKED_BATCH } else { PLAIN_BATCH };
+        let room = capacity.saturating_sub(start) as u64;
+        let len = to_usize(room.min(reader.payload_left()));
+        data.resize(start + len, 0);
+        let mut at = start;
+        while at < data.len() {
+            match reader.read_payload(&mut data[at..]).map_err(LayerError::tar)? {
+                0 => return Err(LayerError::Interrupted),
+                read => at += read,
+            }
+        }
+        Ok(start)
+    }
+
+    fn close_frame(&mut self, hashed: bool) {
+        let end = self.batch.data.len();
+        if end > self.frame_start {
+            self.push_frame(end, hashed);
+        }
+    }
+
+    fn push_frame(&mut self, end: usize, hashed: bool) {
+        self.batch.frames.push(Frame { end, hashed });
+        self.frame_start = end;
+    }
+
+    fn sum(&mut self, of: SumOf, range: std::ops::Range<usize>, last: bool) {
+        self.batch.sums.push(Sum { of, range, last });
+    }
+
+    /// Hands the batch on and begins another.
+    fn flush(&mut self) -> Result<(), LayerError> {
+        self.close_frame(false);
+        if self.batch.frames.is_empty() {
+            return Ok(());
+        }
+        let batch = Arc::new(std::mem::take(&mut self.batch));
+        let marks = std::mem::take(&mut self.marks);
+        let frames = self.output.pool.encode(Arc::clone(&batch), self.recipe.level);
+        let handed_on = self.output.digester.send(Arc::clone(&batch)).is_ok()
+            && self.output.assembler.send(Item::Batch { batch, marks, frames }).is_ok();
+        if !handed_on {
+            return Err(LayerError::Interrupted);
+        }
+        self.begun = true;
+        self.frame_start = 0;
+        self.batch.data = self.buffer()?;
+        Ok(())
+    }
+
+    fn buffer(&self) -> Result<Vec<u8>, LayerError> {
+        self.output.buffers.recv().map_err(|_| LayerError::Interrupted)
+    }
+}
+
+/// Lengths within a batch always fit.
+fn to_usize(len: u64) -> usize {
+    usize::try_from(len).unwrap_or(usize::MAX)
+}
