@@ -52,7 +52,9 @@ fn words<'a>(text: &'a str, prefix: &str, part: impl Fn(char) -> bool) -> BTreeS
     text.match_indices(prefix)
         .filter(|(at, _)| !text[..*at].ends_with(&part))
         .map(|(at, _)| text[at..].split(|c| !part(c)).next().unwrap())
-        .filter(|word| word.trim_start_matches(prefix).starts_with(|c: char| c.is_ascii_alphabetic()))
+        .filter(|word| {
+            word.trim_start_matches(prefix).starts_with(|c: char| c.is_ascii_alphabetic())
+        })
         .collect()
 }
 
