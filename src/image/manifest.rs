@@ -1,0 +1,335 @@
+//! An image manifest as it came from its store, and the same manifest about other blobs. It is
+//! edited as JSON, so that fields this program does not know stay what they were.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Digest, DigestError,
+    media_type::{self, LayerType},
+};
+
+/// What a manifest says of a blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Length of the blob in bytes, as claimed.
+    pub size: u64,
+}
+
+/// One layer of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// The blob.
+    pub blob: Descriptor,
+    /// What the media type says; the content may be compressed in another way.
+    pub layer_type: LayerType,
+    /// It is fetched from elsewhere and its registry may not have it: it is passed on by reference.
+    pub foreign: bool,
+}
+
+/// A document that is not the manifest of an image that can be converted.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not JSON, or not the JSON of a manifest.
+    #[error("the manifest is malformed: {0}")]
+    Malformed(String),
+    /// A digest in it is none.
+    #[error("the manifest is malformed")]
+    Digest(#[from] DigestError),
+    /// Several images in one.
+    #[error("it is an index of several images")]
+    Index,
+    /// Neither an OCI nor a Docker schema 2 manifest.
+    #[error("its manifest has the media type {0:?}, which is not that of an image")]
+    MediaType(String),
+    /// Something else that is kept in a registry.
+    #[error("it is no container image but an artifact ({0}); there is nothing to convert")]
+    Artifact(String),
+    /// A layer that cannot be read.
+    #[error(
+        "layer {number} has the media type {media_type:?}, which cannot be converted{}",
+        if .media_type.ends_with("+encrypted") { ": encrypted layers cannot be read" } else { "" }
+    )]
+    Layer {
+        /// Counted from 1.
+        number: usize,
+        /// As the manifest has it.
+        media_type: String,
+    },
+}
+
+fn malformed(what: impl Into<String>) -> ManifestError {
+    ManifestError::Malformed(what.into())
+}
+
+/// The manifest of one image.
+#[derive(Debug, Clone)]
+pub struct ImageManifest {
+    document: Map<String, Value>,
+    config: Descriptor,
+    layers: Vec<Layer>,
+}
+
+/// A blob that takes the place of a layer's.
+#[derive(Debug, Clone)]
+pub struct NewLayer {
+    /// The blob.
+    pub blob: Descriptor,
+    /// Annotations to add.
+    pub annotations: Vec<(&'static str, String)>,
+}
+
+impl ImageManifest {
+    /// Reads an OCI image manifest or a Docker manifest of version 2, schema 2.
+    pub fn parse(media_type: &str, bytes: &[u8]) -> Result<Self, ManifestError> {
+        match media_type {
+            media_type::OCI_MANIFEST | media_type::DOCKER_MANIFEST => {}
+            media_type::OCI_INDEX | media_type::DOCKER_MANIFEST_LIST => {
+                return Err(ManifestError::Index);
+            }
+            other => return Err(ManifestError::MediaType(other.to_owned())),
+        }
+        let document: Map<String, Value> =
+            serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        if let Some(kind) = document.get("artifactType").and_then(Value::as_str) {
+            return Err(ManifestError::Artifact(kind.to_owned()));
+        }
+        let config = document.get("config").ok_or_else(|| malformed("it has no config"))?;
+        match text(config, "mediaType") {
+            media_type::OCI_CONFIG | media_type::DOCKER_CONFIG => {}
+            other => return Err(ManifestError::Artifact(other.to_owned())),
+        }
+        let config = descriptor(config)?;
+        let layers = document
+            .get("layers")
+            .and_then(Value::as_array)
+            .ok_or_else(|| malformed("it has no layers"))?
+            .iter()
+            .enumerate()
+            .map(|(index, layer)| read_layer(index + 1, layer))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { document, config, layers })
+    }
+
+    /// The config.
+    pub fn config(&self) -> &Descriptor {
+        &self.config
+    }
+
+    /// The layers, the lowest first.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The OCI manifest of the same image with other blobs: `blobs` has one for each layer, `None`
+    /// where the layer stays. Other annotations of a layer stay, those of its old bytes go. Media
+    /// types become those of OCI, for a Docker manifest cannot hold zstd layers.
+    pub fn with_layers(
+        mut self,
+        blobs: &[Option<NewLayer>],
+        annotations: &[(&str, String)],
+    ) -> Result<Vec<u8>, ManifestError> {
+        set(&mut self.document, "mediaType", media_type::OCI_MANIFEST.into());
+        if let Some(config) = self.document.get_mut("config").and_then(Value::as_object_mut) {
+            set(config, "mediaType", media_type::OCI_CONFIG.into());
+        }
+        let documents = self.document.get_mut("layers").and_then(Value::as_array_mut);
+        let documents = documents.ok_or_else(|| malformed("it has no layers"))?;
+        for ((document, layer), blob) in documents.iter_mut().zip(&self.layers).zip(blobs) {
+            if let Some(document) = document.as_object_mut() {
+                edit_layer(document, layer, blob.as_ref());
+            }
+        }
+        annotate(&mut self.document, annotations);
+        serde_json::to_vec(&self.document).map_err(|error| malformed(error.to_string()))
+    }
+}
+
+fn read_layer(number: usize, layer: &Value) -> Result<Layer, ManifestError> {
+    // Tekton's bundles look like images, and their contract forbids zstd.
+    let is_bundle = |annotations: &Map<String, Value>| {
+        annotations.keys().any(|key| key.starts_with("dev.tekton.image."))
+    };
+    if layer.get("annotations").and_then(Value::as_object).is_some_and(is_bundle) {
+        return Err(ManifestError::Artifact("a Tekton bundle".into()));
+    }
+    let media_type = text(layer, "mediaType");
+    let layer_type = LayerType::parse(media_type)
+        .ok_or_else(|| ManifestError::Layer { number, media_type: media_type.to_owned() })?;
+    let urls = layer.get("urls").and_then(Value::as_array);
+    let foreign = !layer_type.distributable && urls.is_some_and(|urls| !urls.is_empty());
+    Ok(Layer { blob: descriptor(layer)?, layer_type, foreign })
+}
+
+fn edit_layer(document: &mut Map<String, Value>, layer: &Layer, blob: Option<&NewLayer>) {
+    let Some(blob) = blob else {
+        set(document, "mediaType", layer.layer_type.oci().into());
+        return;
+    };
+    set(document, "mediaType", layer.layer_type.zstd().oci().into());
+    set(document, "digest", blob.blob.digest.as_str().into());
+    set(document, "size", blob.blob.size.into());
+    // Inlined content and other places to fetch it from are those of the old bytes.
+    document.shift_remove("data");
+    document.shift_remove("urls");
+    if let Some(annotations) = document.get_mut("annotations").and_then(Value::as_object_mut) {
+        for key in crate::chunked::annotations::BOUND_TO_THE_BLOB {
+            annotations.shift_remove(key);
+        }
+    }
+    annotate(document, &blob.annotations);
+    if document.get("annotations").and_then(Value::as_object).is_some_and(Map::is_empty) {
+        document.shift_remove("annotations");
+    }
+}
+
+fn annotate<K: AsRef<str>>(document: &mut Map<String, Value>, annotations: &[(K, String)]) {
+    if annotations.is_empty() {
+        return;
+    }
+    let slot = document.entry("annotations").or_insert_with(|| json!({}));
+    if !slot.is_object() {
+        *slot = json!({});
+    }
+    if let Some(slot) = slot.as_object_mut() {
+        for (key, value) in annotations {
+            set(slot, key.as_ref(), value.as_str().into());
+        }
+    }
+}
+
+/// Keeps the field's place where it has one.
+fn set(object: &mut Map<String, Value>, key: &str, value: Value) {
+    object.insert(key.to_owned(), value);
+}
+
+fn text<'a>(object: &'a Value, key: &str) -> &'a str {
+    object.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn descriptor(object: &Value) -> Result<Descriptor, ManifestError> {
+    let digest = text(object, "digest").parse()?;
+    let size = object
+        .get("size")
+        .and_then(Value::as_u64)
+        .ok_or_else(|| malformed("a descriptor has no size"))?;
+    Ok(Descriptor { digest, size })
+}
+
+/// The diffIDs of an image's config, the lowest layer's first (image-spec, config.md,
+/// `rootfs.diff_ids`).
+pub fn diff_ids(config: &[u8]) -> Result<Vec<Digest>, ManifestError> {
+    let config: Value = serde_json::from_slice(config)
+        .map_err(|error| malformed(format!("its config is no JSON: {error}")))?;
+    let list = config.pointer("/rootfs/diff_ids").and_then(Value::as_array);
+    list.ok_or_else(|| malformed("its config has no rootfs.diff_ids"))?
+        .iter()
+        .map(|id| Ok(id.as_str().unwrap_or_default().parse()?))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+
+    fn digest(of: &str) -> Digest {
+        Digest::sha256_of(of.as_bytes())
+    }
+
+    fn docker() -> Value {
+        json!({
+            "schemaVersion": 2,
+            "mediaType": media_type::DOCKER_MANIFEST,
+            "config": {"mediaType": media_type::DOCKER_CONFIG, "size": 7, "digest": digest("config")},
+            "layers": [{
+                "mediaType": GZIP, "size": 100, "digest": digest("layer"),
+                "annotations": {
+                    "ostree.components": "kernel",
+                    "containerd.io/snapshot/stargz/toc.digest": "sha256:…"
+                },
+                "x-unknown": [1.50, {"b": 1, "a": 2}]
+            }, {
+                "mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+                "size": 5, "digest": digest("foreign"), "urls": ["https://example.com/blob"]
+            }],
+            "annotations": {"z": "1", "a": "2"},
+            "x-unknown": null
+        })
+    }
+
+    fn parse(document: &Value) -> Result<ImageManifest, ManifestError> {
+        ImageManifest::parse(text(document, "mediaType"), document.to_string().as_bytes())
+    }
+
+    #[test]
+    fn docker_becomes_oci_and_the_rest_stays() {
+        let manifest = parse(&docker()).unwrap();
+        assert_eq!(manifest.config().digest, digest("config"));
+        assert!(!manifest.layers()[0].foreign);
+        assert!(manifest.layers()[1].foreign);
+        let new = NewLayer {
+            blob: Descriptor { digest: digest("new"), size: 90 },
+            annotations: vec![("toc", "here".into())],
+        };
+        let bytes = manifest.with_layers(&[Some(new), None], &[("from", "there".into())]).unwrap();
+        let expected = json!({
+            "schemaVersion": 2,
+            "mediaType": media_type::OCI_MANIFEST,
+            "config": {"mediaType": media_type::OCI_CONFIG, "size": 7, "digest": digest("config")},
+            "layers": [{
+                "mediaType": media_type::OCI_LAYER_ZSTD, "size": 90, "digest": digest("new"),
+                "annotations": {"ostree.components": "kernel", "toc": "here"},
+                "x-unknown": [1.50, {"b": 1, "a": 2}]
+            }, {
+                "mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+                "size": 5, "digest": digest("foreign"), "urls": ["https://example.com/blob"]
+            }],
+            "annotations": {"z": "1", "a": "2", "from": "there"},
+            "x-unknown": null
+        });
+        // As text, for the order of fields counts too.
+        assert_eq!(String::from_utf8(bytes).unwrap(), expected.to_string());
+    }
+
+    #[test]
+    fn what_is_no_image_is_told_apart() {
+        let mut artifact = docker();
+        artifact["config"]["mediaType"] = "application/vnd.oci.empty.v1+json".into();
+        assert!(matches!(parse(&artifact), Err(ManifestError::Artifact(_))));
+        let mut artifact = docker();
+        artifact["artifactType"] = "application/spdx+json".into();
+        assert!(matches!(parse(&artifact), Err(ManifestError::Artifact(_))));
+        let mut bundle = docker();
+        bundle["layers"][0]["annotations"]["dev.tekton.image.kind"] = "task".into();
+        assert!(matches!(parse(&bundle), Err(ManifestError::Artifact(_))));
+        let mut encrypted = docker();
+        encrypted["layers"][0]["mediaType"] = format!("{}+encrypted", media_type::OCI_LAYER).into();
+        let message = parse(&encrypted).unwrap_err().to_string();
+        assert!(message.contains("layer 1") && message.contains("encrypted layers"), "{message}");
+        let mut index = docker();
+        index["mediaType"] = media_type::OCI_INDEX.into();
+        assert!(matches!(parse(&index), Err(ManifestError::Index)));
+    }
+
+    #[test]
+    fn malformed_manifests_are_refused() {
+        for (pointer, value) in [
+            ("/layers", json!({})),
+            ("/layers/0/digest", json!("sha256:abc")),
+            ("/layers/0/size", json!(-1)),
+            ("/layers/0/size", json!("100")),
+            ("/config", json!(null)),
+        ] {
+            let mut document = docker();
+            *document.pointer_mut(pointer).unwrap() = value;
+            assert!(parse(&document).is_err(), "{pointer}");
+        }
+        assert!(ImageManifest::parse(media_type::OCI_MANIFEST, b"[]").is_err());
+        assert!(diff_ids(br#"{"rootfs":{}}"#).is_err());
+        assert!(diff_ids(br#"{"rootfs":{"diff_ids":[1]}}"#).is_err());
+    }
+}
