@@ -1,6 +1,7 @@
 //! Documents of an image: digests, references, descriptors, manifests. No I/O in here.
 
 pub mod digest;
+pub mod index;
 pub mod manifest;
 pub mod media_type;
 pub mod reference;

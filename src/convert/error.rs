@@ -1,0 +1,149 @@
+//! Why a conversion failed.
+
+use std::io;
+
+use crate::{
+    image::{
+        Digest, ImageReference,
+        index::Platform,
+        manifest::ManifestError,
+    },
+    layer::LayerError,
+    store::StoreError,
+    tekton::ResultsError,
+};
+
+/// A failed conversion. Unless it says otherwise nothing has been published.
+#[derive(Debug, thiserror::Error)]
+pub enum ConvertError {
+    /// The source could not be read.
+    #[error("cannot read the source {reference}")]
+    Source {
+        /// The source.
+        reference: ImageReference,
+        /// The store's error.
+        #[source]
+        error: StoreError,
+    },
+    /// The source is of a kind that is not converted, or is malformed.
+    #[error("cannot convert {reference}")]
+    Unfit {
+        /// The source.
+        reference: ImageReference,
+        /// What is wrong with it.
+        #[source]
+        error: ManifestError,
+    },
+    /// The source is an index and nobody said which image in it is meant.
+    #[error(
+        "{reference} is an index of several images; choose one with --platform, out of {}",
+        list(available)
+    )]
+    Index {
+        /// The source.
+        reference: ImageReference,
+        /// What it has images for.
+        available: Vec<Platform>,
+    },
+    /// The index has no image for the platform.
+    #[error("{reference} has no image for {platform}, only for {}", list(available))]
+    NoSuchPlatform {
+        /// The source.
+        reference: ImageReference,
+        /// What was asked for.
+        platform: Platform,
+        /// What it has images for.
+        available: Vec<Platform>,
+    },
+    /// A platform was given and the source is a single image.
+    #[error("{reference} is a single image and no index; leave out --platform")]
+    NoIndex {
+        /// The source.
+        reference: ImageReference,
+    },
+    /// A layer could not be converted.
+    #[error("layer {number} ({digest}) cannot be converted")]
+    Layer {
+        /// Counted from 1.
+        number: usize,
+        /// Its blob in the source.
+        digest: Digest,
+        /// Why.
+        #[source]
+        error: LayerError,
+    },
+    /// A layer has no TOC and was required to have one.
+    #[error("layer {number} ({digest}) can only become plain zstd, and chunked was required: {reason}")]
+    NotChunkable {
+        /// Counted from 1.
+        number: usize,
+        /// Its blob in the source.
+        digest: Digest,
+        /// Why it gets no TOC.
+        reason: String,
+    },
+    /// No temporary file could be made.
+    #[error(
+        "cannot make a temporary file in {dir}; set TMPDIR to a folder with room for the \
+         largest layers"
+    )]
+    Spool {
+        /// The folder.
+        dir: String,
+        /// The operating system's word for it.
+        source: io::Error,
+    },
+    /// The destination could not be written.
+    #[error("cannot write the destination {reference}")]
+    Destination {
+        /// The destination.
+        reference: ImageReference,
+        /// The store's error.
+        #[source]
+        error: StoreError,
+    },
+    /// What was published is not what was sent.
+    #[error(
+        "{reference} reads back differently from what was pushed ({found} instead of {pushed}); \
+         something else writes that tag at the same time, or the registry is faulty"
+    )]
+    ReadBack {
+        /// The destination.
+        reference: ImageReference,
+        /// The digest that was pushed.
+        pushed: Digest,
+        /// The digest that was read.
+        found: Digest,
+    },
+    /// A blob is not there although the registry took it.
+    #[error("{reference} has lost blob {digest} right after taking it; the registry is faulty")]
+    Lost {
+        /// The destination.
+        reference: ImageReference,
+        /// The blob.
+        digest: Digest,
+    },
+    /// The folder for the results cannot be written to.
+    #[error("results cannot be written to {dir}; nothing was done")]
+    ResultsDir {
+        /// The folder.
+        dir: String,
+        /// The operating system's word for it.
+        source: io::Error,
+    },
+    /// The image is published, but its results are not.
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    /// No threads.
+    #[error("cannot start the worker threads")]
+    Threads(#[source] io::Error),
+    /// A fault of this program.
+    #[error("internal error: {0}; this is a fault of this program, please report it")]
+    Internal(String),
+}
+
+fn list(platforms: &[Platform]) -> String {
+    let mut names: Vec<String> = platforms.iter().map(Platform::to_string).collect();
+    names.dedup();
+    names.join(", ")
+}

@@ -1,0 +1,96 @@
+//! Results as Tekton passes them on: a file each, the value and nothing else, not even a newline
+//! at the end, for what comes later takes it verbatim.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use tempfile::NamedTempFile;
+
+/// Results that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "result {name} could not be written to {}; the image is published, but no result was left",
+    dir.display()
+)]
+pub struct ResultsError {
+    /// The result.
+    pub name: &'static str,
+    /// Where it was to be written.
+    pub dir: PathBuf,
+    /// The operating system's word for it.
+    pub source: io::Error,
+}
+
+/// Writes all of `results`, pairs of name and value, into `dir`, or none of them.
+pub fn write_results(dir: &Path, results: &[(&'static str, String)]) -> Result<(), ResultsError> {
+    let failure =
+        |name| move |source| ResultsError { name, dir: dir.to_owned(), source };
+    let mut written = Vec::new();
+    for (name, value) in results {
+        let file = stage(dir, value).map_err(failure(name))?;
+        written.push((*name, file));
+    }
+    let mut done = Vec::new();
+    for (name, file) in written {
+        let path = dir.join(name);
+        if let Err(error) = file.persist(&path) {
+            for path in done {
+                // The first error is the one to tell.
+                let _ = std::fs::remove_file(path);
+            }
+            return Err(failure(name)(error.error));
+        }
+        done.push(path);
+    }
+    Ok(())
+}
+
+/// Whether results can be written at all; to be found out before hours of work, not after.
+pub fn check_writable(dir: &Path) -> io::Result<()> {
+    NamedTempFile::new_in(dir).map(drop)
+}
+
+fn stage(dir: &Path, value: &str) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    // Whoever collects the results may run as another user.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let mut file = builder.tempfile_in(dir)?;
+    file.write_all(value.as_bytes())?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn results() -> [(&'static str, String); 2] {
+        [("IMAGE_URL", "quay.io/org/app:1".into()), ("IMAGE_DIGEST", "sha256:00".into())]
+    }
+
+    #[test]
+    fn values_are_verbatim() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("IMAGE_URL"), "an older and longer value\n").unwrap();
+        write_results(dir.path(), &results()).unwrap();
+        let read = |name| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        assert_eq!(read("IMAGE_URL"), "quay.io/org/app:1");
+        assert_eq!(read("IMAGE_DIGEST"), "sha256:00");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn all_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        // A folder in the place of the second result.
+        std::fs::create_dir_all(dir.path().join("IMAGE_DIGEST/x")).unwrap();
+        assert_eq!(write_results(dir.path(), &results()).unwrap_err().name, "IMAGE_DIGEST");
+        assert!(!dir.path().join("IMAGE_URL").exists());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(check_writable(&dir.path().join("missing")).is_err());
+    }
+}
