@@ -7,4 +7,4 @@ pub mod media_type;
 pub mod reference;
 
 pub use digest::{Digest, DigestError, Hasher};
-pub use reference::{ImageReference, ReferenceError};
+pub use reference::{ImageReference, LayoutReference, ReferenceError, RegistryReference};

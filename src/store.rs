@@ -1,1 +1,217 @@
-//! Where images live.
+//! Where images live: registries and OCI image layouts, behind one door.
+//!
+//! A [`Store`] is one repository or one layout, opened to pull or to push. Everything that comes
+//! out of it has been checked: manifests and small blobs before they are handed out, a blob that
+//! is streamed by its [`BlobReader`] at the end of the stream.
+
+mod blob;
+mod error;
+mod manifest;
+mod oci_layout;
+mod registry;
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+pub use blob::{BlobContent, BlobMismatch, BlobReader};
+pub use error::{CredentialOrigin, Refusal, StoreError, Unreachable};
+pub use manifest::{MANIFEST_SIZE_MAX, ManifestError, RawManifest};
+pub use oci_layout::{LayoutError, OciLayout};
+pub use registry::{AuthError, Registry};
+
+use crate::image::{Digest, ImageReference};
+
+/// What a store is opened for. In a registry this decides the scope of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Reading only.
+    Pull,
+    /// Reading and writing.
+    Push,
+}
+
+/// How registries are accessed. Layouts need none of it.
+#[derive(Clone, Debug)]
+pub struct AccessOptions {
+    /// The only file to look for credentials in; without it the usual ones are searched
+    /// (containers-auth.json(5)).
+    pub authfile: Option<PathBuf>,
+    /// Whether HTTPS and a certificate that can be verified are required. Without it any
+    /// certificate will do, and plain HTTP too where the registry speaks nothing else.
+    pub tls_verify: bool,
+    /// A PEM file with certificate authorities to trust besides those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Whether `ca_file` may be missing or empty.
+    pub ca_file_optional: bool,
+}
+
+impl Default for AccessOptions {
+    fn default() -> Self {
+        Self { authfile: None, tls_verify: true, ca_file: None, ca_file_optional: false }
+    }
+}
+
+/// Which manifest of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// The one with this digest.
+    Digest(Digest),
+    /// The one that this tag names now.
+    Tag(String),
+    /// The only one that a layout lists. A registry does not have that.
+    Only,
+}
+
+impl Selector {
+    /// What `reference` selects: its digest, else its tag, else the only image there is.
+    pub fn of(reference: &ImageReference) -> Self {
+        let (tag, digest) = match reference {
+            ImageReference::Registry(reference) => (reference.tag(), reference.digest()),
+            ImageReference::Layout(reference) => (reference.tag(), reference.digest()),
+        };
+        match (digest, tag) {
+            (Some(digest), _) => Self::Digest(digest.clone()),
+            (None, Some(tag)) => Self::Tag(tag.to_owned()),
+            (None, None) => Self::Only,
+        }
+    }
+}
+
+/// A repository of a registry, or a layout on disk.
+#[derive(Debug)]
+pub enum Store {
+    /// A repository.
+    Registry(Box<Registry>),
+    /// A layout.
+    Layout(OciLayout),
+}
+
+impl Store {
+    /// Opens the store that `reference` points into. For a registry this looks up credentials and
+    /// asks for a token, so that a wrong password is told before any work is done. For a layout
+    /// that is to be pushed to, the directory is created.
+    pub async fn open(
+        reference: &ImageReference,
+        intent: Intent,
+        options: &AccessOptions,
+    ) -> Result<Self, StoreError> {
+        match reference {
+            ImageReference::Registry(reference) => {
+                Registry::open(reference, intent, options).await.map(Box::new).map(Self::Registry)
+            }
+            ImageReference::Layout(reference) => {
+                OciLayout::open(reference.dir(), intent).await.map(Self::Layout)
+            }
+        }
+    }
+
+    /// Reads a manifest of at most [`MANIFEST_SIZE_MAX`] bytes. Its digest, its media type and its
+    /// form have been checked against each other.
+    pub async fn manifest(&self, which: &Selector) -> Result<RawManifest, StoreError> {
+        match self {
+            Self::Registry(registry) => registry.manifest(which).await,
+            Self::Layout(layout) => layout.manifest(which).await,
+        }
+    }
+
+    /// Opens a blob of `size` bytes to be streamed. The reader blocks, so it is for a thread of its
+    /// own, and it works only as long as the tokio runtime that this was called on runs.
+    pub async fn blob(&self, digest: &Digest, size: u64) -> Result<BlobReader, StoreError> {
+        match self {
+            Self::Registry(registry) => registry.blob(digest, size).await,
+            Self::Layout(layout) => layout.blob(digest, size).await,
+        }
+    }
+
+    /// Reads a whole blob of `size` bytes into memory, if that is at most `limit`.
+    pub async fn bytes(&self, digest: &Digest, size: u64, limit: u64) -> Result<Bytes, StoreError> {
+        if size > limit {
+            let (what, place) = (blob_name(digest), self.place());
+            return Err(StoreError::TooLarge { what, place, limit });
+        }
+        let reader = self.blob(digest, size).await?;
+        read_all(reader, &self.place()).await
+    }
+
+    /// Whether the store has the blob with this digest and size in bytes.
+    pub async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        match self {
+            Self::Registry(registry) => registry.has_blob(digest, size).await,
+            Self::Layout(layout) => layout.has_blob(digest, size).await,
+        }
+    }
+
+    /// Writes a blob. `progress` is told how many bytes of the current attempt have been handed
+    /// over; it begins again at a small number when the upload has to be repeated.
+    pub async fn put_blob(
+        &self,
+        digest: &Digest,
+        size: u64,
+        content: BlobContent,
+        progress: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Registry(registry) => registry.put_blob(digest, size, content, progress).await,
+            Self::Layout(layout) => layout.put_blob(digest, size, content, progress).await,
+        }
+    }
+
+    /// Writes a manifest under `tag`, or under its digest alone. A layout lists in its
+    /// `index.json` only what has a tag; without one the manifest can be read by digest.
+    pub async fn put_manifest(
+        &self,
+        manifest: &RawManifest,
+        tag: Option<&str>,
+    ) -> Result<(), StoreError> {
+        if let Some(tag) = tag.filter(|tag| !crate::image::reference::is_valid_tag(tag)) {
+            return Err(StoreError::Tag(crate::image::ReferenceError::Tag(tag.to_owned())));
+        }
+        match self {
+            Self::Registry(registry) => registry.put_manifest(manifest, tag).await,
+            Self::Layout(layout) => layout.put_manifest(manifest, tag).await,
+        }
+    }
+
+    /// The store's name for messages.
+    fn place(&self) -> String {
+        match self {
+            Self::Registry(registry) => registry.place().to_owned(),
+            Self::Layout(layout) => layout.place(),
+        }
+    }
+}
+
+/// Reads a small blob to its end, off the async threads.
+async fn read_all(mut reader: BlobReader, place: &str) -> Result<Bytes, StoreError> {
+    let (digest, reader) = (reader.digest().clone(), move || {
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut reader, &mut content).map(|_| content)
+    });
+    let result = tokio::task::spawn_blocking(reader)
+        .await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    result.map(Bytes::from).map_err(|error| blob_error(error, &digest, place))
+}
+
+/// Tells what went wrong while a blob was read.
+fn blob_error(error: std::io::Error, digest: &Digest, place: &str) -> StoreError {
+    let (what, place) = (blob_name(digest), place.to_owned());
+    match BlobMismatch::of(&error).cloned() {
+        Some(BlobMismatch::Digest { expected, actual }) => {
+            StoreError::DigestMismatch { what, place, expected, actual }
+        }
+        Some(BlobMismatch::TooShort { expected, actual, .. }) => {
+            StoreError::SizeMismatch { what, place, expected, actual: format!("{actual} bytes") }
+        }
+        Some(BlobMismatch::TooLong { expected, .. }) => {
+            StoreError::SizeMismatch { what, place, expected, actual: "more".to_owned() }
+        }
+        None => StoreError::Read { what, place, source: error },
+    }
+}
+
+/// A blob's name for messages.
+fn blob_name(digest: &Digest) -> String {
+    format!("blob {digest}")
+}

@@ -1,5 +1,132 @@
-//! Image references.
-/// Placeholder, see the store branch.
-pub struct ImageReference;
-/// Placeholder.
-pub struct ReferenceError;
+//! Image references: what a user types to name an image.
+//!
+//! Two kinds are known: an image in a registry (`quay.io/org/app:1.2@sha256:…`, with or without
+//! `docker://` in front) and an image in an OCI image layout on disk (`oci:DIR[:TAG][@DIGEST]`).
+//! The grammar of registry references is that of `github.com/distribution/reference`
+//! (regexp.go and normalize.go): short names mean docker.io, as docker has it.
+
+mod layout;
+mod registry;
+
+use std::{fmt, str::FromStr};
+
+pub use layout::LayoutReference;
+pub use registry::RegistryReference;
+
+use super::DigestError;
+
+/// Names an image, wherever it lives. The text form is canonical: it parses to the same value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ImageReference {
+    /// In a registry.
+    Registry(RegistryReference),
+    /// In an OCI image layout on disk.
+    Layout(LayoutReference),
+}
+
+/// A text that names no image.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// Nothing was given, or only a prefix such as `docker://`.
+    #[error("the image reference is empty; write one such as quay.io/org/app:1.2 or oci:DIR:1.2")]
+    Empty,
+    /// A transport of other tools, or a URL scheme.
+    #[error(
+        "{0:?} is not supported: an image is named as docker://quay.io/org/app:1.2 (or without \
+         docker://) in a registry, or as oci:DIR:1.2 in an OCI image layout"
+    )]
+    Transport(String),
+    /// The registry's host or port is malformed.
+    #[error(
+        "{0:?} is no registry: it has to be a host and perhaps a port, as in quay.io or localhost:5000"
+    )]
+    Registry(String),
+    /// The repository has upper-case letters.
+    #[error("repository {0:?} has upper-case letters, which registries refuse; write {lower:?}", lower = .0.to_lowercase())]
+    Uppercase(String),
+    /// The repository is malformed in another way.
+    #[error(
+        "{0:?} is no repository: its parts have to be of a-z, 0-9 and single separators (. _ __ -), \
+         at most 255 characters in all, as in org/my-app"
+    )]
+    Repository(String),
+    /// The tag is malformed.
+    #[error(
+        "{0:?} is no tag: it has to be 1 to 128 characters out of A-Z a-z 0-9 _ . - and must not \
+         begin with . or -, as in 1.2-rc.1"
+    )]
+    Tag(String),
+    /// What follows the `@` is no digest.
+    #[error("{0}, as in quay.io/org/app@sha256:9f86… (64 digits)")]
+    Digest(#[from] DigestError),
+}
+
+/// Whether `tag` may name a manifest: distribution-spec, "Pulling manifests",
+/// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+pub fn is_valid_tag(tag: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    tag.len() <= 128
+        && tag.bytes().next().is_some_and(word)
+        && tag.bytes().all(|b| word(b) || matches!(b, b'.' | b'-'))
+}
+
+/// `tag` if it is one.
+fn checked_tag(tag: &str) -> Result<String, ReferenceError> {
+    if is_valid_tag(tag) { Ok(tag.to_owned()) } else { Err(ReferenceError::Tag(shorten(tag))) }
+}
+
+/// Messages repeat only so much of what was typed.
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(160) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Transports of containers-transports(5) that are not served here. Without this list
+/// `dir:x` would be read as tag `x` of `docker.io/library/dir`.
+const OTHER_TRANSPORTS: &[&str] = &[
+    "containers-storage",
+    "dir",
+    "docker-archive",
+    "docker-daemon",
+    "oci-archive",
+    "ostree",
+    "sif",
+    "tarball",
+];
+
+impl FromStr for ImageReference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        if let Some(rest) = text.strip_prefix("oci:") {
+            return rest.parse().map(Self::Layout);
+        }
+        let name = text.strip_prefix("docker://").unwrap_or(text);
+        if name.is_empty() {
+            return Err(ReferenceError::Empty);
+        }
+        let transport = match name.split_once(':') {
+            Some((scheme, rest)) if rest.starts_with("//") => Some(format!("{scheme}://")),
+            Some((scheme, _)) if OTHER_TRANSPORTS.contains(&scheme) => Some(format!("{scheme}:")),
+            _ => None,
+        };
+        match transport {
+            Some(transport) => Err(ReferenceError::Transport(shorten(&transport))),
+            None => name.parse().map(Self::Registry),
+        }
+    }
+}
+
+impl fmt::Display for ImageReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(reference) => reference.fmt(f),
+            Self::Layout(reference) => reference.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! Blobs: read with every byte checked, written from a file or from memory.
+
+use std::{
+    io::{self, Read},
+    path::PathBuf,
+};
+
+use bytes::{Buf, Bytes};
+use tokio::sync::mpsc;
+
+use crate::image::{Digest, Hasher};
+
+/// What a blob is uploaded from.
+#[derive(Clone, Debug)]
+pub enum BlobContent {
+    /// A file, read in pieces.
+    File(PathBuf),
+    /// Bytes in memory, for small blobs such as a config.
+    Bytes(Bytes),
+}
+
+/// A blob's bytes are not what its descriptor says. It arrives inside an [`io::Error`]; take it
+/// out with [`BlobMismatch::of`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BlobMismatch {
+    /// The stream ended early. With a registry this may well be a broken connection.
+    #[error("blob {digest} ended after {actual} of {expected} bytes")]
+    TooShort {
+        /// The blob.
+        digest: Digest,
+        /// The descriptor's size in bytes.
+        expected: u64,
+        /// The bytes that came.
+        actual: u64,
+    },
+    /// The stream went on after the last byte.
+    #[error("blob {digest} has more than the {expected} bytes that its descriptor says")]
+    TooLong {
+        /// The blob.
+        digest: Digest,
+        /// The descriptor's size in bytes.
+        expected: u64,
+    },
+    /// The content has another digest.
+    #[error("blob {expected} is damaged or was exchanged: its content has the digest {actual}")]
+    Digest {
+        /// The blob.
+        expected: Digest,
+        /// The digest of what came.
+        actual: Digest,
+    },
+}
+
+impl BlobMismatch {
+    /// The mismatch that `error` carries, if that is what it is.
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+/// Reads a blob and checks its size and digest on the way, for use on a blocking thread: a read
+/// waits for the network.
+///
+/// The digest can be known only at the end. Whoever uses the bytes has to read until `Ok(0)` and
+/// must not publish anything made from them before; a decoder that stops at its own end marker
+/// has not read to the end. After an error every further read fails too.
+#[derive(Debug)]
+pub struct BlobReader {
+    source: Source,
+    state: State,
+    digest: Digest,
+    size: u64,
+    seen: u64,
+}
+
+#[derive(Debug)]
+enum Source {
+    File(std::fs::File),
+    Channel { pieces: mpsc::Receiver<io::Result<Bytes>>, piece: Bytes },
+}
+
+#[derive(Debug)]
+enum State {
+    Reading(Hasher),
+    Done,
+    Failed,
+}
+
+impl BlobReader {
+    pub(super) fn from_file(file: std::fs::File, digest: &Digest, size: u64) -> Self {
+        Self::new(Source::File(file), digest, size)
+    }
+
+    pub(super) fn from_channel(
+        pieces: mpsc::Receiver<io::Result<Bytes>>,
+        digest: &Digest,
+        size: u64,
+    ) -> Self {
+        Self::new(Source::Channel { pieces, piece: Bytes::new() }, digest, size)
+    }
+
+    fn new(source: Source, digest: &Digest, size: u64) -> Self {
+        let state = State::Reading(digest.hasher());
+        Self { source, state, digest: digest.clone(), size, seen: 0 }
+    }
+
+    /// The blob that is read.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// At the end of the stream: is everything there, and is it the right thing?
+    fn check(&self, hasher: Hasher) -> Result<(), BlobMismatch> {
+        let (digest, expected) = (self.digest.clone(), self.size);
+        if self.seen < self.size {
+            return Err(BlobMismatch::TooShort { digest, expected, actual: self.seen });
+        }
+        let actual = hasher.finish();
+        if actual == digest {
+            Ok(())
+        } else {
+            Err(BlobMismatch::Digest { expected: digest, actual })
+        }
+    }
+}
+
+impl Read for BlobReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let mut hasher = match std::mem::replace(&mut self.state, State::Failed) {
+            State::Reading(hasher) => hasher,
+            State::Done => {
+                self.state = State::Done;
+                return Ok(0);
+            }
+            State::Failed => return Err(io::Error::other("reading this blob has failed before")),
+        };
+        let read = loop {
+            match self.source.read(buf) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        if read == 0 {
+            self.check(hasher).map_err(|mismatch| {
+                let short = matches!(mismatch, BlobMismatch::TooShort { .. });
+                let kind =
+                    if short { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::InvalidData };
+                io::Error::new(kind, mismatch)
+            })?;
+            self.state = State::Done;
+            return Ok(0);
+        }
+        self.seen += read as u64;
+        if self.seen > self.size {
+            let mismatch =
+                BlobMismatch::TooLong { digest: self.digest.clone(), expected: self.size };
+            return Err(io::Error::new(io::ErrorKind::InvalidData, mismatch));
+        }
+        hasher.update(&buf[..read]);
+        self.state = State::Reading(hasher);
+        Ok(read)
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read(buf),
+            Self::Channel { pieces, piece } => {
+                while piece.is_empty() {
+                    match pieces.blocking_recv() {
+                        Some(next) => *piece = next?,
+                        None => return Ok(0),
+                    }
+                }
+                let length = piece.len().min(buf.len());
+                piece.copy_to_slice(&mut buf[..length]);
+                Ok(length)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn reader(pieces: &[&'static [u8]], digest: &Digest, size: u64) -> BlobReader {
+        let (sender, receiver) = mpsc::channel(8);
+        for piece in pieces {
+            sender.try_send(Ok(Bytes::from_static(piece))).unwrap();
+        }
+        BlobReader::from_channel(receiver, digest, size)
+    }
+
+    fn outcome(mut reader: BlobReader) -> Result<Vec<u8>, BlobMismatch> {
+        let mut content = Vec::new();
+        match reader.read_to_end(&mut content) {
+            Ok(_) => Ok(content),
+            Err(error) => {
+                assert!(reader.read(&mut [0]).is_err(), "an error is final");
+                Err(BlobMismatch::of(&error).unwrap().clone())
+            }
+        }
+    }
+
+    #[test]
+    fn right_content_passes_and_wrong_content_does_not() {
+        let digest = Digest::sha256_of(b"abcdef");
+        assert_eq!(outcome(reader(&[b"abc", b"", b"def"], &digest, 6)).unwrap(), b"abcdef");
+        assert_eq!(
+            outcome(reader(&[b"abc"], &digest, 6)),
+            Err(BlobMismatch::TooShort { digest: digest.clone(), expected: 6, actual: 3 })
+        );
+        assert_eq!(
+            outcome(reader(&[b"abcdef", b"g"], &digest, 6)),
+            Err(BlobMismatch::TooLong { digest: digest.clone(), expected: 6 })
+        );
+        assert_eq!(
+            outcome(reader(&[b"abcdeX"], &digest, 6)),
+            Err(BlobMismatch::Digest { expected: digest, actual: Digest::sha256_of(b"abcdeX") })
+        );
+        assert_eq!(outcome(reader(&[], &Digest::sha256_of(b""), 0)).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_broken_transport_is_told_as_it_is() {
+        let (sender, receiver) = mpsc::channel(2);
+        sender.try_send(Ok(Bytes::from_static(b"ab"))).unwrap();
+        sender.try_send(Err(io::Error::from(io::ErrorKind::ConnectionReset))).unwrap();
+        let mut reader = BlobReader::from_channel(receiver, &Digest::sha256_of(b"abc"), 3);
+        let error = io::copy(&mut reader, &mut io::sink()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert!(reader.read(&mut [0]).is_err());
+    }
+}

@@ -1,0 +1,223 @@
+//! OCI image layouts on disk (image-spec, image-layout.md).
+
+mod files;
+mod index;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+
+use super::{
+    BlobContent, BlobReader, Intent, MANIFEST_SIZE_MAX, RawManifest, Selector, StoreError,
+    blob_name,
+};
+use crate::image::Digest;
+
+/// A layout on disk.
+#[derive(Clone, Debug)]
+pub struct OciLayout {
+    root: PathBuf,
+}
+
+/// A directory is no layout, or not one that has what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// There is no such directory.
+    #[error("{} does not exist; name a directory that holds an OCI image layout", .0.display())]
+    Missing(PathBuf),
+    /// The directory is something else.
+    #[error("{} is no OCI image layout: it has no file oci-layout", .0.display())]
+    NoLayout(PathBuf),
+    /// The directory is something else and will not be overwritten.
+    #[error(
+        "{} is not empty and no OCI image layout; name a layout, an empty directory or a new one",
+        .0.display()
+    )]
+    Occupied(PathBuf),
+    /// The layout's version is not known.
+    #[error("{} has layout version {version:?}; only 1.0.0 is supported", path.display())]
+    Version {
+        /// The file oci-layout.
+        path: PathBuf,
+        /// What it says.
+        version: String,
+    },
+    /// A file of the layout cannot be understood.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The layout lists no such image.
+    #[error("{} has no image {wanted}; it has: {listed}", root.display())]
+    NoImage {
+        /// The layout.
+        root: PathBuf,
+        /// What was asked for.
+        wanted: String,
+        /// What is there.
+        listed: String,
+    },
+    /// More than one image answers to the selection.
+    #[error("{} has several images; choose one by tag or digest: {listed}", root.display())]
+    Several {
+        /// The layout.
+        root: PathBuf,
+        /// What is there.
+        listed: String,
+    },
+}
+
+impl OciLayout {
+    /// Opens the layout in `root`. To push, a missing or empty directory is made a layout.
+    pub async fn open(root: &Path, intent: Intent) -> Result<Self, StoreError> {
+        let layout = Self { root: root.to_owned() };
+        layout
+            .blocking(move |layout| match intent {
+                Intent::Pull => layout.check(),
+                Intent::Push => layout.check_or_create(),
+            })
+            .await?;
+        Ok(layout)
+    }
+
+    pub(super) async fn manifest(&self, which: &Selector) -> Result<RawManifest, StoreError> {
+        let which = which.clone();
+        self.blocking(move |layout| {
+            let chosen = layout.read_index()?.select(&layout.root, &which)?;
+            let what = format!("manifest {}", chosen.digest);
+            let Some((file, size)) = layout.open_blob(&chosen.digest)? else {
+                return Err(StoreError::NotFound { what, place: layout.place() });
+            };
+            if size > MANIFEST_SIZE_MAX {
+                let (place, limit) = (layout.place(), MANIFEST_SIZE_MAX);
+                return Err(StoreError::TooLarge { what, place, limit });
+            }
+            // The length of the file is only a bound here: the digest is the judge.
+            let mut reader = BlobReader::from_file(file, &chosen.digest, size);
+            let mut content = Vec::new();
+            io::Read::read_to_end(&mut reader, &mut content)
+                .map_err(|error| super::blob_error(error, &chosen.digest, &layout.place()))?;
+            RawManifest::checked(content.into(), chosen.media_type.as_deref(), chosen.digest)
+                .map_err(|reason| StoreError::Manifest { what, place: layout.place(), reason })
+        })
+        .await
+    }
+
+    pub(super) async fn blob(&self, digest: &Digest, size: u64) -> Result<BlobReader, StoreError> {
+        let digest = digest.clone();
+        self.blocking(move |layout| match layout.open_blob(&digest)? {
+            Some((file, _)) => Ok(BlobReader::from_file(file, &digest, size)),
+            None => Err(StoreError::NotFound { what: blob_name(&digest), place: layout.place() }),
+        })
+        .await
+    }
+
+    pub(super) async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        let digest = digest.clone();
+        self.blocking(move |layout| {
+            Ok(layout.open_blob(&digest)?.is_some_and(|(_, length)| length == size))
+        })
+        .await
+    }
+
+    pub(super) async fn put_blob(
+        &self,
+        digest: &Digest,
+        size: u64,
+        content: BlobContent,
+        progress: impl Fn(u64) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let digest = digest.clone();
+        self.blocking(move |layout| layout.write_blob(&digest, size, &content, &progress)).await
+    }
+
+    pub(super) async fn put_manifest(
+        &self,
+        manifest: &RawManifest,
+        tag: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let (manifest, tag) = (manifest.clone(), tag.map(str::to_owned));
+        self.blocking(move |layout| {
+            let size = manifest.bytes.len() as u64;
+            let content = BlobContent::Bytes(Bytes::clone(&manifest.bytes));
+            layout.write_blob(&manifest.digest, size, &content, &|_| ())?;
+            match tag {
+                Some(tag) => layout.change_index(|index| index.set_tag(&manifest, &tag)),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// The layout's name for messages.
+    pub(super) fn place(&self) -> String {
+        format!("oci:{}", self.root.display())
+    }
+
+    /// Runs file work off the async threads.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let layout = self.clone();
+        match tokio::task::spawn_blocking(move || work(&layout)).await {
+            Ok(result) => result,
+            Err(error) => Err(StoreError::io(&self.root)(io::Error::other(error))),
+        }
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let path = self.root.join(files::OCI_LAYOUT);
+        let marker = match files::read_small(&path) {
+            Ok(marker) => marker,
+            Err(error) if is_absent(&error) => {
+                let root = self.root.clone();
+                let exists = root.is_dir();
+                let problem =
+                    if exists { LayoutError::NoLayout(root) } else { LayoutError::Missing(root) };
+                return Err(problem.into());
+            }
+            Err(error) => return Err(StoreError::io(path)(error)),
+        };
+        let version = serde_json::from_slice::<serde_json::Value>(&marker)
+            .ok()
+            .and_then(|marker| Some(marker.get("imageLayoutVersion")?.as_str()?.to_owned()))
+            .unwrap_or_default();
+        if version == files::LAYOUT_VERSION {
+            Ok(())
+        } else {
+            let version = version.chars().take(40).collect();
+            Err(LayoutError::Version { path, version }.into())
+        }
+    }
+
+    fn check_or_create(&self) -> Result<(), StoreError> {
+        match fs::read_dir(&self.root) {
+            Ok(mut entries) => match self.check() {
+                Err(StoreError::Layout(LayoutError::NoLayout(_))) => {
+                    if entries.next().is_some() {
+                        return Err(LayoutError::Occupied(self.root.clone()).into());
+                    }
+                }
+                checked => return checked,
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(StoreError::io(&self.root)(error)),
+        }
+        self.create()
+    }
+}
+
+/// Whether a path is not there, be it that its parent is no directory.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! The files of a layout: every one is whole or absent, whenever the process ends.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use super::{LayoutError, OciLayout, index::Index, is_absent};
+use crate::{
+    image::{Digest, Hasher},
+    store::{BlobContent, MANIFEST_SIZE_MAX, StoreError, blob_name},
+};
+
+/// image-layout.md, "oci-layout file".
+pub(super) const OCI_LAYOUT: &str = "oci-layout";
+/// The only version there is.
+pub(super) const LAYOUT_VERSION: &str = "1.0.0";
+/// image-layout.md, "index.json file".
+const INDEX: &str = "index.json";
+/// Bytes per step when a blob is copied.
+const PIECE: usize = 1 << 20;
+
+impl OciLayout {
+    /// Makes the directory a layout without images.
+    pub(super) fn create(&self) -> Result<(), StoreError> {
+        fs::create_dir_all(self.root.join("blobs")).map_err(StoreError::io(&self.root))?;
+        let index = self.root.join(INDEX);
+        if !index.exists() {
+            write_whole(&index, &Index::empty().to_bytes())?;
+        }
+        // Written last: a directory with this file is a complete layout.
+        let marker = format!("{{\"imageLayoutVersion\":\"{LAYOUT_VERSION}\"}}");
+        write_whole(&self.root.join(OCI_LAYOUT), marker.as_bytes())
+    }
+
+    pub(super) fn read_index(&self) -> Result<Index, StoreError> {
+        let path = self.root.join(INDEX);
+        let bytes = read_small(&path).map_err(StoreError::io(&path))?;
+        Index::parse(&bytes)
+            .map_err(|reason| LayoutError::Damaged { path, reason: reason.to_owned() }.into())
+    }
+
+    /// Reads `index.json`, lets `change` edit it and puts it back, one process after the other.
+    pub(super) fn change_index(&self, change: impl FnOnce(&mut Index)) -> Result<(), StoreError> {
+        let directory = File::open(&self.root).map_err(StoreError::io(&self.root))?;
+        // The lock is on the directory, so that no file stays behind, and ends with the handle.
+        // Some network file systems have none; the rename keeps the file whole even there.
+        if let Err(error) = directory.lock() {
+            tracing::debug!(layout = %self.root.display(), %error, "cannot lock the layout");
+        }
+        let mut index = self.read_index()?;
+        change(&mut index);
+        write_whole(&self.root.join(INDEX), &index.to_bytes())
+    }
+
+    /// Opens a blob and tells the length of its file in bytes.
+    pub(super) fn open_blob(&self, digest: &Digest) -> Result<Option<(File, u64)>, StoreError> {
+        let path = self.blob_path(digest);
+        // Looked at before it is opened: opening a pipe would wait for somebody to write to it.
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => {
+                let file = File::open(&path).map_err(StoreError::io(&path))?;
+                Ok(Some((file, metadata.len())))
+            }
+            Ok(_) => Err(LayoutError::Damaged { path, reason: "it is no file".to_owned() }.into()),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(StoreError::io(path)(error)),
+        }
+    }
+
+    /// Copies a blob into the layout, if its size and digest are right.
+    pub(super) fn write_blob(
+        &self,
+        digest: &Digest,
+        size: u64,
+        content: &BlobContent,
+        progress: &dyn Fn(u64),
+    ) -> Result<(), StoreError> {
+        let target = self.blob_path(digest);
+        let (mut source, source_path): (Box<dyn Read>, &Path) = match content {
+            BlobContent::File(path) => {
+                (Box::new(File::open(path).map_err(StoreError::io(path))?), path)
+            }
+            BlobContent::Bytes(bytes) => (Box::new(io::Cursor::new(bytes)), &target),
+        };
+        let mut new = NewFile::beside(&target)?;
+        let mut hasher = Hasher::new(digest.algorithm());
+        let mut buffer = vec![0; PIECE];
+        let mut copied = 0;
+        loop {
+            let read = match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(StoreError::io(source_path)(error)),
+            };
+            let piece = buffer.get(..read).unwrap_or_default();
+            hasher.update(piece);
+            new.write(piece)?;
+            copied += read as u64;
+            progress(copied);
+        }
+        let actual = hasher.finish();
+        let (what, place) = (blob_name(digest), source_path.display().to_string());
+        if copied != size {
+            let actual = format!("{copied} bytes");
+            return Err(StoreError::SizeMismatch { what, place, expected: size, actual });
+        }
+        if actual != *digest {
+            let expected = digest.clone();
+            return Err(StoreError::DigestMismatch { what, place, expected, actual });
+        }
+        new.finish()
+    }
+
+    fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
+    }
+}
+
+/// Reads a document of the layout, at most as large as a manifest may be.
+pub(super) fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?.take(MANIFEST_SIZE_MAX + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MANIFEST_SIZE_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB"));
+    }
+    Ok(content)
+}
+
+fn write_whole(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    let mut new = NewFile::beside(path)?;
+    new.write(content)?;
+    new.finish()
+}
+
+/// A file that appears under its name only when it is complete and on disk.
+struct NewFile {
+    file: tempfile::NamedTempFile,
+    target: PathBuf,
+}
+
+impl NewFile {
+    fn beside(target: &Path) -> Result<Self, StoreError> {
+        let directory = target.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(directory).map_err(StoreError::io(directory))?;
+        let file = tempfile::Builder::new()
+            .prefix(".tmp-")
+            // Temporary files are private by default, a layout is for everybody the umask allows.
+            .permissions(fs::Permissions::from_mode(0o644))
+            .tempfile_in(directory)
+            .map_err(StoreError::io(directory))?;
+        Ok(Self { file, target: target.to_owned() })
+    }
+
+    fn write(&mut self, content: &[u8]) -> Result<(), StoreError> {
+        self.file.write_all(content).map_err(StoreError::io(&self.target))
+    }
+
+    fn finish(self) -> Result<(), StoreError> {
+        let Self { file, target } = self;
+        file.as_file().sync_all().map_err(StoreError::io(&target))?;
+        file.persist(&target).map_err(|error| StoreError::io(&target)(error.error))?;
+        // The rename itself is durable only once the directory is on disk too.
+        let directory = target.parent().unwrap_or(Path::new("."));
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(StoreError::io(directory))
+    }
+}

@@ -1,0 +1,268 @@
+//! Which credentials belong to a repository: the rules of containers-auth.json(5), and the file
+//! that Tekton writes besides.
+
+mod entry;
+mod environment;
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use docker_credential::{CredentialRetrievalError, DockerCredential};
+use oci_client::secrets::RegistryAuth;
+use serde_json::{Map, Value};
+
+pub(super) use environment::Environment;
+
+use crate::store::CredentialOrigin;
+
+/// The largest credentials file that is read, in bytes; real ones have a few kilobytes.
+const FILE_SIZE_MAX: u64 = 4 << 20;
+
+/// Credentials could not be read. The messages name files and keys, never what is in them.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// The file that was asked for, or one that exists, cannot be read.
+    #[error("cannot read the credentials file {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The file is no JSON, or its fields have the wrong types.
+    #[error(
+        "credentials file {} is malformed ({place}); write it anew with `podman login --authfile`",
+        path.display()
+    )]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Line and column, or the field.
+        place: String,
+    },
+    /// A credential helper failed.
+    #[error(
+        "credential helper docker-credential-{helper}, named in {}, failed for {server}; check \
+         that it is installed and try `docker-credential-{helper} get`",
+        path.display()
+    )]
+    Helper {
+        /// The file.
+        path: PathBuf,
+        /// The helper's name.
+        helper: String,
+        /// What it was asked for.
+        server: String,
+    },
+    /// The credential is an identity token, to be exchanged by OAuth 2.
+    #[error(
+        "the credential under {key:?} in {} is an identity token, which is not supported; log in \
+         with a user name and a password or access token",
+        path.display()
+    )]
+    IdentityToken {
+        /// The file.
+        path: PathBuf,
+        /// The key in the file.
+        key: String,
+    },
+}
+
+/// A credential, and where it was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) auth: RegistryAuth,
+    pub(super) origin: CredentialOrigin,
+}
+
+/// Asks a credential helper: server first, then the helper's name.
+type Helper<'a> = &'a dyn Fn(&str, &str) -> Result<DockerCredential, CredentialRetrievalError>;
+
+/// Looks for the credential of `repository` on `registry`. Reads files and may run a credential
+/// helper, so it is not for an async thread. `authfile` is the only file that counts if given, and
+/// has to exist; else the usual files are searched, where a missing one is none.
+pub(super) fn find(
+    registry: &str,
+    repository: &str,
+    authfile: Option<&Path>,
+    environment: &Environment,
+) -> Result<Option<Found>, AuthError> {
+    find_with(registry, repository, authfile, environment, &ask_helper)
+}
+
+fn find_with(
+    registry: &str,
+    repository: &str,
+    authfile: Option<&Path>,
+    environment: &Environment,
+    helper: Helper<'_>,
+) -> Result<Option<Found>, AuthError> {
+    let files = match authfile {
+        Some(path) => vec![path.to_owned()],
+        None => environment.files(),
+    };
+    for path in files {
+        let content = match read(&path) {
+            Ok(content) => content,
+            Err(error) if authfile.is_none() && is_skipped(&path, &error) => continue,
+            Err(source) => return Err(AuthError::File { path, source }),
+        };
+        let file = AuthFile::parse(path, &content)?;
+        if let Some(found) = file.find(registry, repository, helper)? {
+            tracing::debug!(registry, repository, file = %found.origin.file.display(),
+                key = found.origin.key, "found credentials");
+            return Ok(Some(found));
+        }
+    }
+    tracing::debug!(registry, repository, "found no credentials");
+    Ok(None)
+}
+
+/// Whether a file of the usual ones may be passed over.
+fn is_skipped(path: &Path, error: &io::Error) -> bool {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => true,
+        // In a container HOME often belongs to somebody else.
+        io::ErrorKind::PermissionDenied => {
+            tracing::warn!(file = %path.display(), "may not read this credentials file, going on");
+            true
+        }
+        _ => false,
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?.take(FILE_SIZE_MAX + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > FILE_SIZE_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB"));
+    }
+    Ok(content)
+}
+
+struct AuthFile {
+    path: PathBuf,
+    document: Map<String, Value>,
+}
+
+impl AuthFile {
+    fn parse(path: PathBuf, content: &[u8]) -> Result<Self, AuthError> {
+        if content.trim_ascii().is_empty() {
+            return Ok(Self { path, document: Map::new() });
+        }
+        match serde_json::from_slice(content) {
+            Ok(Value::Object(document)) => Ok(Self { path, document }),
+            Ok(_) => Err(AuthError::Malformed { path, place: "no JSON object".to_owned() }),
+            // The parser's own message may quote what it met.
+            Err(error) => {
+                let place = format!("line {}, column {}", error.line(), error.column());
+                Err(AuthError::Malformed { path, place })
+            }
+        }
+    }
+
+    /// The order within a file is that of containers/image (pkg/docker/config/config.go): the
+    /// registry's own helper, the longest matching key, then docker's store for everything.
+    fn find(
+        &self,
+        registry: &str,
+        repository: &str,
+        helper: Helper<'_>,
+    ) -> Result<Option<Found>, AuthError> {
+        for (key, name) in self.object("credHelpers")? {
+            if entry::names_registry(key, registry)
+                && let Some(name) = name.as_str().filter(|name| !name.is_empty())
+                && let Some(found) = self.ask(helper, key, name)?
+            {
+                return Ok(Some(found));
+            }
+        }
+        let auths = self.object("auths")?;
+        for key in entry::matching_keys(auths.keys(), registry, repository) {
+            let Some(value) = auths.get(key) else { continue };
+            let auth = entry::credential(value).map_err(|problem| self.problem(key, problem))?;
+            if let Some(auth) = auth {
+                let origin = CredentialOrigin { file: self.path.clone(), key: key.to_owned() };
+                return Ok(Some(Found { auth, origin }));
+            }
+        }
+        if let Some(Value::String(name)) = self.document.get("credsStore")
+            && !name.is_empty()
+        {
+            let server = entry::server_of_store(registry);
+            return self.ask(helper, server, name).or_else(|error| match error {
+                // A desktop's store does not exist in a container: that is no credential.
+                AuthError::Helper { .. } => {
+                    tracing::warn!(%error, "going on without docker's credential store");
+                    Ok(None)
+                }
+                error => Err(error),
+            });
+        }
+        Ok(None)
+    }
+
+    fn object(&self, field: &str) -> Result<&Map<String, Value>, AuthError> {
+        static EMPTY: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
+        match self.document.get(field) {
+            None | Some(Value::Null) => Ok(&EMPTY),
+            Some(Value::Object(object)) => Ok(object),
+            Some(_) => {
+                let place = format!("field {field:?} is no object");
+                Err(AuthError::Malformed { path: self.path.clone(), place })
+            }
+        }
+    }
+
+    fn ask(
+        &self,
+        helper: Helper<'_>,
+        server: &str,
+        name: &str,
+    ) -> Result<Option<Found>, AuthError> {
+        let origin = CredentialOrigin { file: self.path.clone(), key: server.to_owned() };
+        match helper(server, name) {
+            Ok(DockerCredential::UsernamePassword(user, _)) if user.is_empty() => Ok(None),
+            Ok(DockerCredential::UsernamePassword(user, password)) => {
+                Ok(Some(Found { auth: RegistryAuth::Basic(user, password), origin }))
+            }
+            Ok(DockerCredential::IdentityToken(_)) => {
+                Err(self.problem(server, entry::Problem::IdentityToken))
+            }
+            // docker-credential-helpers, credentials/error.go: how a helper says "none".
+            Err(CredentialRetrievalError::HelperFailure { stdout, .. })
+                if stdout.contains("credentials not found") =>
+            {
+                Ok(None)
+            }
+            Err(_) => Err(AuthError::Helper {
+                path: self.path.clone(),
+                helper: name.to_owned(),
+                server: server.to_owned(),
+            }),
+        }
+    }
+
+    fn problem(&self, key: &str, problem: entry::Problem) -> AuthError {
+        let (path, key) = (self.path.clone(), key.to_owned());
+        match problem {
+            entry::Problem::IdentityToken => AuthError::IdentityToken { path, key },
+            entry::Problem::Malformed => {
+                let place = format!("entry {key:?} is not base64 of USER:PASSWORD");
+                AuthError::Malformed { path, place }
+            }
+        }
+    }
+}
+
+/// Runs the helper. The crate wants a whole configuration, so it gets one that names just this.
+fn ask_helper(server: &str, name: &str) -> Result<DockerCredential, CredentialRetrievalError> {
+    let config = serde_json::json!({ "credHelpers": { server: name } }).to_string();
+    docker_credential::get_credential_from_reader(config.as_bytes(), server)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! Where credentials files usually are.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// What of the process's environment decides where credentials are looked for.
+#[derive(Clone, Debug, Default)]
+pub(in crate::store::registry) struct Environment {
+    /// `REGISTRY_AUTH_FILE`.
+    pub(super) registry_auth_file: Option<PathBuf>,
+    /// `containers/auth.json` in `XDG_RUNTIME_DIR`, or what podman uses without that.
+    pub(super) runtime_auth_file: Option<PathBuf>,
+    /// `XDG_CONFIG_HOME`.
+    pub(super) config_home: Option<PathBuf>,
+    /// `DOCKER_CONFIG`, a directory.
+    pub(super) docker_config: Option<PathBuf>,
+    /// `HOME`.
+    pub(super) home: Option<PathBuf>,
+    /// What Tekton's entrypoint fills (tektoncd/pipeline, pkg/credentials). It is copied to HOME
+    /// too, which need not be writable.
+    pub(super) tekton: Option<PathBuf>,
+}
+
+impl Environment {
+    /// The environment of this process.
+    pub(in crate::store::registry) fn of_process() -> Self {
+        let path = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let runtime_auth_file = match path("XDG_RUNTIME_DIR") {
+            Some(directory) => Some(directory.join("containers/auth.json")),
+            None => runtime_file_of_user(),
+        };
+        Self {
+            registry_auth_file: path("REGISTRY_AUTH_FILE"),
+            runtime_auth_file,
+            config_home: path("XDG_CONFIG_HOME"),
+            docker_config: path("DOCKER_CONFIG"),
+            home: path("HOME"),
+            tekton: Some(PathBuf::from("/tekton/creds")),
+        }
+    }
+
+    /// The files to look into, the first that has a match wins.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let below_home = |directory: &str| self.home.as_ref().map(|home| home.join(directory));
+        let config_home = self.config_home.clone().or_else(|| below_home(".config"));
+        let docker_config = self.docker_config.clone().or_else(|| below_home(".docker"));
+        [
+            self.registry_auth_file.clone(),
+            self.runtime_auth_file.clone(),
+            config_home.map(|directory| directory.join("containers/auth.json")),
+            docker_config.map(|directory| directory.join("config.json")),
+            self.tekton.as_ref().map(|directory| directory.join(".docker/config.json")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// Where `podman login` writes without `XDG_RUNTIME_DIR` (containers/image,
+/// pkg/docker/config/config.go, `defaultPerUIDPathFormat`).
+fn runtime_file_of_user() -> Option<PathBuf> {
+    use std::os::unix::fs::MetadataExt as _;
+    let user = Path::new("/proc/self").metadata().ok()?.uid();
+    Some(PathBuf::from(format!("/run/containers/{user}/auth.json")))
+}

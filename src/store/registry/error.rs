@@ -1,0 +1,224 @@
+//! What the HTTP libraries and the registries say, in the terms of [`StoreError`].
+
+use std::{error::Error, io};
+
+use oci_client::errors::OciDistributionError;
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+
+use super::Registry;
+use crate::store::{Refusal, StoreError, Unreachable};
+
+/// Bytes of an error's body that are looked at.
+const BODY_MAX: usize = 64 << 10;
+/// Characters of a registry's message that are passed on.
+const MESSAGE_MAX: usize = 300;
+
+impl Registry {
+    /// The error that a response is, when its status is not the one hoped for. `what` is the thing
+    /// that was to be found (`blob sha256:…`), `action` the request (`the upload of …`).
+    pub(super) async fn refuse(&self, response: Response, what: &str, action: &str) -> StoreError {
+        let status = response.status();
+        let message = message(&read_start(response).await);
+        if status == StatusCode::NOT_FOUND {
+            let (what, place) = (what.to_owned(), self.place.clone());
+            return StoreError::NotFound { what, place };
+        }
+        self.status_error(status.as_u16(), message, action)
+    }
+
+    /// The error that a status is, apart from 404.
+    pub(super) fn status_error(&self, status: u16, message: String, action: &str) -> StoreError {
+        match status {
+            401 => StoreError::Unauthorized(Box::new(self.refusal(status, message))),
+            403 => StoreError::Denied(Box::new(self.refusal(status, message))),
+            _ => {
+                let (registry, what) = (self.host.clone(), action.to_owned());
+                StoreError::UnexpectedStatus { registry, what, status, message }
+            }
+        }
+    }
+
+    fn refusal(&self, status: u16, reason: String) -> Refusal {
+        Refusal {
+            status,
+            registry: self.host.clone(),
+            repository: self.repository.clone(),
+            intent: self.intent,
+            credentials: self.origin.clone(),
+            reason,
+        }
+    }
+
+    pub(super) fn protocol(&self, action: &str, reason: impl Into<String>) -> StoreError {
+        let (registry, what) = (self.host.clone(), action.to_owned());
+        StoreError::Protocol { registry, what, reason: reason.into() }
+    }
+
+    /// Translates an error of oci-client. Its own messages repeat URLs, which may carry tokens, and
+    /// bodies of any length, so only chosen parts are passed on.
+    pub(super) fn oci_error(&self, error: OciDistributionError, action: &str) -> StoreError {
+        match error {
+            OciDistributionError::RequestError(error) => match error.status() {
+                Some(status) => self.status_error(status.as_u16(), String::new(), action),
+                None => unreachable(&self.host, &error),
+            },
+            OciDistributionError::ServerError { code, message: body, .. } => {
+                self.status_error(code, message(body.as_bytes()), action)
+            }
+            // The answer of a token server; oci-client does not tell its status.
+            OciDistributionError::AuthenticationFailure(body) => {
+                self.status_error(401, message(body.as_bytes()), action)
+            }
+            OciDistributionError::UnauthorizedError { .. } => {
+                self.status_error(401, String::new(), action)
+            }
+            OciDistributionError::RegistryTokenDecodeError(_) => {
+                self.protocol(action, "the token server's answer has no token")
+            }
+            OciDistributionError::RegistryNoLocationError => {
+                self.protocol(action, "it does not say where to upload to (no Location header)")
+            }
+            OciDistributionError::UrlParseError(_) => {
+                self.protocol(action, "it gave a malformed URL")
+            }
+            OciDistributionError::SpecViolationError(violation) => {
+                self.protocol(action, clean(&violation))
+            }
+            other => self.protocol(action, clean(&innermost(&other))),
+        }
+    }
+}
+
+/// A request that got no answer, or a body that broke off.
+pub(super) fn unreachable(registry: &str, error: &reqwest::Error) -> StoreError {
+    let kind = if error.is_dns() {
+        Unreachable::Dns
+    } else if error.is_timeout() {
+        Unreachable::Timeout
+    } else if find::<rustls::Error>(error).is_some() {
+        Unreachable::Tls
+    } else if find::<io::Error>(error).is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+    {
+        Unreachable::Refused
+    } else {
+        Unreachable::Broken
+    };
+    StoreError::Unreachable {
+        registry: registry.to_owned(),
+        kind,
+        reason: clean(&innermost(error)),
+    }
+}
+
+/// Whether a TLS handshake was answered by something that is not TLS, as a server of plain HTTP
+/// does it (`HTTP/1.0 400 Bad Request`).
+pub(super) fn is_plain_http(error: &reqwest::Error) -> bool {
+    matches!(
+        find::<rustls::Error>(error),
+        Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType))
+    )
+}
+
+/// The chain of causes from the outside to the inside. An [`io::Error`] hides what it wraps from
+/// `source()`, so it is opened.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match wrapped {
+            Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// The innermost cause in words. Outer ones of the HTTP libraries say only that something failed,
+/// and repeat the URL.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// The beginning of a body; what cannot be read is left out, since an error is told already.
+async fn read_start(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(piece)) = response.chunk().await {
+        let room = BODY_MAX - body.len();
+        body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+        if body.len() >= BODY_MAX {
+            break;
+        }
+    }
+    body
+}
+
+/// A registry's own words. The error documents of registries (distribution-spec, "Error codes")
+/// and of token servers are taken apart; other text is passed on if it is no web page.
+fn message(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body.get(..BODY_MAX).unwrap_or(body));
+    let Ok(document) = serde_json::from_str::<Value>(&text) else {
+        return if text.trim_start().starts_with('<') { String::new() } else { clean(&text) };
+    };
+    let field = |value: &Value, name| value.get(name)?.as_str().map(str::to_owned);
+    let of_error = |error: &Value| match (field(error, "code"), field(error, "message")) {
+        (Some(code), Some(message)) if !message.is_empty() => Some(format!("{code}: {message}")),
+        (code, message) => message.filter(|message| !message.is_empty()).or(code),
+    };
+    let errors = document.get("errors").and_then(Value::as_array);
+    let told = match errors {
+        Some(errors) => errors.iter().take(3).filter_map(of_error).collect::<Vec<_>>().join("; "),
+        None => ["error_description", "details", "message", "error"]
+            .iter()
+            .find_map(|name| field(&document, name))
+            .unwrap_or_default(),
+    };
+    clean(&told)
+}
+
+/// Foreign text without control characters, on one line and not too long.
+fn clean(text: &str) -> String {
+    let spaced = text.split(|c: char| c.is_control() || c.is_whitespace());
+    let line = spaced.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MESSAGE_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_registries() {
+        for (body, expected) in [
+            ("", ""),
+            ("<html>502</html>", ""),
+            ("just\r\ntext \u{1b}[31m", "just text [31m"),
+            (
+                r#"{"errors":[{"code":"DENIED","message":"no\nway","detail":"x"}]}"#,
+                "DENIED: no way",
+            ),
+            (r#"{"errors":[{"code":"A"},{"message":"b"},{},{"code":"C"},{"code":"D"}]}"#, "A; b"),
+            (r#"{"errors":[]}"#, ""),
+            (r#"{"details":"incorrect username or password"}"#, "incorrect username or password"),
+            (r#"{"error":"invalid_token","error_description":"expired"}"#, "expired"),
+            ("5", ""),
+        ] {
+            assert_eq!(message(body.as_bytes()), expected, "{body}");
+        }
+        assert!(message(&vec![b'x'; 1 << 20]).chars().count() <= MESSAGE_MAX + 1);
+        assert_eq!(message(&[0xff, 0xfe]), "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn the_innermost_cause_is_found_through_io_errors() {
+        let inner = io::Error::other(rustls::Error::HandshakeNotComplete);
+        let outer = io::Error::other(inner);
+        assert!(find::<rustls::Error>(&outer).is_some());
+        assert_eq!(innermost(&outer), rustls::Error::HandshakeNotComplete.to_string());
+    }
+}
