@@ -18,7 +18,13 @@
 //! * [`convert`] is the job itself: plan, run, publish.
 
 pub mod chunked;
+pub mod cli;
+pub mod convert;
+pub mod error;
 pub mod image;
 pub mod layer;
+pub mod options;
+pub mod report;
 pub mod store;
 pub mod tar;
+pub mod tekton;

@@ -1,4 +1,84 @@
-//! The command `recompress-image`: arguments, logging, runtime, exit code.
-fn main() {
-    // The command line comes with the rooms it drives.
+//! The command `recompress-image`: arguments, logging, runtime, signals, exit code.
+
+use std::{io::Write as _, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use recompress_image::{
+    cli::{self, Cli, Command},
+    error::Failure,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// What is still at work when a signal comes gets so long to end and to clean up.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// By convention, a program that ends because of a signal exits with 128 and the signal's number.
+const SIGNALS: [(SignalKind, u8); 2] =
+    [(SignalKind::interrupt(), 128 + 2), (SignalKind::terminate(), 128 + 15)];
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            let failure = error.downcast_ref::<Failure>();
+            ExitCode::from(failure.map_or(1, |failure| failure.exit_code() as u8))
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    log(cli.verbose, cli.log.as_deref().filter(|filter| !filter.is_empty()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = command(cli.command) => result.map(|()| ExitCode::SUCCESS),
+            signal = stopped() => {
+                let code = signal.context("cannot wait for signals")?;
+                complain("stopped by a signal; nothing was published");
+                Ok(ExitCode::from(code))
+            }
+        }
+    });
+    runtime.shutdown_timeout(GRACE);
+    result
+}
+
+async fn command(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Convert(args) => Ok(cli::convert::run(*args).await?),
+    }
+}
+
+/// Waits for a signal to end, and returns the exit code for it.
+async fn stopped() -> std::io::Result<u8> {
+    let [(int, int_code), (term, term_code)] = SIGNALS;
+    let (mut int, mut term) = (signal(int)?, signal(term)?);
+    Ok(tokio::select! {
+        _ = int.recv() => int_code,
+        _ = term.recv() => term_code,
+    })
+}
+
+fn log(verbose: u8, filter: Option<&str>) -> anyhow::Result<()> {
+    let default = match verbose {
+        0 => "warn",
+        1 => "warn,recompress_image=debug",
+        _ => "debug,recompress_image=trace",
+    };
+    let filter = EnvFilter::try_new(filter.unwrap_or(default))
+        .context("cannot read the log filter; write one such as recompress_image=debug")?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}
+
+fn complain(text: &str) {
+    // There is nobody left to tell if this fails.
+    let _ = writeln!(std::io::stderr(), "recompress-image: {text}");
 }

@@ -25,8 +25,7 @@ pub struct ResultsError {
 
 /// Writes all of `results`, pairs of name and value, into `dir`, or none of them.
 pub fn write_results(dir: &Path, results: &[(&'static str, String)]) -> Result<(), ResultsError> {
-    let failure =
-        |name| move |source| ResultsError { name, dir: dir.to_owned(), source };
+    let failure = |name| move |source| ResultsError { name, dir: dir.to_owned(), source };
     let mut written = Vec::new();
     for (name, value) in results {
         let file = stage(dir, value).map_err(failure(name))?;

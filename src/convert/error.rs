@@ -3,11 +3,7 @@
 use std::io;
 
 use crate::{
-    image::{
-        Digest, ImageReference,
-        index::Platform,
-        manifest::ManifestError,
-    },
+    image::{Digest, ImageReference, index::Platform, manifest::ManifestError},
     layer::LayerError,
     store::StoreError,
     tekton::ResultsError,
@@ -73,7 +69,9 @@ pub enum ConvertError {
         error: LayerError,
     },
     /// A layer has no TOC and was required to have one.
-    #[error("layer {number} ({digest}) can only become plain zstd, and chunked was required: {reason}")]
+    #[error(
+        "layer {number} ({digest}) can only become plain zstd, and chunked was required: {reason}"
+    )]
     NotChunkable {
         /// Counted from 1.
         number: usize,

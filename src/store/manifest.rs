@@ -60,6 +60,11 @@ impl RawManifest {
         Self { bytes, media_type: media_type.to_owned(), digest }
     }
 
+    /// Whether it lists several images and is none itself.
+    pub fn is_index(&self) -> bool {
+        matches!(self.media_type.as_str(), OCI_INDEX | DOCKER_MANIFEST_LIST)
+    }
+
     /// A manifest that was read, and whose bytes have been found to have `digest`. `announced` is
     /// the type that came with it.
     pub(super) fn checked(

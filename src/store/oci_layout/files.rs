@@ -9,7 +9,7 @@ use std::{
 
 use super::{LayoutError, OciLayout, index::Index, is_absent};
 use crate::{
-    image::{Digest, Hasher},
+    image::Digest,
     store::{BlobContent, MANIFEST_SIZE_MAX, StoreError, blob_name},
 };
 
@@ -86,7 +86,7 @@ impl OciLayout {
             BlobContent::Bytes(bytes) => (Box::new(io::Cursor::new(bytes)), &target),
         };
         let mut new = NewFile::beside(&target)?;
-        let mut hasher = Hasher::new(digest.algorithm());
+        let mut hasher = digest.hasher();
         let mut buffer = vec![0; PIECE];
         let mut copied = 0;
         loop {

@@ -1,0 +1,45 @@
+//! What was typed. What it means is worked out in [`crate::options`].
+
+pub mod convert;
+
+use clap::{Parser, Subcommand};
+
+/// Re-push container images as zstd:chunked.
+#[derive(Debug, Parser)]
+#[command(name = "recompress-image", version, max_term_width = 100)]
+#[command(
+    about = "Re-push a container image as zstd:chunked, so that podman, CRI-O and bootc pull \
+                   only the files they do not have yet"
+)]
+#[command(after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Tell more, on standard error: -v what the program does, -vv each request
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to log, in the syntax of tracing's EnvFilter, as in `recompress_image=debug`
+    #[arg(long = "log", global = true, env = "RECOMPRESS_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// The jobs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Convert an image and publish the result
+    Convert(Box<convert::Args>),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    internal error
+  2    wrong usage
+  3    access refused by a registry (401, 403)
+  4    the source is broken: its content does not match its digests
+  5    the source is of a kind that is not converted: an index, an artifact, an encrypted image
+  6    a registry cannot be reached, answered wrongly, or has no such image
+  7    local input or output failed: a full disk, a folder that cannot be written
+  130  ended by SIGINT
+  143  ended by SIGTERM";

@@ -1,0 +1,88 @@
+//! `recompress-image convert`.
+
+use std::{io::Write as _, path::PathBuf};
+
+use clap::ValueEnum;
+
+use crate::{
+    convert::{self, Job},
+    error::Failure,
+    report::{Reporter, Summary},
+};
+
+/// Arguments of `convert`. Each can come from the environment, so that a Task passes them without
+/// a shell; there, an empty value counts as none.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The image: REPOSITORY[:TAG]@DIGEST in a registry, or oci:DIR[:TAG] in an OCI image layout
+    #[arg(env = "RECOMPRESS_SOURCE")]
+    pub source: String,
+    /// Where to put the result: REPOSITORY:TAG or oci:DIR[:TAG]. Without it, next to the source
+    /// under its tag with the format as a suffix: app:1.2 becomes app:1.2-zstd-chunked
+    #[arg(env = "RECOMPRESS_DESTINATION")]
+    pub destination: Option<String>,
+    /// How to compress the layers: zstd:chunked (or zstd-chunked), or zstd
+    #[arg(long, env = "RECOMPRESS_COMPRESSION_FORMAT", value_name = "FORMAT")]
+    #[arg(default_value = "zstd:chunked")]
+    pub compression_format: String,
+    /// zstd level, 1 (fast) to 22 (small)
+    #[arg(long, env = "RECOMPRESS_COMPRESSION_LEVEL", value_name = "LEVEL")]
+    pub compression_level: Option<String>,
+    /// Fail rather than leave a layer as plain zstd that cannot be pulled partially
+    #[arg(long, env = "RECOMPRESS_REQUIRE_CHUNKED")]
+    #[arg(num_args = 0..=1, require_equals = true, default_value = "false")]
+    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub require_chunked: bool,
+    /// Which image of an index: OS/ARCH[/VARIANT]
+    #[arg(long, env = "RECOMPRESS_PLATFORM")]
+    pub platform: Option<String>,
+    /// File with registry credentials, instead of those of podman, docker and Tekton
+    #[arg(long, env = "RECOMPRESS_AUTHFILE", value_name = "FILE")]
+    pub authfile: Option<PathBuf>,
+    /// Insist on HTTPS with a certificate that can be verified
+    #[arg(long, env = "RECOMPRESS_TLS_VERIFY", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, require_equals = true, default_value = "true")]
+    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub tls_verify: bool,
+    /// PEM file of certificate authorities to trust besides the system's
+    #[arg(long, env = "RECOMPRESS_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Folder for the results IMAGE_URL, IMAGE_DIGEST and IMAGE_REF, a file each
+    #[arg(long, env = "RECOMPRESS_RESULTS_DIR", value_name = "DIR")]
+    pub results_dir: Option<PathBuf>,
+    /// What to print on standard output: the new reference, or all there is to know
+    #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
+    pub output: Output,
+    /// Number of threads that compress; without it, as many as there are cores to use
+    #[arg(long, env = "RECOMPRESS_JOBS", value_name = "N")]
+    pub jobs: Option<String>,
+}
+
+/// What goes to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// The new image's reference, on a line.
+    Text,
+    /// The summary, as one JSON document.
+    Json,
+}
+
+/// Runs the job.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let output = args.output;
+    let job = Job::try_from(args)?;
+    let summary = convert::run(&job, &Reporter::for_stderr()).await?;
+    print(output, &summary).map_err(Failure::Stdout)
+}
+
+fn print(output: Output, summary: &Summary) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match output {
+        Output::Text => writeln!(stdout, "{}", summary.image.reference)?,
+        Output::Json => {
+            serde_json::to_writer_pretty(&mut stdout, summary)?;
+            writeln!(stdout)?;
+        }
+    }
+    stdout.flush()
+}

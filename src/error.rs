@@ -1,0 +1,116 @@
+//! How a failed run ends: what it says, and with which exit code.
+
+use std::io;
+
+use crate::{
+    convert::ConvertError,
+    layer::LayerError,
+    options::UsageError,
+    store::{BlobMismatch, StoreError},
+};
+
+/// A failed run.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The arguments make no sense.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// The conversion failed.
+    #[error(transparent)]
+    Convert(#[from] ConvertError),
+    /// The image is published, but standard output could not be written.
+    #[error("the image is published, but its reference could not be printed")]
+    Stdout(#[source] io::Error),
+}
+
+/// What the exit code tells a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// A fault of this program.
+    Internal = 1,
+    /// Wrong arguments.
+    Usage = 2,
+    /// A registry refused access.
+    Access = 3,
+    /// The source does not match its own digests, or cannot be read.
+    BrokenSource = 4,
+    /// The source is of a kind that is not converted.
+    UnfitSource = 5,
+    /// A registry cannot be reached, answered wrongly, or has no such image.
+    Registry = 6,
+    /// Local files.
+    Local = 7,
+}
+
+impl Failure {
+    /// The exit code for it.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::Usage,
+            Self::Stdout(_) => ExitCode::Local,
+            Self::Convert(error) => of_convert(error),
+        }
+    }
+}
+
+fn of_convert(error: &ConvertError) -> ExitCode {
+    match error {
+        ConvertError::Source { error, .. } => of_store(error, ExitCode::BrokenSource),
+        ConvertError::Destination { error, .. } => of_store(error, ExitCode::Registry),
+        ConvertError::Layer { error, .. } => of_layer(error),
+        ConvertError::NoIndex { .. } => ExitCode::Usage,
+        ConvertError::Unfit { .. }
+        | ConvertError::Index { .. }
+        | ConvertError::NoSuchPlatform { .. }
+        | ConvertError::NotChunkable { .. } => ExitCode::UnfitSource,
+        ConvertError::ReadBack { .. } | ConvertError::Lost { .. } => ExitCode::Registry,
+        ConvertError::Spool { .. }
+        | ConvertError::ResultsDir { .. }
+        | ConvertError::Results(_)
+        | ConvertError::Threads(_) => ExitCode::Local,
+        ConvertError::Internal(_) => ExitCode::Internal,
+    }
+}
+
+/// `broken` is what damaged content means: at the source it is the user's image, at the destination
+/// the registry's doing.
+fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
+    match error {
+        StoreError::Unauthorized(_) | StoreError::Denied(_) => ExitCode::Access,
+        StoreError::DigestMismatch { .. } | StoreError::SizeMismatch { .. } => broken,
+        StoreError::Read { source, .. } => of_blob(source),
+        StoreError::Manifest { .. } | StoreError::TooLarge { .. } => ExitCode::UnfitSource,
+        StoreError::NotFound { .. }
+        | StoreError::Unreachable { .. }
+        | StoreError::UnexpectedStatus { .. }
+        | StoreError::Protocol { .. } => ExitCode::Registry,
+        StoreError::NothingSelected(_) | StoreError::Tag(_) => ExitCode::Usage,
+        StoreError::Layout(_)
+        | StoreError::Credentials(_)
+        | StoreError::CaFile { .. }
+        | StoreError::Setup(_)
+        | StoreError::Io { .. } => ExitCode::Local,
+    }
+}
+
+fn of_blob(error: &io::Error) -> ExitCode {
+    match BlobMismatch::of(error) {
+        Some(_) => ExitCode::BrokenSource,
+        None => ExitCode::Registry,
+    }
+}
+
+fn of_layer(error: &LayerError) -> ExitCode {
+    match error {
+        LayerError::Blob(error) => of_blob(error),
+        LayerError::Decompress { .. } | LayerError::Tar(_) | LayerError::DiffId { .. } => {
+            ExitCode::BrokenSource
+        }
+        LayerError::Spool(_) | LayerError::Thread(_) => ExitCode::Local,
+        LayerError::Frame(_)
+        | LayerError::Metadata(_)
+        | LayerError::WorkerLost
+        | LayerError::Interrupted => ExitCode::Internal,
+    }
+}

@@ -1,0 +1,228 @@
+//! What the arguments mean: checked, with the defaults filled in.
+
+use std::{path::PathBuf, thread};
+
+use crate::{
+    cli::convert::Args,
+    convert::{Job, derived_tag},
+    image::{ImageReference, ReferenceError, index::Platform, index::PlatformError},
+    layer::Recipe,
+    store::AccessOptions,
+};
+
+/// zstd level of the data where none is given; `docs/performance.md` says why.
+const DEFAULT_LEVEL: i32 = 7;
+
+/// TOC and tar-split are read by every client first, and are small.
+const METADATA_LEVEL: i32 = 9;
+
+/// Arguments that make no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// No reference.
+    #[error("cannot read the {which} {text:?}")]
+    Reference {
+        /// `source` or `destination`.
+        which: &'static str,
+        /// As given.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        error: ReferenceError,
+    },
+    /// The source is named by a tag alone.
+    #[error(
+        "the source {0} has no digest: a tag may be moved while the image is on its way, so say \
+         which image is meant, as in {name}@sha256:…; to find out: \
+         skopeo inspect --format '{{{{.Digest}}}}' docker://{0}, or: crane digest {0}",
+        name = .0
+    )]
+    NoDigest(String),
+    /// The destination has a digest.
+    #[error(
+        "the destination {0} has a digest, but the digest of the new image comes out of the \
+         conversion; name a tag alone"
+    )]
+    DestinationDigest(String),
+    /// No format.
+    #[error("{0:?} is no compression format; write zstd:chunked (or zstd-chunked) or zstd")]
+    Format(String),
+    /// No level.
+    #[error("{0:?} is no compression level; zstd has 1 (fast) to 22 (small)")]
+    Level(String),
+    /// No number of threads.
+    #[error("{0:?} is no number of threads; write 1 to 1024")]
+    Jobs(String),
+    /// No platform.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// Two options that contradict each other.
+    #[error("--require-chunked goes with the format zstd:chunked only")]
+    RequireChunked,
+}
+
+impl TryFrom<Args> for Job {
+    type Error = UsageError;
+
+    fn try_from(args: Args) -> Result<Self, UsageError> {
+        let source = reference("source", &args.source)?;
+        if let ImageReference::Registry(reference) = &source
+            && reference.digest().is_none()
+        {
+            return Err(UsageError::NoDigest(reference.to_string()));
+        }
+        let (chunked, format, suffix) = match args.compression_format.as_str() {
+            "" | "zstd:chunked" | "zstd-chunked" => (true, "zstd:chunked", "zstd-chunked"),
+            "zstd" => (false, "zstd", "zstd"),
+            other => return Err(UsageError::Format(other.to_owned())),
+        };
+        if args.require_chunked && !chunked {
+            return Err(UsageError::RequireChunked);
+        }
+        let level = match given(args.compression_level) {
+            None => DEFAULT_LEVEL,
+            Some(text) => number(&text, 1, 22).ok_or(UsageError::Level(text))?,
+        };
+        let jobs = match given(args.jobs) {
+            None => thread::available_parallelism().map_or(1, usize::from),
+            Some(text) => number(&text, 1, 1024).ok_or(UsageError::Jobs(text))?,
+        };
+        let platform = given(args.platform);
+        let tag = derived_tag(&source, platform.as_deref(), suffix);
+        let destination = destination(given(args.destination), &source, &tag)?;
+        Ok(Self {
+            source,
+            destination,
+            platform: platform.map(|text| text.parse::<Platform>()).transpose()?,
+            format,
+            recipe: Recipe { chunked, level, metadata_level: METADATA_LEVEL, whole_file_max: 0 },
+            require_chunked: args.require_chunked,
+            jobs,
+            access: AccessOptions {
+                authfile: given_path(args.authfile),
+                tls_verify: args.tls_verify,
+                ca_file: given_path(args.ca_file),
+                ca_file_optional: false,
+            },
+            results_dir: given_path(args.results_dir),
+        })
+    }
+}
+
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn given_path(path: Option<PathBuf>) -> Option<PathBuf> {
+    path.filter(|path| !path.as_os_str().is_empty())
+}
+
+fn number<N: std::str::FromStr + PartialOrd>(text: &str, least: N, most: N) -> Option<N> {
+    text.parse().ok().filter(|number| (&least..=&most).contains(&number))
+}
+
+fn reference(which: &'static str, text: &str) -> Result<ImageReference, UsageError> {
+    text.trim().parse().map_err(|error| UsageError::Reference {
+        which,
+        text: text.to_owned(),
+        error,
+    })
+}
+
+/// The destination, with a tag. Where only a repository or a directory is given, the tag is the
+/// derived one.
+fn destination(
+    text: Option<String>,
+    source: &ImageReference,
+    tag: &str,
+) -> Result<ImageReference, UsageError> {
+    let named = match &text {
+        Some(text) => reference("destination", text)?,
+        None => source.clone(),
+    };
+    let has_digest = match &named {
+        ImageReference::Registry(named) => named.digest().is_some(),
+        ImageReference::Layout(named) => named.digest().is_some(),
+    };
+    if text.is_some() && has_digest {
+        return Err(UsageError::DestinationDigest(named.to_string()));
+    }
+    let failed =
+        |error| UsageError::Reference { which: "destination", text: named.to_string(), error };
+    match &named {
+        ImageReference::Registry(named) if text.is_none() || named.tag().is_none() => {
+            named.with_tag(tag).map(ImageReference::Registry).map_err(failed)
+        }
+        ImageReference::Layout(named) if text.is_none() || named.tag().is_none() => {
+            named.with_tag(tag).map(ImageReference::Layout).map_err(failed)
+        }
+        _ => Ok(named),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn job(args: &[&str]) -> Result<Job, UsageError> {
+        let cli = Cli::try_parse_from(["recompress-image", "convert"].iter().chain(args)).unwrap();
+        let Command::Convert(args) = cli.command;
+        Job::try_from(*args)
+    }
+
+    fn at(text: &str) -> String {
+        format!("{text}@sha256:{}", "0".repeat(64))
+    }
+
+    #[test]
+    fn destinations() {
+        let source = at("quay.io/org/app:1.2");
+        let to = |destination| job(&[&source, destination]).unwrap().destination.to_string();
+        assert_eq!(
+            job(&[&source]).unwrap().destination.to_string(),
+            "quay.io/org/app:1.2-zstd-chunked"
+        );
+        assert_eq!(to(""), "quay.io/org/app:1.2-zstd-chunked");
+        assert_eq!(to("localhost:5000/a/b:c"), "localhost:5000/a/b:c");
+        assert_eq!(to("docker://localhost:5000/a/b"), "localhost:5000/a/b:1.2-zstd-chunked");
+        assert_eq!(to("oci:dir"), "oci:dir:1.2-zstd-chunked");
+        assert!(matches!(job(&[&source, &source]), Err(UsageError::DestinationDigest(_))));
+        let plain = job(&[&source, "--compression-format=zstd"]).unwrap();
+        assert_eq!(plain.destination.to_string(), "quay.io/org/app:1.2-zstd");
+        let platform = job(&[&source, "--platform", "linux/arm64"]).unwrap();
+        assert_eq!(
+            platform.destination.to_string(),
+            "quay.io/org/app:1.2-linux-arm64-zstd-chunked"
+        );
+        assert_eq!(job(&["oci:dir:t"]).unwrap().destination.to_string(), "oci:dir:t-zstd-chunked");
+    }
+
+    #[test]
+    fn a_source_in_a_registry_needs_a_digest() {
+        let message = job(&["docker://quay.io/org/app:1.2"]).unwrap_err().to_string();
+        assert!(message.contains("quay.io/org/app:1.2@sha256:…"), "{message}");
+        assert!(message.contains("'{{.Digest}}' docker://quay.io/org/app:1.2"), "{message}");
+        assert!(message.contains("crane digest quay.io/org/app:1.2"), "{message}");
+    }
+
+    #[test]
+    fn values_are_checked_and_empty_ones_are_none() {
+        let source = at("quay.io/a");
+        let with = |option: &str| job(&[&source, option]);
+        assert!(matches!(with("--compression-format=gz"), Err(UsageError::Format(_))));
+        assert!(matches!(with("--compression-level=23"), Err(UsageError::Level(_))));
+        assert!(matches!(with("--jobs=0"), Err(UsageError::Jobs(_))));
+        assert!(matches!(with("--platform=x"), Err(UsageError::Platform(_))));
+        assert_eq!(with("--compression-level=").unwrap().recipe.level, DEFAULT_LEVEL);
+        assert_eq!(with("--compression-format=").unwrap().format, "zstd:chunked");
+        assert!(with("--jobs=").unwrap().jobs >= 1);
+        assert!(!with("--tls-verify=false").unwrap().access.tls_verify);
+        assert!(with("--tls-verify").unwrap().access.tls_verify);
+        let contradiction = job(&[&source, "--require-chunked", "--compression-format=zstd"]);
+        assert!(matches!(contradiction, Err(UsageError::RequireChunked)));
+    }
+}

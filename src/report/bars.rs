@@ -1,0 +1,80 @@
+//! Progress bars, one for each layer at work.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError, Sender},
+    },
+    thread,
+    time::Duration,
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::{Event, lines};
+use crate::layer::Progress;
+
+/// How often the bars move.
+const TICK: Duration = Duration::from_millis(100);
+
+type Layers = Arc<Mutex<HashMap<usize, (ProgressBar, Arc<Progress>)>>>;
+
+/// The bars on the terminal.
+#[derive(Debug)]
+pub struct Bars {
+    screen: MultiProgress,
+    layers: Layers,
+    /// Dropped with the bars, which ends the thread that moves them.
+    _alive: Sender<()>,
+}
+
+impl Bars {
+    pub(super) fn new() -> Self {
+        let (alive, ended) = mpsc::channel();
+        let layers = Layers::default();
+        let moved = Arc::clone(&layers);
+        thread::spawn(move || {
+            while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                let layers = moved.lock().unwrap_or_else(PoisonError::into_inner);
+                for (bar, progress) in layers.values() {
+                    bar.set_position(progress.bytes_read());
+                }
+            }
+        });
+        Self { screen: MultiProgress::new(), layers, _alive: alive }
+    }
+
+    pub(super) fn event(&self, event: &Event<'_>) {
+        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Started { number, size, progress } => {
+                let bar = self.screen.add(ProgressBar::new(*size).with_style(style()));
+                bar.set_message(format!("layer {number}"));
+                layers.insert(*number, (bar, Arc::clone(progress)));
+            }
+            Event::Converted { report } => {
+                if let Some((bar, _)) = layers.get(&report.number) {
+                    bar.set_position(report.source_size);
+                    bar.set_message(format!("layer {}, storing", report.number));
+                }
+            }
+            Event::Stored { report } => {
+                if let Some((bar, _)) = layers.remove(&report.number) {
+                    bar.finish_and_clear();
+                }
+            }
+            Event::Planned { .. } | Event::Published { .. } => {}
+        }
+        if let Some(text) = lines::line(event) {
+            self.screen.suspend(|| lines::print_text(&text));
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template(
+        "{msg:18} {bar:30} {bytes:>11} of {total_bytes} {bytes_per_sec:>13} {eta:>4}",
+    )
+    .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
