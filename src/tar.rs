@@ -24,6 +24,8 @@ mod reader;
 mod sparse;
 #[doc(hidden)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod timestamp;
 
 pub use error::TarError;
