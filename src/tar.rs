@@ -7,7 +7,7 @@
 //! also where they look odd. Its caller (`tar/asm/disassemble.go`) decides what a clean end is.
 //!
 //! Dialects: v7, ustar, star (Schily), PAX (`x` and `g` headers) and GNU (`L`, `K`, `S`, base-256
-//! numbers). Deliberate differences, all of them in what a client refuses anyway:
+//! numbers). The deliberate differences:
 //!
 //! * Sparse files are not expanded: the payload is the stored bytes, and [`Entry::sparse`] says so.
 //!   The map of a PAX 1.0 sparse file lies in its payload and is not checked.
@@ -24,6 +24,8 @@ mod reader;
 mod sparse;
 #[doc(hidden)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod timestamp;
 
 pub use error::TarError;

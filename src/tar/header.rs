@@ -179,8 +179,8 @@ impl Entry {
                 _ => {}
             }
         }
-        // The reader's caller takes extended attributes from the records themselves, where an
-        // empty value counts.
+        // Unlike the fields above, attributes may have an empty value: containers/storage takes them
+        // from the records themselves.
         self.xattrs = records
             .iter_mut()
             .filter_map(|(key, value)| {

@@ -37,6 +37,11 @@ impl HeaderBlock {
         block.field(156, &[typeflag]).field(0, name.get(..100).unwrap_or(name)).mode(0o644).size(0)
     }
 
+    /// A header to be changed, its checksum included.
+    pub fn from_bytes(bytes: [u8; 512]) -> Self {
+        Self { bytes }
+    }
+
     /// Overwrites bytes, as far as they are within the block.
     #[must_use]
     pub fn field(mut self, offset: usize, bytes: &[u8]) -> Self {
