@@ -1,0 +1,79 @@
+//! A file tree as podman unpacked it, and what two of them differ in.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// What a comparison may expect of podman.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compare {
+    /// Both trees were unpacked from whole layers.
+    Everything,
+    /// One was put together from files. containers/storage (`pkg/chunked/filesystem_linux.go`)
+    /// then leaves out devices and fifos, gives symlinks no owner, and sets times of regular
+    /// files only.
+    PartialPull,
+}
+
+/// Path to what `list_tree.py` told about it.
+#[derive(Debug)]
+pub(crate) struct Tree(BTreeMap<String, Value>);
+
+impl Tree {
+    /// Reads the JSON lines of `list_tree.py`.
+    pub(crate) fn parse(lines: &[u8]) -> Self {
+        let entries = serde_json::Deserializer::from_slice(lines).into_iter::<Value>();
+        let named = entries.map(|entry| {
+            let entry = entry.unwrap();
+            (entry["path"].as_str().unwrap().to_owned(), entry)
+        });
+        Self(named.collect())
+    }
+
+    /// How many files of any kind there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The kinds that occur, each with its number.
+    pub(crate) fn kinds(&self) -> BTreeMap<&str, usize> {
+        let mut kinds = BTreeMap::new();
+        for entry in self.0.values() {
+            *kinds.entry(entry["kind"].as_str().unwrap()).or_default() += 1;
+        }
+        kinds
+    }
+
+    /// Fails with the first differences if `other` is not the same tree.
+    pub(crate) fn assert_same(&self, other: &Self, compare: Compare, what: &str) {
+        let (mine, theirs) = (self.comparable(compare), other.comparable(compare));
+        let paths = mine.keys().chain(theirs.keys().filter(|path| !mine.contains_key(*path)));
+        let differences: Vec<_> = paths
+            .filter(|path| mine.get(*path) != theirs.get(*path))
+            .map(|path| format!("- {:?}\n+ {:?}", mine.get(path), theirs.get(path)))
+            .collect();
+        let shown = differences.iter().take(10).cloned().collect::<Vec<_>>().join("\n");
+        assert!(differences.is_empty(), "{what}: {} differences:\n{shown}", differences.len());
+    }
+
+    fn comparable(&self, compare: Compare) -> BTreeMap<&str, Value> {
+        let entries = self.0.iter().map(|(path, entry)| (path.as_str(), entry.clone()));
+        if compare == Compare::Everything {
+            return entries.collect();
+        }
+        entries
+            .filter(|(_, entry)| {
+                !matches!(entry["kind"].as_str().unwrap(), "char" | "block" | "fifo")
+            })
+            .map(|(path, mut entry)| {
+                if entry["kind"] != "file" {
+                    entry["mtime_ns"].take();
+                }
+                if entry["kind"] == "symlink" {
+                    entry["owner"].take();
+                }
+                (path, entry)
+            })
+            .collect()
+    }
+}
