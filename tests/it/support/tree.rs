@@ -57,22 +57,22 @@ impl Tree {
     }
 
     fn comparable(&self, compare: Compare) -> BTreeMap<&str, Value> {
-        let entries = self.0.iter().map(|(path, entry)| (path.as_str(), entry.clone()));
-        if compare == Compare::Everything {
-            return entries.collect();
-        }
+        let partial = compare == Compare::PartialPull;
+        let special = |entry: &Value| {
+            matches!(entry["kind"].as_str().unwrap(), "char" | "block" | "fifo" | "socket")
+        };
+        let entries = self.0.iter().filter(|(_, entry)| !(partial && special(entry)));
         entries
-            .filter(|(_, entry)| {
-                !matches!(entry["kind"].as_str().unwrap(), "char" | "block" | "fifo")
-            })
-            .map(|(path, mut entry)| {
-                if entry["kind"] != "file" {
+            .map(|(path, entry)| {
+                let mut entry = entry.clone();
+                // The root itself is in no layer: it was made when it was unpacked.
+                if path == "." || partial && entry["kind"] != "file" {
                     entry["mtime_ns"].take();
                 }
-                if entry["kind"] == "symlink" {
+                if partial && entry["kind"] == "symlink" {
                     entry["owner"].take();
                 }
-                (path, entry)
+                (path.as_str(), entry)
             })
             .collect()
     }

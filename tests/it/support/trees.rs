@@ -1,7 +1,7 @@
 //! Layer tars: of real trees, of many small files, of large ones with holes, of every kind of file.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs::{self, File},
     io::{self, Read, Write},
     os::unix::fs::MetadataExt as _,
@@ -277,8 +277,11 @@ fn add_names<W: Write>(tar: &mut Builder<W>) {
 pub(crate) fn whiteouts(out: impl Write, removed: &str, emptied: &str) {
     let mut tar = Builder::new(out);
     let (dir, name) = removed.rsplit_once('/').unwrap_or(("", removed));
-    for path in [dir, emptied] {
-        add_dir(&mut tar, &format!("{path}/"));
+    // A parent without an entry would get the time of its unpacking, another one in each tree.
+    let ancestors = [dir, emptied].into_iter().flat_map(|path| Path::new(path).ancestors());
+    let parents: BTreeSet<_> = ancestors.filter(|path| *path != Path::new("")).collect();
+    for parent in parents {
+        add_dir(&mut tar, &format!("{}/", parent.display()));
     }
     add_file(&mut tar, format!("{dir}/.wh.{name}"), b"");
     add_file(&mut tar, format!("{emptied}/.wh..wh..opq"), b"");
