@@ -97,3 +97,42 @@ fn missing(text: &str) -> Option<(u64, u64)> {
     let total = words.nth(3)?.parse().ok()?;
     Some((missing, total))
 }
+
+#[test]
+fn a_gzip_image_is_never_pulled_partially() {
+    use super::{
+        image::{Image, Layer, Style},
+        need,
+        registry::Registry,
+        trees,
+    };
+    let test = "a_gzip_image_is_never_pulled_partially";
+    let Some(peers) = need(test, Peers::find()) else { return };
+    let Some(registry) = need(test, Registry::start()) else { return };
+    let layer = Layer::gzip(peers.work(), |out| trees::every_kind(out));
+    let digest = layer.digest.to_string();
+    let image = Image::new(Style::Oci, vec![layer]);
+    let reference = format!("{}/{}", registry.host(), image.push(&registry, "gzip", "in"));
+    let before = registry.requests().len();
+
+    let podman = Podman::new(&peers, true);
+    let pull = podman.pull(&reference);
+    assert_eq!(pull.partial, <[&str; 0]>::default());
+    assert!(pull.missing.is_empty(), "{:?}", pull.missing);
+    let log = registry.requests();
+    let statuses: Vec<_> =
+        log[before..].iter().filter(|r| r.fetches(&digest)).map(|r| r.status).collect();
+    assert_eq!(statuses, [200]);
+
+    // The listing sees what a layer can say: attributes, owners, link groups, device numbers.
+    let tree = podman.tree(&reference);
+    assert_eq!(tree.get("kinds/capability")["xattrs"].as_object().unwrap().len(), 1);
+    assert_eq!(tree.get("kinds/xattrs-and-nanoseconds")["xattrs"]["user.text"], "76616c7565");
+    assert_eq!(tree.get("kinds/xattrs-and-nanoseconds")["mtime_ns"], 1_704_164_645_123_456_789_i64);
+    assert_eq!(tree.get("kinds/linked")["same_as"], "kinds/a-link-sorted-before");
+    assert_eq!(tree.get("kinds/owner-past-octal")["owner"][0], 3_000_000);
+    assert_eq!(tree.get("kinds/setuid")["mode"], 0o4755);
+    assert_eq!(tree.get("kinds/block")["content"], "7:300");
+    assert_eq!(tree.get("kinds/größe")["kind"], "file");
+    podman.remove_all();
+}

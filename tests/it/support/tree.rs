@@ -35,6 +35,11 @@ impl Tree {
         self.0.len()
     }
 
+    /// What was listed for one path.
+    pub(crate) fn get(&self, path: &str) -> &Value {
+        self.0.get(path).unwrap_or_else(|| panic!("{path} is not in the tree"))
+    }
+
     /// The kinds that occur, each with its number.
     pub(crate) fn kinds(&self) -> BTreeMap<&str, usize> {
         let mut kinds = BTreeMap::new();
@@ -75,5 +80,44 @@ impl Tree {
                 (path.as_str(), entry)
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(mtime: u32, content: &str, rest: &str) -> Tree {
+        let lines = format!(
+            r#"{{"path": ".", "kind": "dir", "mtime_ns": {mtime}}}
+               {{"path": "a", "kind": "dir", "mtime_ns": {mtime}}}
+               {{"path": "a/b", "kind": "file", "mtime_ns": 5, "content": "{content}"}}{rest}"#
+        );
+        Tree::parse(lines.as_bytes())
+    }
+
+    #[test]
+    fn a_partial_pull_may_lose_devices_and_times_of_directories() {
+        let device = r#"{"path": "c", "kind": "char"}"#;
+        tree(1, "x", device).assert_same(&tree(2, "x", ""), Compare::PartialPull, "");
+    }
+
+    #[test]
+    #[should_panic(expected = "1 differences")]
+    fn a_classic_pull_keeps_times_of_directories() {
+        tree(1, "x", "").assert_same(&tree(2, "x", ""), Compare::Everything, "");
+    }
+
+    #[test]
+    #[should_panic(expected = "1 differences")]
+    fn contents_have_to_agree() {
+        tree(1, "x", "").assert_same(&tree(1, "y", ""), Compare::PartialPull, "");
+    }
+
+    #[test]
+    #[should_panic(expected = "1 differences")]
+    fn a_file_too_many_is_a_difference() {
+        let more = r#"{"path": "d", "kind": "file"}"#;
+        tree(1, "x", "").assert_same(&tree(1, "x", more), Compare::PartialPull, "");
     }
 }
