@@ -47,18 +47,8 @@ pub(crate) fn convert(
     let source = format!("docker://{}/{source}", registry.host());
     let destination = format!("{}/{destination}", registry.host());
     if std::env::var_os("RECOMPRESS_TEST_CONVERTER").is_some_and(|v| v == "skopeo") {
-        let destination = format!("docker://{destination}");
-        peers.expect("RECOMPRESS_TEST_CONVERTER=skopeo needs hack/peers").run(&[
-            "skopeo",
-            "copy",
-            "--src-tls-verify=false",
-            "--dest-tls-verify=false",
-            "--dest-compress-format=zstd:chunked",
-            "--dest-compress-level=3",
-            "--dest-force-compress-format",
-            &source,
-            &destination,
-        ]);
+        let peers = peers.expect("RECOMPRESS_TEST_CONVERTER=skopeo needs hack/peers");
+        convert_with_skopeo(peers, &source, &format!("docker://{destination}"));
         return;
     }
     let output = Command::new(env!("CARGO_BIN_EXE_recompress-image"))
@@ -73,4 +63,16 @@ pub(crate) fn convert(
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+fn convert_with_skopeo(peers: &Peers, source: &str, destination: &str) {
+    // Straight to the same repository skopeo would take the gzip layers that it finds there; the
+    // flag against that is missing in Debian 13.
+    let layout = peers.work().join("skopeo");
+    let between = format!("oci:{}:between", layout.display());
+    let format = ["--dest-compress-format=zstd:chunked", "--dest-compress-level=3"];
+    let compress = ["skopeo", "copy", "--src-tls-verify=false", format[0], format[1]];
+    peers.run(&[&compress[..], &[source, &between]].concat());
+    peers.run(&["skopeo", "copy", "--dest-tls-verify=false", &between, destination]);
+    std::fs::remove_dir_all(layout).unwrap();
 }
