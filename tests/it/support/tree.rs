@@ -30,11 +30,6 @@ impl Tree {
         Self(named.collect())
     }
 
-    /// How many files of any kind there are.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// What was listed for one path.
     pub(crate) fn get(&self, path: &str) -> &Value {
         self.0.get(path).unwrap_or_else(|| panic!("{path} is not in the tree"))
