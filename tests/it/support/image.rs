@@ -7,12 +7,9 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use recompress_image::image::{
-    Digest,
-    digest::{Algorithm, Hasher},
-    media_type,
-};
+use recompress_image::image::{Digest, media_type};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use super::registry::Registry;
 
@@ -49,13 +46,13 @@ pub(crate) struct Image {
 /// Passes bytes on and keeps their digest and number.
 struct Counted<W> {
     inner: W,
-    hasher: Hasher,
+    hasher: Sha256,
     size: u64,
 }
 
 impl<W> Counted<W> {
     fn new(inner: W) -> Self {
-        Self { inner, hasher: Hasher::new(Algorithm::Sha256), size: 0 }
+        Self { inner, hasher: Sha256::new(), size: 0 }
     }
 }
 
@@ -83,8 +80,8 @@ impl Layer {
         blob.flush().unwrap();
         Self {
             file: path,
-            digest: blob.hasher.finish(),
-            diff_id: tar.hasher.finish(),
+            digest: Digest::from_sha256(blob.hasher.finalize().into()),
+            diff_id: Digest::from_sha256(tar.hasher.finalize().into()),
             size: blob.size,
             tar_size: tar.size,
         }
