@@ -1,0 +1,118 @@
+//! A file tree as podman unpacked it, and what two of them differ in.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// What a comparison may expect of podman.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compare {
+    /// Both trees were unpacked from whole layers.
+    Everything,
+    /// One was put together from files. containers/storage (`pkg/chunked/filesystem_linux.go`)
+    /// then leaves out devices and fifos, gives symlinks no owner, and sets times of regular
+    /// files only.
+    PartialPull,
+}
+
+/// Path to what `list_tree.py` told about it.
+#[derive(Debug)]
+pub(crate) struct Tree(BTreeMap<String, Value>);
+
+impl Tree {
+    /// Reads the JSON lines of `list_tree.py`.
+    pub(crate) fn parse(lines: &[u8]) -> Self {
+        let entries = serde_json::Deserializer::from_slice(lines).into_iter::<Value>();
+        let named = entries.map(|entry| {
+            let entry = entry.unwrap();
+            (entry["path"].as_str().unwrap().to_owned(), entry)
+        });
+        Self(named.collect())
+    }
+
+    /// What was listed for one path.
+    pub(crate) fn get(&self, path: &str) -> &Value {
+        self.0.get(path).unwrap_or_else(|| panic!("{path} is not in the tree"))
+    }
+
+    /// The kinds that occur, each with its number.
+    pub(crate) fn kinds(&self) -> BTreeMap<&str, usize> {
+        let mut kinds = BTreeMap::new();
+        for entry in self.0.values() {
+            *kinds.entry(entry["kind"].as_str().unwrap()).or_default() += 1;
+        }
+        kinds
+    }
+
+    /// Fails with the first differences if `other` is not the same tree.
+    pub(crate) fn assert_same(&self, other: &Self, compare: Compare, what: &str) {
+        let (mine, theirs) = (self.comparable(compare), other.comparable(compare));
+        let paths = mine.keys().chain(theirs.keys().filter(|path| !mine.contains_key(*path)));
+        let differences: Vec<_> = paths
+            .filter(|path| mine.get(*path) != theirs.get(*path))
+            .map(|path| format!("- {:?}\n+ {:?}", mine.get(path), theirs.get(path)))
+            .collect();
+        let shown = differences.iter().take(10).cloned().collect::<Vec<_>>().join("\n");
+        assert!(differences.is_empty(), "{what}: {} differences:\n{shown}", differences.len());
+    }
+
+    fn comparable(&self, compare: Compare) -> BTreeMap<&str, Value> {
+        let partial = compare == Compare::PartialPull;
+        let special = |entry: &Value| {
+            matches!(entry["kind"].as_str().unwrap(), "char" | "block" | "fifo" | "socket")
+        };
+        let entries = self.0.iter().filter(|(_, entry)| !(partial && special(entry)));
+        entries
+            .map(|(path, entry)| {
+                let mut entry = entry.clone();
+                // The root itself is in no layer: it was made when it was unpacked.
+                if path == "." || partial && entry["kind"] != "file" {
+                    entry["mtime_ns"].take();
+                }
+                if partial && entry["kind"] == "symlink" {
+                    entry["owner"].take();
+                }
+                (path.as_str(), entry)
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(mtime: u32, content: &str, rest: &str) -> Tree {
+        let lines = format!(
+            r#"{{"path": ".", "kind": "dir", "mtime_ns": {mtime}}}
+               {{"path": "a", "kind": "dir", "mtime_ns": {mtime}}}
+               {{"path": "a/b", "kind": "file", "mtime_ns": 5, "content": "{content}"}}{rest}"#
+        );
+        Tree::parse(lines.as_bytes())
+    }
+
+    #[test]
+    fn a_partial_pull_may_lose_devices_and_times_of_directories() {
+        let device = r#"{"path": "c", "kind": "char"}"#;
+        tree(1, "x", device).assert_same(&tree(2, "x", ""), Compare::PartialPull, "");
+    }
+
+    #[test]
+    #[should_panic(expected = "1 differences")]
+    fn a_classic_pull_keeps_times_of_directories() {
+        tree(1, "x", "").assert_same(&tree(2, "x", ""), Compare::Everything, "");
+    }
+
+    #[test]
+    #[should_panic(expected = "1 differences")]
+    fn contents_have_to_agree() {
+        tree(1, "x", "").assert_same(&tree(1, "y", ""), Compare::PartialPull, "");
+    }
+
+    #[test]
+    #[should_panic(expected = "1 differences")]
+    fn a_file_too_many_is_a_difference() {
+        let more = r#"{"path": "d", "kind": "file"}"#;
+        tree(1, "x", "").assert_same(&tree(1, "x", more), Compare::PartialPull, "");
+    }
+}
