@@ -1,6 +1,9 @@
 //! Registries that misbehave.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    io::Read as _,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use bytes::Bytes;
 use recompress_image::{
@@ -214,6 +217,21 @@ async fn a_manifest_under_a_false_type_or_digest_is_refused() {
     assert!(matches!(reason, ManifestError::TypeMismatch { .. }), "{reason:?}");
     let error = served(format!("Docker-Content-Digest: {EMPTY_JSON}")).await.unwrap_err();
     assert!(matches!(error, StoreError::DigestMismatch { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_reader_that_is_dropped_ends_its_download() {
+    let size = 64 << 20;
+    let server = Scripted::start(move |request, _| {
+        let body = if request.line == "GET /v2/" { vec![] } else { vec![0; size] };
+        answer(200, &[], &body)
+    })
+    .await;
+    let store = store(&server).await;
+    let mut reader = store.blob(&Digest::sha256_of(b""), size as u64).await.unwrap();
+    let start = move || reader.read_exact(&mut [0; 10]);
+    tokio::task::spawn_blocking(start).await.unwrap().unwrap();
+    assert!(!server.is_taken(2).await, "the rest of the blob was fetched");
 }
 
 #[tokio::test]

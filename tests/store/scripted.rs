@@ -36,6 +36,8 @@ pub(crate) fn answer(status: u16, headers: &[&str], body: &[u8]) -> Answer {
 pub(crate) struct Scripted {
     host: String,
     requests: Arc<Mutex<Vec<Request>>>,
+    /// Of each answer, in the order in which they ended, whether the client took all of it.
+    taken: Arc<Mutex<Vec<bool>>>,
     task: JoinHandle<()>,
 }
 
@@ -47,25 +49,39 @@ impl Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let outcomes = Arc::clone(&taken);
         let (seen, own, script) = (Arc::clone(&requests), host.clone(), Arc::new(script));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (seen, own, script) = (Arc::clone(&seen), own.clone(), Arc::clone(&script));
+                let outcomes = Arc::clone(&outcomes);
                 tokio::spawn(async move {
                     let mut stream = BufReader::new(stream);
                     let Some(request) = receive(&mut stream).await else { return };
                     seen.lock().unwrap().push(request.clone());
-                    let _ = stream.write_all(&script(&request, &own)).await;
+                    let outcome = stream.write_all(&script(&request, &own)).await;
+                    outcomes.lock().unwrap().push(outcome.is_ok());
                     let _ = stream.shutdown().await;
                 });
             }
         });
-        Self { host, requests, task }
+        Self { host, requests, taken, task }
     }
 
     /// `HOST:PORT/org/app`.
     pub(crate) fn image(&self) -> String {
         format!("{}/org/app", self.host)
+    }
+
+    /// Waits until `count` answers have ended; tells whether the last of them was taken whole.
+    pub(crate) async fn is_taken(&self, count: usize) -> bool {
+        loop {
+            if let Some(&taken) = self.taken.lock().unwrap().get(count - 1) {
+                return taken;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
     }
 
     /// The requests so far whose line begins with `start`.
