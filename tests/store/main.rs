@@ -3,6 +3,7 @@
 
 mod credentials;
 mod faults;
+mod layout;
 mod peer;
 mod pull_push;
 mod scripted;
