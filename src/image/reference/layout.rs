@@ -1,10 +1,6 @@
 //! References to images in OCI image layouts.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::{fmt, path::Path, str::FromStr};
 
 use super::{ReferenceError, checked_tag};
 use crate::image::Digest;
@@ -22,11 +18,6 @@ impl LayoutReference {
     /// The layout's directory.
     pub fn dir(&self) -> &Path {
         Path::new(&self.dir)
-    }
-
-    /// The layout's directory, owned.
-    pub fn to_dir(&self) -> PathBuf {
-        PathBuf::from(&self.dir)
     }
 
     /// The tag: the annotation `org.opencontainers.image.ref.name` in `index.json`.

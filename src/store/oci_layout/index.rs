@@ -92,7 +92,7 @@ impl Index {
     }
 
     /// Moves `tag` to `manifest`. An entry that had the tag stays, without it, as containers/image
-    /// does it (image/oci/layout/oci_dest.go).
+    /// does it (`image/oci/layout/oci_dest.go`).
     pub(super) fn set_tag(&mut self, manifest: &RawManifest, tag: &str) {
         let digest = manifest.digest.as_str();
         for entry in &mut self.entries {

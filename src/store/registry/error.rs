@@ -190,6 +190,8 @@ fn clean(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
@@ -212,6 +214,25 @@ mod tests {
         }
         assert!(message(&vec![b'x'; 1 << 20]).chars().count() <= MESSAGE_MAX + 1);
         assert_eq!(message(&[0xff, 0xfe]), "\u{fffd}\u{fffd}");
+    }
+
+    #[tokio::test]
+    async fn plain_http_in_answer_to_a_handshake_is_recognised() {
+        use tokio::io::AsyncWriteExt as _;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/v2/", listener.local_addr().unwrap());
+        let answer = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n").await.unwrap();
+            stream
+        };
+        let (result, _stream) = tokio::join!(reqwest::get(&url), answer);
+        let error = result.unwrap_err();
+        assert!(is_plain_http(&error), "{error:?}");
+        let error = unreachable("here", &error);
+        let is_tls = matches!(error, StoreError::Unreachable { kind: Unreachable::Tls, .. });
+        assert!(is_tls, "{error:?}");
+        assert!(!error.to_string().contains("127.0.0.1"), "{error}");
     }
 
     #[test]

@@ -1,0 +1,39 @@
+//! The stores against real and against misbehaving registries.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod credentials;
+mod faults;
+mod layout;
+mod peer;
+mod pull_push;
+mod scripted;
+
+use recompress_image::{
+    image::media_type::OCI_MANIFEST,
+    store::{AccessOptions, Intent, RawManifest, Store, StoreError},
+};
+
+/// A small manifest; `name` makes it one of its own.
+fn manifest(name: &str) -> RawManifest {
+    let document = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": { "mediaType": "application/vnd.oci.empty.v1+json", "digest": EMPTY_JSON, "size": 2 },
+        "layers": [],
+        "annotations": { "name": name },
+    });
+    RawManifest::new(document.to_string(), OCI_MANIFEST)
+}
+
+/// The digest of `{}`.
+const EMPTY_JSON: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+async fn open(image: &str, intent: Intent, options: &AccessOptions) -> Result<Store, StoreError> {
+    Store::open(&image.parse().unwrap(), intent, options).await
+}
+
+/// An error with all its causes, as the command prints it.
+fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

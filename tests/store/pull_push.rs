@@ -1,0 +1,219 @@
+//! Everyday use, against a real registry.
+
+use std::{
+    fs,
+    io::Read as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use recompress_image::{
+    image::Digest,
+    store::{
+        AccessOptions, BlobContent, BlobMismatch, BlobReader, Intent, Selector, Store, StoreError,
+        Unreachable,
+    },
+};
+
+use super::{
+    EMPTY_JSON, manifest, open,
+    peer::{self, Peer},
+    told,
+};
+
+/// Bytes that do not compress and differ everywhere.
+fn noise(length: u32) -> Vec<u8> {
+    (0..length).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
+async fn drain(mut reader: BlobReader) -> std::io::Result<Vec<u8>> {
+    let read = move || {
+        let mut content = Vec::new();
+        reader.read_to_end(&mut content).map(|_| content)
+    };
+    tokio::task::spawn_blocking(read).await.unwrap()
+}
+
+async fn push_config(store: &Store) {
+    let content = BlobContent::Bytes(Bytes::from_static(b"{}"));
+    store.put_blob(&EMPTY_JSON.parse().unwrap(), 2, content, |_| ()).await.unwrap();
+}
+
+fn tag(tag: &str) -> Selector {
+    Selector::Tag(tag.to_owned())
+}
+
+#[tokio::test]
+async fn blobs_go_up_and_come_back() {
+    let peer = Peer::start();
+    let image = format!("{}/deep/er/repository", peer.host());
+    let options = AccessOptions::default();
+    let store = open(&image, Intent::Push, &options).await.unwrap();
+    let file = peer.file("blob");
+    for content in [noise(5_000_001), Vec::new()] {
+        fs::write(&file, &content).unwrap();
+        let (digest, size) = (Digest::sha256_of(&content), content.len() as u64);
+        let missing = store.blob(&digest, size).await.unwrap_err();
+        assert!(matches!(missing, StoreError::NotFound { .. }), "{missing:?}");
+        assert!(!store.has_blob(&digest, size).await.unwrap());
+        let sent = Arc::new(AtomicU64::new(0));
+        let progress = {
+            let sent = Arc::clone(&sent);
+            move |n| sent.store(n, Ordering::Relaxed)
+        };
+        let upload = BlobContent::File(file.clone());
+        store.put_blob(&digest, size, upload, progress).await.unwrap();
+        assert_eq!(sent.load(Ordering::Relaxed), size);
+        assert!(store.has_blob(&digest, size).await.unwrap());
+        let reader = store.blob(&digest, size).await.unwrap();
+        assert!(drain(reader).await.unwrap() == content);
+        assert!(store.bytes(&digest, size, size).await.unwrap() == content);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_store_serves_many_tasks() {
+    let peer = Peer::start();
+    let image = format!("{}/org/app", peer.host());
+    let store = Arc::new(open(&image, Intent::Push, &AccessOptions::default()).await.unwrap());
+    let copies = (1..9).map(|n| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let content = noise(n * 100_000);
+            let (digest, size) = (Digest::sha256_of(&content), content.len() as u64);
+            let upload = BlobContent::Bytes(content.clone().into());
+            store.put_blob(&digest, size, upload, |_| ()).await.unwrap();
+            let reader = store.blob(&digest, size).await.unwrap();
+            assert!(drain(reader).await.unwrap() == content);
+        })
+    });
+    for copy in copies.collect::<Vec<_>>() {
+        copy.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn manifests_by_digest_and_by_tag() {
+    let peer = Peer::start();
+    let options = AccessOptions::default();
+    let image = format!("{}/org/app", peer.host());
+    let store = open(&image, Intent::Push, &options).await.unwrap();
+    push_config(&store).await;
+    store.put_manifest(&manifest("one"), None).await.unwrap();
+    let missing = store.manifest(&tag("1.0")).await.unwrap_err();
+    assert!(matches!(missing, StoreError::NotFound { .. }), "{missing:?}");
+    store.put_manifest(&manifest("two"), Some("1.0")).await.unwrap();
+    let store = open(&image, Intent::Pull, &options).await.unwrap();
+    let one = Selector::Digest(manifest("one").digest);
+    assert_eq!(store.manifest(&one).await.unwrap(), manifest("one"));
+    assert_eq!(store.manifest(&tag("1.0")).await.unwrap(), manifest("two"));
+    let nameless = store.manifest(&Selector::Only).await.unwrap_err();
+    assert!(matches!(nameless, StoreError::NothingSelected(_)));
+    for bad in ["", "../tags/list", "a b"] {
+        assert!(matches!(store.manifest(&tag(bad)).await, Err(StoreError::Tag(_))), "{bad}");
+        let put = store.put_manifest(&manifest("one"), Some(bad)).await;
+        assert!(matches!(put, Err(StoreError::Tag(_))), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_registry_refuses_is_told_in_its_words() {
+    let peer = Peer::start();
+    let image = format!("{}/org/app", peer.host());
+    let store = open(&image, Intent::Push, &AccessOptions::default()).await.unwrap();
+    let error = store.put_manifest(&manifest("no config"), Some("x")).await.unwrap_err();
+    assert!(matches!(error, StoreError::UnexpectedStatus { status: 400, .. }), "{error:?}");
+    assert!(told(&error).contains("BLOB_UNKNOWN"), "{}", told(&error));
+    let lie = Digest::sha256_of(b"something else");
+    let content = BlobContent::Bytes(Bytes::from_static(b"content"));
+    let error = store.put_blob(&lie, 7, content, |_| ()).await.unwrap_err();
+    assert!(told(&error).contains("DIGEST_INVALID"), "{}", told(&error));
+    assert!(!store.has_blob(&lie, 7).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_file_of_another_length_is_not_sent() {
+    let peer = Peer::start();
+    let image = format!("{}/org/app", peer.host());
+    let store = open(&image, Intent::Push, &AccessOptions::default()).await.unwrap();
+    let file = peer.file("blob");
+    fs::write(&file, "seven b").unwrap();
+    let digest = Digest::sha256_of(b"seven b");
+    let error = store.put_blob(&digest, 8, BlobContent::File(file), |_| ()).await.unwrap_err();
+    assert!(matches!(error, StoreError::SizeMismatch { expected: 8, .. }), "{error:?}");
+    let error = store.put_blob(&digest, 7, BlobContent::File(peer.file("none")), |_| ()).await;
+    assert!(matches!(error, Err(StoreError::Io { .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn content_that_was_exchanged_in_the_registry_is_noticed() {
+    let peer = Peer::start();
+    let image = format!("{}/org/app", peer.host());
+    let store = open(&image, Intent::Push, &AccessOptions::default()).await.unwrap();
+    push_config(&store).await;
+    let content = noise(100_000);
+    let digest = Digest::sha256_of(&content);
+    let upload = BlobContent::Bytes(content.clone().into());
+    store.put_blob(&digest, 100_000, upload, |_| ()).await.unwrap();
+    store.put_manifest(&manifest("right"), Some("x")).await.unwrap();
+
+    let mut wrong = content;
+    wrong[99_999] ^= 1;
+    fs::write(peer.blob_file(&digest), &wrong).unwrap();
+    let error = drain(store.blob(&digest, 100_000).await.unwrap()).await.unwrap_err();
+    let expected =
+        BlobMismatch::Digest { expected: digest.clone(), actual: Digest::sha256_of(&wrong) };
+    assert_eq!(BlobMismatch::of(&error), Some(&expected));
+    let error = store.bytes(&digest, 100_000, 1 << 20).await.unwrap_err();
+    assert!(matches!(error, StoreError::DigestMismatch { .. }), "{error:?}");
+
+    for (size, length) in [(99_999, "more"), (100_001, "100000 bytes")] {
+        let error = store.bytes(&digest, size, 1 << 20).await.unwrap_err();
+        assert!(
+            matches!(&error, StoreError::SizeMismatch { actual, .. } if actual == length),
+            "{error:?}"
+        );
+        assert!(!store.has_blob(&digest, size).await.unwrap());
+    }
+
+    let right = manifest("right").digest;
+    fs::write(peer.blob_file(&right), &manifest("wrong").bytes).unwrap();
+    let error = store.manifest(&Selector::Digest(right)).await.unwrap_err();
+    assert!(matches!(error, StoreError::DigestMismatch { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn registries_that_are_not_there() {
+    let options = AccessOptions::default();
+    let refused = format!("127.0.0.1:{}/org/app:x", peer::free_port());
+    for (image, expected) in
+        [(refused.as_str(), Unreachable::Refused), ("unknown.invalid/org/app:x", Unreachable::Dns)]
+    {
+        let error = open(image, Intent::Pull, &options).await.unwrap_err();
+        match &error {
+            StoreError::Unreachable { kind, .. } => assert_eq!(*kind, expected, "{error:?}"),
+            _ => panic!("{error:?}"),
+        }
+        let told = told(&error);
+        let host = image.split('/').next().unwrap();
+        assert_eq!(told.matches(host).count(), 1, "nothing is said twice: {told}");
+    }
+}
+
+#[tokio::test]
+async fn without_verification_tls_is_tried_first() {
+    let tls = Peer::with_tls();
+    let plain = Peer::start();
+    let options = AccessOptions { tls_verify: false, ..AccessOptions::default() };
+    for (peer, scheme) in [(&tls, "https"), (&plain, "http")] {
+        let image = format!("{}/org/app", peer.host());
+        let store = open(&image, Intent::Push, &options).await.unwrap();
+        push_config(&store).await;
+        assert!(store.has_blob(&EMPTY_JSON.parse().unwrap(), 2).await.unwrap());
+        let base = format!("{scheme}://{}", peer.host());
+        assert!(format!("{store:?}").contains(&base), "{store:?}");
+    }
+}
