@@ -1,4 +1,5 @@
 //! What was typed. What it means is worked out in [`crate::options`].
+#![allow(clippy::doc_markdown, reason = "the comments on arguments are their help texts")]
 
 pub mod convert;
 
@@ -19,7 +20,7 @@ pub struct Cli {
     /// Tell more, on standard error: -v what the program does, -vv each request
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// What to log, in the syntax of tracing's EnvFilter, as in `recompress_image=debug`
+    /// What to log, as in recompress_image=debug, in the syntax of tracing's filters
     #[arg(long = "log", global = true, env = "RECOMPRESS_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }

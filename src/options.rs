@@ -1,6 +1,6 @@
 //! What the arguments mean: checked, with the defaults filled in.
 
-use std::{path::PathBuf, thread};
+use std::{ops::RangeInclusive, path::PathBuf, str::FromStr, thread};
 
 use crate::{
     cli::convert::Args,
@@ -81,15 +81,15 @@ impl TryFrom<Args> for Job {
         }
         let level = match given(args.compression_level) {
             None => DEFAULT_LEVEL,
-            Some(text) => number(&text, 1, 22).ok_or(UsageError::Level(text))?,
+            Some(text) => number(&text, 1..=22).ok_or(UsageError::Level(text))?,
         };
         let jobs = match given(args.jobs) {
             None => thread::available_parallelism().map_or(1, usize::from),
-            Some(text) => number(&text, 1, 1024).ok_or(UsageError::Jobs(text))?,
+            Some(text) => number(&text, 1..=1024).ok_or(UsageError::Jobs(text))?,
         };
         let platform = given(args.platform);
         let tag = derived_tag(&source, platform.as_deref(), suffix);
-        let destination = destination(given(args.destination), &source, &tag)?;
+        let destination = destination(given(args.destination).as_deref(), &source, &tag)?;
         Ok(Self {
             source,
             destination,
@@ -117,8 +117,8 @@ fn given_path(path: Option<PathBuf>) -> Option<PathBuf> {
     path.filter(|path| !path.as_os_str().is_empty())
 }
 
-fn number<N: std::str::FromStr + PartialOrd>(text: &str, least: N, most: N) -> Option<N> {
-    text.parse().ok().filter(|number| (&least..=&most).contains(&number))
+fn number<N: FromStr + PartialOrd>(text: &str, range: RangeInclusive<N>) -> Option<N> {
+    text.parse().ok().filter(|number| range.contains(number))
 }
 
 fn reference(which: &'static str, text: &str) -> Result<ImageReference, UsageError> {
@@ -132,11 +132,11 @@ fn reference(which: &'static str, text: &str) -> Result<ImageReference, UsageErr
 /// The destination, with a tag. Where only a repository or a directory is given, the tag is the
 /// derived one.
 fn destination(
-    text: Option<String>,
+    text: Option<&str>,
     source: &ImageReference,
     tag: &str,
 ) -> Result<ImageReference, UsageError> {
-    let named = match &text {
+    let named = match text {
         Some(text) => reference("destination", text)?,
         None => source.clone(),
     };

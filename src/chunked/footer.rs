@@ -81,12 +81,13 @@ mod tests {
             toc: Position { offset: 135, len: 246, raw_len: 379 },
             tar_split: Position { offset: 389, len: 259, raw_len: 13_922 },
         };
-        let hex: String = footer.to_bytes().iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(
-            hex,
-            "8700000000000000f6000000000000007b010000000000000100000000000000\
-             850100000000000003010000000000006236000000000000474e556c496e5578"
-        );
+        let words: Vec<u64> = footer
+            .to_bytes()
+            .chunks(8)
+            .map(|w| u64::from_le_bytes(w.try_into().unwrap()))
+            .collect();
+        assert_eq!(words[..7], [135, 246, 379, 1, 389, 259, 13_922]);
+        assert_eq!(footer.to_bytes()[56..], *b"GNUlInUx");
         let mut other = footer.to_bytes();
         other[57] = b'n';
         assert_eq!(Footer::from_bytes(&other), None);

@@ -1,4 +1,5 @@
 //! `recompress-image convert`.
+#![allow(clippy::doc_markdown, reason = "the comments on arguments are their help texts")]
 
 use std::{io::Write as _, path::PathBuf};
 
