@@ -7,6 +7,7 @@ use clap::Parser as _;
 use recompress_image::{
     cli::{self, Cli, Command},
     error::Failure,
+    store,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -37,14 +38,17 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         .build()
         .context("cannot start")?;
     let result = runtime.block_on(async {
-        tokio::select! {
+        let result = tokio::select! {
             result = command(cli.command) => result.map(|()| ExitCode::SUCCESS),
             signal = stopped() => {
                 let code = signal.context("cannot wait for signals")?;
                 complain("stopped by a signal; nothing was published");
                 Ok(ExitCode::from(code))
             }
-        }
+        };
+        // What has been given up is taken back as far as that is possible.
+        let _ = tokio::time::timeout(GRACE, store::uploads_cancelled()).await;
+        result
     });
     runtime.shutdown_timeout(GRACE);
     result

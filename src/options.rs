@@ -7,7 +7,7 @@ use crate::{
     convert::{Job, derived_tag},
     image::{ImageReference, ReferenceError, index::Platform, index::PlatformError},
     layer::Recipe,
-    store::AccessOptions,
+    store::{AccessOptions, Patience},
 };
 
 /// zstd level of the data where none is given; `docs/performance.md` says why.
@@ -103,6 +103,7 @@ impl TryFrom<Args> for Job {
                 tls_verify: args.tls_verify,
                 ca_file: given_path(args.ca_file),
                 ca_file_optional: false,
+                patience: Patience::default(),
             },
             results_dir: given_path(args.results_dir),
         })

@@ -9,17 +9,20 @@ mod error;
 mod manifest;
 mod oci_layout;
 mod registry;
+mod spool;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
 pub use blob::{BlobContent, BlobMismatch, BlobReader};
-pub use error::{CredentialOrigin, Refusal, StoreError, Unreachable};
+pub use error::{CredentialOrigin, Refusal, StoreError, Tried, Unreachable};
 pub use manifest::{MANIFEST_SIZE_MAX, ManifestError, RawManifest};
 pub use oci_layout::{LayoutError, OciLayout};
-pub use registry::{AuthError, Registry};
+pub use registry::{AuthError, Registry, uploads_cancelled};
+pub use spool::{Spool, SpoolWriter};
 
+use self::spool::Extent;
 use crate::image::{Digest, ImageReference};
 
 /// What a store is opened for. In a registry this decides the scope of the token.
@@ -44,11 +47,36 @@ pub struct AccessOptions {
     pub ca_file: Option<PathBuf>,
     /// Whether `ca_file` may be missing or empty.
     pub ca_file_optional: bool,
+    /// How long to bear with a registry in trouble.
+    pub patience: Patience,
+}
+
+/// How long to bear with a registry in trouble.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How often a request is tried, and a transfer that comes no further; at least 1.
+    pub tries: u32,
+    /// The bound of the wait after the first failure. It doubles with each further one.
+    pub first_delay: Duration,
+    /// A connection on which nothing moves for so long is dead.
+    pub idle: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { tries: 6, first_delay: Duration::from_secs(1), idle: Duration::from_secs(120) }
+    }
 }
 
 impl Default for AccessOptions {
     fn default() -> Self {
-        Self { authfile: None, tls_verify: true, ca_file: None, ca_file_optional: false }
+        Self {
+            authfile: None,
+            tls_verify: true,
+            ca_file: None,
+            ca_file_optional: false,
+            patience: Patience::default(),
+        }
     }
 }
 
@@ -82,7 +110,7 @@ impl Selector {
 #[derive(Debug)]
 pub enum Store {
     /// A repository.
-    Registry(Box<Registry>),
+    Registry(Arc<Registry>),
     /// A layout.
     Layout(OciLayout),
 }
@@ -98,7 +126,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         match reference {
             ImageReference::Registry(reference) => {
-                Registry::open(reference, intent, options).await.map(Box::new).map(Self::Registry)
+                Registry::open(reference, intent, options).await.map(Arc::new).map(Self::Registry)
             }
             ImageReference::Layout(reference) => {
                 OciLayout::open(reference.dir(), intent).await.map(Self::Layout)
@@ -152,8 +180,53 @@ impl Store {
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Registry(registry) => registry.put_blob(digest, size, content, progress).await,
+            Self::Registry(registry) => {
+                registry.put_blob(digest, size, content, None, progress).await
+            }
             Self::Layout(layout) => layout.put_blob(digest, size, content, progress).await,
+        }
+    }
+
+    /// Writes a small blob that the image `from` has too. If that is in the same registry, nothing
+    /// needs to be sent.
+    pub async fn copy_blob(
+        &self,
+        digest: &Digest,
+        content: Bytes,
+        from: &ImageReference,
+    ) -> Result<(), StoreError> {
+        let (size, content) = (content.len() as u64, BlobContent::Bytes(content));
+        match self {
+            Self::Registry(registry) => {
+                let from = registry.neighbour(from);
+                registry.put_blob(digest, size, content, from, |_| ()).await
+            }
+            Self::Layout(layout) => layout.put_blob(digest, size, content, |_| ()).await,
+        }
+    }
+
+    /// Writes a blob that may still be growing; the upload of a large one begins at once. It ends
+    /// when the spool is finished, and fails if that is abandoned. Returns whether the store had
+    /// the blob already. `progress` is as with [`Store::put_blob`].
+    pub async fn put_spool(
+        &self,
+        mut spool: Spool,
+        progress: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<bool, StoreError> {
+        match self {
+            Self::Registry(registry) => registry.put_spool(spool, progress).await,
+            Self::Layout(layout) => {
+                let Extent::Finished(digest, size) = spool.wait_for(u64::MAX).await else {
+                    return Err(StoreError::io(spool.path())(
+                        std::io::ErrorKind::BrokenPipe.into(),
+                    ));
+                };
+                if layout.has_blob(&digest, size).await? {
+                    return Ok(true);
+                }
+                let content = BlobContent::File(spool.path().to_owned());
+                layout.put_blob(&digest, size, content, progress).await.map(|()| false)
+            }
         }
     }
 

@@ -1,9 +1,12 @@
 //! All layers of an image, each converted once however often the image has it.
 
-use std::{collections::HashMap, io::BufWriter, sync::Arc};
+use std::{
+    collections::HashMap,
+    io::{BufWriter, Write as _},
+    sync::Arc,
+};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use tempfile::NamedTempFile;
 use tokio::sync::Semaphore;
 
 use super::{
@@ -14,7 +17,7 @@ use crate::{
     image::Digest,
     layer::{self, Converted, LayerError, Pool, Progress},
     report::{Event, LayerKind, LayerReport, Reporter},
-    store::{BlobContent, Store},
+    store::{Spool, SpoolWriter, Store},
 };
 
 /// Converted layers that may wait for or be under upload while others are being converted. Each
@@ -24,6 +27,9 @@ const UPLOADS: usize = 3;
 /// One layer takes in at most so many threads: to decompress, to walk, to hash, to put together.
 /// Beyond that, layers side by side use more cores than one alone.
 const THREADS_PER_LAYER: usize = 4;
+
+/// Bytes that are written to a spool at once.
+const SPOOL_BUFFER: usize = 256 << 10;
 
 struct Context<'a> {
     job: &'a Job,
@@ -88,14 +94,18 @@ impl Context<'_> {
             self.reporter.event(&Event::Converted { report: &report });
             return Ok(report);
         }
-        let (spool, converted) = {
-            let slot = self.slots.acquire().await;
-            let _slot = slot.map_err(|_| ConvertError::Internal("slots closed".into()))?;
-            self.convert(number, layer).await?
+        let (writer, spool) = Spool::new().map_err(|source| ConvertError::Spool {
+            dir: std::env::temp_dir().display().to_string(),
+            source,
+        })?;
+        let upload = async {
+            self.destination.put_spool(spool, |_| {}).await.map_err(|error| {
+                ConvertError::Destination { reference: self.job.destination.clone(), error }
+            })
         };
-        let mut report = self.report(number, layer, converted)?;
-        self.reporter.event(&Event::Converted { report: &report });
-        report.already_there = self.store(&spool, &report).await?;
+        let (mut report, already_there) =
+            tokio::try_join!(self.convert(number, layer, writer), upload)?;
+        report.already_there = already_there;
         self.reporter.event(&Event::Stored { report: &report });
         Ok(report)
     }
@@ -104,13 +114,12 @@ impl Context<'_> {
         &self,
         number: usize,
         layer: &PlannedLayer,
-    ) -> Result<(NamedTempFile, Converted), ConvertError> {
+        mut writer: SpoolWriter,
+    ) -> Result<LayerReport, ConvertError> {
         let failed =
             |error| ConvertError::Layer { number, digest: layer.blob.digest.clone(), error };
-        let spool = NamedTempFile::new().map_err(|source| ConvertError::Spool {
-            dir: std::env::temp_dir().display().to_string(),
-            source,
-        })?;
+        let slot = self.slots.acquire().await;
+        let slot = slot.map_err(|_| ConvertError::Internal("slots closed".into()))?;
         let blob =
             self.source.blob(&layer.blob.digest, layer.blob.size).await.map_err(|error| {
                 ConvertError::Source { reference: self.job.source.clone(), error }
@@ -124,14 +133,22 @@ impl Context<'_> {
         let (pool, recipe) = (Arc::clone(self.pool), self.job.recipe);
         let expected = layer.diff_id.clone();
         let work = move || {
-            let sink = BufWriter::new(spool.as_file());
-            let converted = layer::convert(blob, sink, Some(&expected), recipe, &pool, &progress)?;
-            Ok((spool, converted))
+            let mut sink = BufWriter::with_capacity(SPOOL_BUFFER, &mut writer);
+            let converted =
+                layer::convert(blob, &mut sink, Some(&expected), recipe, &pool, &progress);
+            let converted = converted
+                .and_then(|converted| sink.flush().map(|()| converted).map_err(LayerError::Spool));
+            drop(sink);
+            // The writer outlives a failure: the upload must not end before that has been told.
+            (writer, converted)
         };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(result) => result.map_err(failed),
-            Err(_) => Err(failed(LayerError::WorkerLost)),
-        }
+        let worked = tokio::task::spawn_blocking(work).await;
+        let (writer, converted) = worked.map_err(|_| failed(LayerError::WorkerLost))?;
+        let report = self.report(number, layer, converted.map_err(failed)?)?;
+        drop(slot);
+        self.reporter.event(&Event::Converted { report: &report });
+        writer.finish(report.digest.clone());
+        Ok(report)
     }
 
     fn report(
@@ -163,22 +180,5 @@ impl Context<'_> {
             outline: converted.outline.ok(),
             already_there: false,
         })
-    }
-
-    /// Returns whether the blob was there before.
-    async fn store(
-        &self,
-        spool: &NamedTempFile,
-        report: &LayerReport,
-    ) -> Result<bool, ConvertError> {
-        let failed =
-            |error| ConvertError::Destination { reference: self.job.destination.clone(), error };
-        let LayerReport { digest, size, .. } = report;
-        if self.destination.has_blob(digest, *size).await.map_err(failed)? {
-            return Ok(true);
-        }
-        let content = BlobContent::File(spool.path().to_owned());
-        self.destination.put_blob(digest, *size, content, |_| {}).await.map_err(failed)?;
-        Ok(false)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         media_type::OCI_MANIFEST,
     },
     report::{ImageReport, LayerKind, LayerReport},
-    store::{BlobContent, RawManifest, Selector, Store},
+    store::{RawManifest, Selector, Store},
 };
 
 /// Annotation on the manifest: digest of the manifest that this one was made from.
@@ -23,8 +23,8 @@ pub(super) async fn publish(
     let failed = |error| ConvertError::Destination { reference: job.destination.clone(), error };
     let Descriptor { digest, size } = plan.manifest.config();
     if !destination.has_blob(digest, *size).await.map_err(failed)? {
-        let content = BlobContent::Bytes(plan.config.clone());
-        destination.put_blob(digest, *size, content, |_| {}).await.map_err(failed)?;
+        let config = plan.config.clone();
+        destination.copy_blob(digest, config, &job.source).await.map_err(failed)?;
     }
     let manifest = manifest(job, plan, layers)?;
     let tag = match &job.destination {

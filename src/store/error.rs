@@ -1,6 +1,6 @@
 //! What can go wrong where images live.
 
-use std::{fmt, io, path::PathBuf};
+use std::{fmt, io, path::PathBuf, time::Duration};
 
 use super::{Intent, manifest::ManifestError, oci_layout::LayoutError, registry::AuthError};
 use crate::image::{Digest, ReferenceError};
@@ -23,7 +23,7 @@ pub enum StoreError {
         place: String,
     },
     /// A registry cannot be talked to, or the connection broke.
-    #[error("cannot reach registry {registry}: {kind}: {reason}")]
+    #[error("cannot reach registry {registry}: {kind}: {reason}{tried}")]
     Unreachable {
         /// Host and perhaps port.
         registry: String,
@@ -31,9 +31,11 @@ pub enum StoreError {
         kind: Unreachable,
         /// The innermost cause.
         reason: String,
+        /// How often.
+        tried: Tried,
     },
     /// A registry answered with a status that ends the request.
-    #[error("registry {registry} answered {status} to {what}{}", told(.message))]
+    #[error("registry {registry} answered {status} to {what}{}{tried}", told(.message))]
     UnexpectedStatus {
         /// Host and perhaps port.
         registry: String,
@@ -43,6 +45,8 @@ pub enum StoreError {
         status: u16,
         /// The registry's own words, cleaned and shortened; may be empty.
         message: String,
+        /// How often.
+        tried: Tried,
     },
     /// A registry broke the protocol in a way that cannot be worked around.
     #[error("registry {registry} gave no usable answer to {what}: {reason}")]
@@ -144,6 +148,24 @@ pub enum StoreError {
     },
 }
 
+/// How often and for how long a request was tried before it was given up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// All tries, the first one too.
+    pub times: u32,
+    /// From the first try to the end of the last.
+    pub elapsed: Duration,
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.times {
+            0 | 1 => Ok(()),
+            times => write!(f, " (tried {times} times in {:.0} s)", self.elapsed.as_secs_f64()),
+        }
+    }
+}
+
 /// Kinds of [`StoreError::Unreachable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreachable {
@@ -229,6 +251,14 @@ impl fmt::Display for Refusal {
 }
 
 impl StoreError {
+    /// The same error with the number of tries, where it tells that.
+    pub(super) fn after(mut self, count: Tried) -> Self {
+        if let Self::Unreachable { tried, .. } | Self::UnexpectedStatus { tried, .. } = &mut self {
+            *tried = count;
+        }
+        self
+    }
+
     /// Wraps an error of a local file.
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

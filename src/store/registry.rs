@@ -1,28 +1,30 @@
 //! One repository of a registry: the only place that knows HTTP.
 //!
-//! [`oci_client`] exchanges credentials for tokens and uploads blobs. The other requests are made
-//! here with the same HTTP library, because oci-client 0.18 reads answers of any length into
-//! memory, hides status codes and headers, hashes downloads on the async threads, and panics when
-//! a manifest that is pushed by digest is answered without a `Location`.
+//! Of [`oci_client`] the names are used: which host a registry has, and what a request may carry.
+//! Its requests are not. Version 0.18 knows no retries, reads answers of any length into memory,
+//! hides status codes and headers, ends an upload that takes longer than a read may, and panics
+//! when a manifest that is pushed by digest is answered without a `Location`.
 
 mod auth;
+mod challenge;
 mod client;
 mod download;
 mod error;
+mod origin;
+mod request;
+mod retry;
+mod token;
 mod upload;
 
-use std::sync::Arc;
+use oci_client::Reference;
+use reqwest::Url;
 
-use oci_client::{Reference, RegistryOperation, secrets::RegistryAuth};
-use reqwest::{RequestBuilder, Response, StatusCode};
-use tokio::sync::Mutex;
+pub use self::{auth::AuthError, upload::uploads_cancelled};
 
-pub use auth::AuthError;
+use super::{AccessOptions, CredentialOrigin, Intent, Patience, StoreError};
+use crate::image::{ImageReference, RegistryReference};
 
-use super::{AccessOptions, CredentialOrigin, Intent, StoreError};
-use crate::image::RegistryReference;
-
-/// A repository, with a client of its own: credentials may be scoped to a path, so what was found
+/// A repository, with clients of its own: credentials may be scoped to a path, so what was found
 /// for one repository is never used for another.
 pub struct Registry {
     /// Host and perhaps port, as the user wrote it.
@@ -30,32 +32,24 @@ pub struct Registry {
     repository: String,
     /// Both, for messages.
     place: String,
-    /// `https://HOST/v2/REPOSITORY`.
-    base: String,
+    /// `https://HOST/v2/REPOSITORY/`.
+    base: Url,
     intent: Intent,
-    credential: RegistryAuth,
+    credential: Option<auth::Credential>,
     origin: Option<CredentialOrigin>,
-    http: reqwest::Client,
-    oci: oci_client::Client,
-    /// The repository as oci-client names it.
-    image: Reference,
-    authorization: Mutex<Arc<Authorization>>,
-}
-
-/// What requests of our own carry.
-#[derive(PartialEq, Eq)]
-enum Authorization {
-    /// Before the first exchange.
-    Unknown,
-    Anonymous,
-    Basic(String, String),
-    Bearer(String),
+    patience: Patience,
+    /// For the registry itself.
+    home: reqwest::Client,
+    /// For hosts that the registry names.
+    away: reqwest::Client,
+    guard: origin::Guard,
+    tokens: token::Tokens,
 }
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Registry")
-            .field("base", &self.base)
+            .field("base", &self.base.as_str())
             .field("intent", &self.intent)
             .field("origin", &self.origin)
             .finish_non_exhaustive()
@@ -71,32 +65,31 @@ impl Registry {
     ) -> Result<Self, StoreError> {
         let (registry, repository) = (reference.registry(), reference.repository());
         let found = find_credential(reference, options).await?;
-        let (credential, origin) = match found {
-            Some(found) => (found.auth, Some(found.origin)),
-            None => (RegistryAuth::Anonymous, None),
-        };
+        let (credential, origin) = found.map(|found| (found.credential, found.origin)).unzip();
         // The tag is never used: oci-client wants one in its reference.
         let image =
             Reference::with_tag(registry.to_owned(), repository.to_owned(), "latest".to_owned());
         let host = image.resolve_registry();
         let authorities = client::certificate_authorities(options).await?;
-        let http = client::http(options, &authorities)?;
-        let scheme = client::scheme(&http, registry, host, options).await?;
-        let oci = client::oci(options, &authorities, scheme)?;
+        let home = client::home(options, &authorities, host)?;
+        let scheme = client::scheme(&home, registry, host, options).await?;
+        let root: Url = format!("{scheme}://{host}/v2/").parse().map_err(malformed)?;
+        let guard = origin::Guard::of(root.clone()).await;
         let opened = Self {
             host: registry.to_owned(),
             repository: repository.to_owned(),
             place: reference.name(),
-            base: format!("{scheme}://{host}/v2/{repository}"),
+            base: root.join(&format!("{repository}/")).map_err(malformed)?,
             intent,
             credential,
             origin,
-            http,
-            oci,
-            image,
-            authorization: Mutex::new(Arc::new(Authorization::Unknown)),
+            patience: options.patience,
+            home,
+            away: client::away(options, &authorities, &guard)?,
+            guard,
+            tokens: token::Tokens::default(),
         };
-        opened.renew(&opened.authorization().await).await?;
+        opened.log_in(root).await?;
         Ok(opened)
     }
 
@@ -105,60 +98,27 @@ impl Registry {
         &self.place
     }
 
-    async fn authorization(&self) -> Arc<Authorization> {
-        Arc::clone(&*self.authorization.lock().await)
-    }
-
-    /// Exchanges the credential again, unless somebody else has done so since `stale` was current.
-    async fn renew(&self, stale: &Arc<Authorization>) -> Result<Arc<Authorization>, StoreError> {
-        let mut current = self.authorization.lock().await;
-        if !Arc::ptr_eq(&current, stale) {
-            return Ok(Arc::clone(&current));
+    /// The repository of an image, if it is another one of this registry.
+    pub(super) fn neighbour<'a>(&self, image: &'a ImageReference) -> Option<&'a str> {
+        match image {
+            ImageReference::Registry(image)
+                if image.registry() == self.host && image.repository() != self.repository =>
+            {
+                Some(image.repository())
+            }
+            _ => None,
         }
-        let operation = match self.intent {
-            Intent::Pull => RegistryOperation::Pull,
-            Intent::Push => RegistryOperation::Push,
-        };
-        // Asked for explicitly: within its requests oci-client drops the reason of a failure.
-        let token = self.oci.auth(&self.image, &self.credential, operation).await;
-        let renewed = match token.map_err(|error| self.oci_error(error, "the login"))? {
-            Some(token) => Authorization::Bearer(token),
-            None => match &self.credential {
-                RegistryAuth::Basic(user, password) => {
-                    Authorization::Basic(user.clone(), password.clone())
-                }
-                _ => Authorization::Anonymous,
-            },
-        };
-        *current = Arc::new(renewed);
-        Ok(Arc::clone(&current))
     }
 
-    /// Sends a request of our own. After a 401 the credential is exchanged once more and the
-    /// request repeated: tokens expire in the middle of a job. Other statuses are the caller's.
-    async fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, StoreError> {
-        let authorization = self.authorization().await;
-        let response = self.send_as(request(), &authorization).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return Ok(response);
-        }
-        drop(response);
-        let authorization = self.renew(&authorization).await?;
-        self.send_as(request(), &authorization).await
+    /// The URL of something in the repository: `blobs/sha256:…`.
+    fn url(&self, path: &str) -> Result<Url, StoreError> {
+        // Not joined: a digest's colon would make its algorithm a scheme.
+        format!("{}{path}", self.base).parse().map_err(malformed)
     }
+}
 
-    async fn send_as(
-        &self,
-        request: RequestBuilder,
-        authorization: &Authorization,
-    ) -> Result<Response, StoreError> {
-        let request = match authorization {
-            Authorization::Unknown | Authorization::Anonymous => request,
-            Authorization::Basic(user, password) => request.basic_auth(user, Some(password)),
-            Authorization::Bearer(token) => request.bearer_auth(token),
-        };
-        request.send().await.map_err(|error| error::unreachable(&self.host, &error))
-    }
+fn malformed(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Setup(format!("the registry's name makes no URL ({error})"))
 }
 
 async fn find_credential(

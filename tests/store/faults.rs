@@ -18,13 +18,13 @@ use recompress_image::{
 };
 
 use super::{
-    EMPTY_JSON, manifest, open,
+    EMPTY_JSON, manifest, open, quick,
     scripted::{Request, Scripted, answer},
     told,
 };
 
 async fn store(server: &Scripted) -> Store {
-    open(&server.image(), Intent::Push, &AccessOptions::default()).await.unwrap()
+    open(&server.image(), Intent::Push, &quick()).await.unwrap()
 }
 
 async fn put_config(store: &Store) -> Result<(), StoreError> {
@@ -52,7 +52,7 @@ async fn the_reason_of_a_refused_token_reaches_the_user() {
     let entry = serde_json::json!({ "username": "robot", "password": "hunter2" });
     let document = serde_json::json!({ "auths": { server.image(): entry } });
     std::fs::write(&authfile, document.to_string()).unwrap();
-    let options = AccessOptions { authfile: Some(authfile), ..AccessOptions::default() };
+    let options = AccessOptions { authfile: Some(authfile), ..quick() };
     let error = open(&server.image(), Intent::Pull, &options).await.unwrap_err();
     assert!(matches!(error, StoreError::Unauthorized(_)), "{error:?}");
     let text = told(&error);

@@ -8,9 +8,11 @@ mod peer;
 mod pull_push;
 mod scripted;
 
+use std::time::Duration;
+
 use recompress_image::{
     image::media_type::OCI_MANIFEST,
-    store::{AccessOptions, Intent, RawManifest, Store, StoreError},
+    store::{AccessOptions, Intent, Patience, RawManifest, Store, StoreError},
 };
 
 /// A small manifest; `name` makes it one of its own.
@@ -36,4 +38,14 @@ async fn open(image: &str, intent: Intent, options: &AccessOptions) -> Result<St
 fn told(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Options for registries in trouble: nothing is waited for longer than a test should take.
+fn quick() -> AccessOptions {
+    let patience = Patience {
+        tries: 5,
+        first_delay: Duration::from_millis(2),
+        idle: Duration::from_millis(400),
+    };
+    AccessOptions { patience, ..AccessOptions::default() }
 }

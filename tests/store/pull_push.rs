@@ -21,7 +21,7 @@ use recompress_image::{
 use super::{
     EMPTY_JSON, manifest, open,
     peer::{self, Peer},
-    told,
+    quick, told,
 };
 
 /// Bytes that do not compress and differ everywhere.
@@ -187,7 +187,7 @@ async fn content_that_was_exchanged_in_the_registry_is_noticed() {
 
 #[tokio::test]
 async fn registries_that_are_not_there() {
-    let options = AccessOptions::default();
+    let options = quick();
     let refused = format!("127.0.0.1:{}/org/app:x", peer::free_port());
     for (image, expected) in
         [(refused.as_str(), Unreachable::Refused), ("unknown.invalid/org/app:x", Unreachable::Dns)]

@@ -5,13 +5,13 @@ mod entry;
 mod environment;
 
 use std::{
+    fmt,
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use docker_credential::{CredentialRetrievalError, DockerCredential};
-use oci_client::secrets::RegistryAuth;
 use serde_json::{Map, Value};
 
 pub(super) use environment::Environment;
@@ -57,24 +57,32 @@ pub enum AuthError {
         /// What it was asked for.
         server: String,
     },
-    /// The credential is an identity token, to be exchanged by OAuth 2.
-    #[error(
-        "the credential under {key:?} in {} is an identity token, which is not supported; log in \
-         with a user name and a password or access token",
-        path.display()
-    )]
-    IdentityToken {
-        /// The file.
-        path: PathBuf,
-        /// The key in the file.
-        key: String,
-    },
+}
+
+/// What proves who we are.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Credential {
+    /// A user name, and a password or an access token that is used like one.
+    Password { user: String, password: String },
+    /// A refresh token of OAuth 2, which only a token server takes.
+    IdentityToken(String),
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Password { user, .. } => {
+                f.debug_struct("Password").field("user", user).finish_non_exhaustive()
+            }
+            Self::IdentityToken(_) => f.debug_struct("IdentityToken").finish_non_exhaustive(),
+        }
+    }
 }
 
 /// A credential, and where it was found.
 #[derive(Debug)]
 pub(super) struct Found {
-    pub(super) auth: RegistryAuth,
+    pub(super) credential: Credential,
     pub(super) origin: CredentialOrigin,
 }
 
@@ -183,10 +191,13 @@ impl AuthFile {
         let auths = self.object("auths")?;
         for key in entry::matching_keys(auths.keys(), registry, repository) {
             let Some(value) = auths.get(key) else { continue };
-            let auth = entry::credential(value).map_err(|problem| self.problem(key, problem))?;
-            if let Some(auth) = auth {
+            let credential = entry::credential(value).map_err(|_| {
+                let place = format!("entry {key:?} is not base64 of USER:PASSWORD");
+                AuthError::Malformed { path: self.path.clone(), place }
+            })?;
+            if let Some(credential) = credential {
                 let origin = CredentialOrigin { file: self.path.clone(), key: key.to_owned() };
-                return Ok(Some(Found { auth, origin }));
+                return Ok(Some(Found { credential, origin }));
             }
         }
         if let Some(Value::String(name)) = self.document.get("credsStore")
@@ -227,10 +238,10 @@ impl AuthFile {
         match helper(server, name) {
             Ok(DockerCredential::UsernamePassword(user, _)) if user.is_empty() => Ok(None),
             Ok(DockerCredential::UsernamePassword(user, password)) => {
-                Ok(Some(Found { auth: RegistryAuth::Basic(user, password), origin }))
+                Ok(Some(Found { credential: Credential::Password { user, password }, origin }))
             }
-            Ok(DockerCredential::IdentityToken(_)) => {
-                Err(self.problem(server, entry::Problem::IdentityToken))
+            Ok(DockerCredential::IdentityToken(token)) => {
+                Ok(Some(Found { credential: Credential::IdentityToken(token), origin }))
             }
             // docker-credential-helpers, credentials/error.go: how a helper says "none".
             Err(CredentialRetrievalError::HelperFailure { stdout, .. })
@@ -243,17 +254,6 @@ impl AuthFile {
                 helper: name.to_owned(),
                 server: server.to_owned(),
             }),
-        }
-    }
-
-    fn problem(&self, key: &str, problem: entry::Problem) -> AuthError {
-        let (path, key) = (self.path.clone(), key.to_owned());
-        match problem {
-            entry::Problem::IdentityToken => AuthError::IdentityToken { path, key },
-            entry::Problem::Malformed => {
-                let place = format!("entry {key:?} is not base64 of USER:PASSWORD");
-                AuthError::Malformed { path, place }
-            }
         }
     }
 }

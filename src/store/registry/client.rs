@@ -2,17 +2,17 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
+use reqwest::{ClientBuilder, Url, redirect::Policy};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::error;
+use super::{
+    error,
+    origin::{Guard, Guarded},
+};
 use crate::store::{AccessOptions, StoreError};
 
 /// A registry that does not take a connection within this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// A connection on which nothing has arrived for this long is dead. It does not run while nobody
-/// reads, so a slow consumer is no reason for it.
-const READ_TIMEOUT: Duration = Duration::from_secs(120);
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
@@ -39,54 +39,60 @@ pub(super) async fn certificate_authorities(
     Ok(authorities)
 }
 
-/// The client for our own requests.
-pub(super) fn http(
+/// A client with what all have in common. It follows no redirects and has no time limit for a
+/// whole request: both are seen to where requests are made.
+fn builder(
     options: &AccessOptions,
     authorities: &[CertificateDer<'static>],
-) -> Result<reqwest::Client, StoreError> {
-    let authorities = authorities
-        .iter()
-        .map(|authority| reqwest::Certificate::from_der(authority))
-        .collect::<Result<Vec<_>, _>>();
-    authorities
-        .and_then(|authorities| {
-            reqwest::Client::builder()
-                .user_agent(USER_AGENT)
-                .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(READ_TIMEOUT)
-                .tls_certs_merge(authorities)
-                .tls_danger_accept_invalid_certs(!options.tls_verify)
-                .build()
-        })
-        .map_err(|error| StoreError::Setup(error::innermost(&error)))
+) -> Result<ClientBuilder, StoreError> {
+    let authorities: Result<Vec<_>, _> =
+        authorities.iter().map(|authority| reqwest::Certificate::from_der(authority)).collect();
+    Ok(reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(Policy::none())
+        .tls_certs_merge(authorities.map_err(|error| setup(&error))?)
+        .tls_danger_accept_invalid_certs(!options.tls_verify))
 }
 
-/// The client for tokens and uploads, with the same settings. It keeps the first credential that
-/// it is given for a host, so there is one client for each repository.
-pub(super) fn oci(
+/// The client for the registry itself.
+pub(super) fn home(
     options: &AccessOptions,
     authorities: &[CertificateDer<'static>],
-    scheme: &str,
-) -> Result<oci_client::Client, StoreError> {
-    let certificate = |authority: &CertificateDer<'static>| Certificate {
-        encoding: CertificateEncoding::Der,
-        data: authority.to_vec(),
-    };
-    let config = ClientConfig {
-        protocol: if scheme == "http" { ClientProtocol::Http } else { ClientProtocol::Https },
-        accept_invalid_certificates: !options.tls_verify,
-        // The default, many small PATCH requests, is slow and not taken by every registry.
-        use_monolithic_push: true,
-        extra_root_certificates: authorities.iter().map(certificate).collect(),
-        platform_resolver: None,
-        read_timeout: Some(READ_TIMEOUT),
-        connect_timeout: Some(CONNECT_TIMEOUT),
-        user_agent: USER_AGENT,
-        ..ClientConfig::default()
-    };
-    // `Client::new` would replace a configuration that fails by the default one.
-    oci_client::Client::try_from(config)
-        .map_err(|error| StoreError::Setup(error::innermost(&error)))
+    host: &str,
+) -> Result<reqwest::Client, StoreError> {
+    let builder = builder(options, authorities)?;
+    // A proxy would look for it on its own machine.
+    let builder = if is_loopback(host) { builder.no_proxy() } else { builder };
+    builder.build().map_err(|error| setup(&error))
+}
+
+/// The client for hosts that the registry names.
+pub(super) fn away(
+    options: &AccessOptions,
+    authorities: &[CertificateDer<'static>],
+    guard: &Guard,
+) -> Result<reqwest::Client, StoreError> {
+    let builder = builder(options, authorities)?;
+    let builder = if guard.is_loopback() { builder.no_proxy() } else { builder };
+    let guarded = Guarded { guard: guard.clone(), proxies: proxy_hosts().into() };
+    builder.dns_resolver(guarded).build().map_err(|error| setup(&error))
+}
+
+fn setup(error: &reqwest::Error) -> StoreError {
+    StoreError::Setup(error::innermost(error))
+}
+
+/// The names of the proxies that the environment has, which the HTTP library uses by itself.
+fn proxy_hosts() -> Vec<String> {
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+        .iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .filter_map(|proxy| {
+            let url = if proxy.contains("://") { proxy } else { format!("http://{proxy}") };
+            url.parse::<Url>().ok()?.host_str().map(str::to_owned)
+        })
+        .collect()
 }
 
 /// `https` or `http`. Plain HTTP is for loopback hosts, and, where verification is turned off, for
@@ -115,14 +121,22 @@ pub(super) async fn scheme(
 
 /// Whether a host is this machine and the port not the one of HTTPS.
 fn is_loopback_http(host: &str) -> bool {
-    let (name, port) = match host.rsplit_once(':') {
+    is_loopback(host) && split(host).1 != "443"
+}
+
+fn is_loopback(host: &str) -> bool {
+    let (name, _) = split(host);
+    name == "localhost"
+        || name == "[::1]"
+        || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Name and port; the latter may be empty.
+fn split(host: &str) -> (&str, &str) {
+    match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => (name, port),
         _ => (host, ""),
-    };
-    let is_loopback = name == "localhost"
-        || name == "[::1]"
-        || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback());
-    is_loopback && port != "443"
+    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
 //! Reading from a registry (distribution-spec, "Pull").
 
-use std::io;
+mod transfer;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use reqwest::{
-    Response, StatusCode,
-    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName},
+    Method, StatusCode, Url,
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName},
 };
 use tokio::sync::mpsc;
 
-use super::{Registry, error};
+use self::transfer::Transfer;
+use super::{Registry, request::Call, retry::Failure};
 use crate::{
     image::Digest,
     store::{
@@ -40,11 +43,10 @@ impl Registry {
             Selector::Only => return Err(StoreError::NothingSelected(self.place.clone())),
         };
         let what = format!("manifest {name}");
-        let url = format!("{}/manifests/{name}", self.base);
-        let accept = ACCEPTED.join(", ");
-        let response = self.send(|| self.http.get(&url).header(ACCEPT, &accept)).await?;
-        let response = self.expect_ok(response, &what).await?;
-        let header = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
+        let url = self.url(&format!("manifests/{name}"))?;
+        let call = Call::new(Method::GET, url).header(ACCEPT, &ACCEPTED.join(", "));
+        let (headers, bytes) = self.document(&call, &what).await?;
+        let header = |name| headers.get(name)?.to_str().ok().map(str::to_owned);
         let announced = header(CONTENT_TYPE);
         // For a tag the registry's word is all there is to compare with. A digest of an algorithm
         // that is not known cannot be checked and is no reason to stop.
@@ -52,36 +54,23 @@ impl Registry {
             Selector::Digest(digest) => Some(digest.clone()),
             _ => header(DOCKER_CONTENT_DIGEST).and_then(|digest| digest.parse().ok()),
         };
-        let bytes = self.read_bounded(response, &what).await?;
         let digest = self.check_digest(&bytes, promised, &what)?;
         RawManifest::checked(bytes, announced.as_deref(), digest)
             .map_err(|reason| StoreError::Manifest { what, place: self.place.clone(), reason })
     }
 
+    /// Opens a blob. A download that breaks off goes on where it was.
     pub(in crate::store) async fn blob(
-        &self,
+        self: &Arc<Self>,
         digest: &Digest,
         size: u64,
     ) -> Result<BlobReader, StoreError> {
-        let url = self.blob_url(digest);
-        let response = self.send(|| self.http.get(&url)).await?;
-        let mut response = self.expect_ok(response, &blob_name(digest)).await?;
+        let action = format!("the download of {}", blob_name(digest));
+        let mut transfer = Transfer::new(Arc::clone(self), self.blob_url(digest)?, size, action);
+        let body = transfer.begin(&blob_name(digest)).await?;
         let (sender, receiver) = mpsc::channel(PIECES_WAITING);
-        let registry = self.host.clone();
-        // Ends by itself: with the body, or when the reader is dropped.
-        tokio::spawn(async move {
-            loop {
-                let piece = match response.chunk().await {
-                    Ok(Some(piece)) => Ok(piece),
-                    Ok(None) => break,
-                    Err(failure) => Err(io::Error::other(error::unreachable(&registry, &failure))),
-                };
-                let failed = piece.is_err();
-                if sender.send(piece).await.is_err() || failed {
-                    break;
-                }
-            }
-        });
+        // Ends by itself: with the blob, or when the reader is dropped.
+        tokio::spawn(async move { transfer.run(body, &sender).await });
         Ok(BlobReader::from_channel(receiver, digest, size))
     }
 
@@ -90,8 +79,9 @@ impl Registry {
         digest: &Digest,
         size: u64,
     ) -> Result<bool, StoreError> {
-        let url = self.blob_url(digest);
-        let response = self.send(|| self.http.head(&url)).await?;
+        let action = format!("the question for {}", blob_name(digest));
+        let call = Call::new(Method::HEAD, self.blob_url(digest)?);
+        let response = self.send(&call, &action).await?;
         match response.status() {
             StatusCode::OK => {
                 let length = response.headers().get(CONTENT_LENGTH);
@@ -100,36 +90,31 @@ impl Registry {
                 Ok(length.is_none_or(|length| length == size))
             }
             StatusCode::NOT_FOUND => Ok(false),
-            _ => {
-                let what = blob_name(digest);
-                Err(self.refuse(response, &what, &format!("the question for {what}")).await)
-            }
+            _ => Err(self.refuse(response, &blob_name(digest), &action).await),
         }
     }
 
-    fn blob_url(&self, digest: &Digest) -> String {
-        format!("{}/blobs/{digest}", self.base)
+    fn blob_url(&self, digest: &Digest) -> Result<Url, StoreError> {
+        self.url(&format!("blobs/{digest}"))
     }
 
-    async fn expect_ok(&self, response: Response, what: &str) -> Result<Response, StoreError> {
-        if response.status() == StatusCode::OK {
-            return Ok(response);
-        }
-        Err(self.refuse(response, what, &format!("the request for {what}")).await)
-    }
-
-    /// Reads a manifest's body, no further than a manifest may go.
-    async fn read_bounded(&self, mut response: Response, what: &str) -> Result<Bytes, StoreError> {
-        let mut body = Vec::new();
+    /// Gets a manifest with its headers, no further than a manifest may go.
+    async fn document(&self, call: &Call, what: &str) -> Result<(HeaderMap, Bytes), StoreError> {
+        let action = format!("the request for {what}");
+        let mut retries = self.retries(&action);
         loop {
-            match response.chunk().await {
-                Ok(Some(piece)) => body.extend_from_slice(&piece),
-                Ok(None) => return Ok(body.into()),
-                Err(failure) => return Err(error::unreachable(&self.host, &failure)),
+            let response = self.send(call, &action).await?;
+            if response.status() != StatusCode::OK {
+                return Err(self.refuse(response, what, &action).await);
             }
-            if body.len() as u64 > MANIFEST_SIZE_MAX {
-                let (what, place) = (what.to_owned(), self.place.clone());
-                return Err(StoreError::TooLarge { what, place, limit: MANIFEST_SIZE_MAX });
+            let headers = response.headers().clone();
+            match self.read_bounded(response, MANIFEST_SIZE_MAX).await {
+                Ok(Some(body)) => return Ok((headers, body)),
+                Ok(None) => {
+                    let (what, place) = (what.to_owned(), self.place.clone());
+                    return Err(StoreError::TooLarge { what, place, limit: MANIFEST_SIZE_MAX });
+                }
+                Err(error) => retries.pause(Failure::passing(error)).await?,
             }
         }
     }

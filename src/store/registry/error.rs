@@ -2,12 +2,14 @@
 
 use std::{error::Error, io};
 
-use oci_client::errors::OciDistributionError;
-use reqwest::{Response, StatusCode};
+use reqwest::Response;
 use serde_json::Value;
 
-use super::Registry;
-use crate::store::{Refusal, StoreError, Unreachable};
+use super::{
+    Registry,
+    retry::{self, Again, Failure},
+};
+use crate::store::{Refusal, StoreError, Tried, Unreachable};
 
 /// Bytes of an error's body that are looked at.
 const BODY_MAX: usize = 64 << 10;
@@ -18,13 +20,27 @@ impl Registry {
     /// The error that a response is, when its status is not the one hoped for. `what` is the thing
     /// that was to be found (`blob sha256:…`), `action` the request (`the upload of …`).
     pub(super) async fn refuse(&self, response: Response, what: &str, action: &str) -> StoreError {
-        let status = response.status();
-        let message = message(&read_start(response).await);
-        if status == StatusCode::NOT_FOUND {
-            let (what, place) = (what.to_owned(), self.place.clone());
-            return StoreError::NotFound { what, place };
+        let status = response.status().as_u16();
+        let (is_home, host) = (self.guard.is_home(response.url()), self.host_of(response.url()));
+        let message = message(&self.read_start(response).await);
+        match status {
+            404 => StoreError::NotFound { what: what.to_owned(), place: self.place.clone() },
+            _ if is_home => self.status_error(status, message, action),
+            // Where a registry redirects to, our credentials are unknown by intent.
+            _ => {
+                let (what, tried) = (action.to_owned(), Tried::default());
+                StoreError::UnexpectedStatus { registry: host, what, status, message, tried }
+            }
         }
-        self.status_error(status.as_u16(), message, action)
+    }
+
+    /// The same, and whether to try again.
+    pub(super) async fn failure(&self, response: Response, what: &str, action: &str) -> Failure {
+        let is_passing = retry::is_passing(response.status());
+        let asked = retry::retry_after(response.headers());
+        let error = self.refuse(response, what, action).await;
+        let again = if is_passing { Again::After(asked) } else { Again::No };
+        Failure { error, again }
     }
 
     /// The error that a status is, apart from 404.
@@ -34,7 +50,8 @@ impl Registry {
             403 => StoreError::Denied(Box::new(self.refusal(status, message))),
             _ => {
                 let (registry, what) = (self.host.clone(), action.to_owned());
-                StoreError::UnexpectedStatus { registry, what, status, message }
+                let tried = Tried::default();
+                StoreError::UnexpectedStatus { registry, what, status, message, tried }
             }
         }
     }
@@ -55,38 +72,17 @@ impl Registry {
         StoreError::Protocol { registry, what, reason: reason.into() }
     }
 
-    /// Translates an error of oci-client. Its own messages repeat URLs, which may carry tokens, and
-    /// bodies of any length, so only chosen parts are passed on.
-    pub(super) fn oci_error(&self, error: OciDistributionError, action: &str) -> StoreError {
-        match error {
-            OciDistributionError::RequestError(error) => match error.status() {
-                Some(status) => self.status_error(status.as_u16(), String::new(), action),
-                None => unreachable(&self.host, &error),
-            },
-            OciDistributionError::ServerError { code, message: body, .. } => {
-                self.status_error(code, message(body.as_bytes()), action)
+    /// The beginning of a body; what cannot be read is left out, since an error is told already.
+    pub(super) async fn read_start(&self, mut response: Response) -> Vec<u8> {
+        let mut body = Vec::new();
+        while let Ok(Some(piece)) = self.chunk(&mut response).await {
+            let room = BODY_MAX - body.len();
+            body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+            if body.len() >= BODY_MAX {
+                break;
             }
-            // The answer of a token server; oci-client does not tell its status.
-            OciDistributionError::AuthenticationFailure(body) => {
-                self.status_error(401, message(body.as_bytes()), action)
-            }
-            OciDistributionError::UnauthorizedError { .. } => {
-                self.status_error(401, String::new(), action)
-            }
-            OciDistributionError::RegistryTokenDecodeError(_) => {
-                self.protocol(action, "the token server's answer has no token")
-            }
-            OciDistributionError::RegistryNoLocationError => {
-                self.protocol(action, "it does not say where to upload to (no Location header)")
-            }
-            OciDistributionError::UrlParseError(_) => {
-                self.protocol(action, "it gave a malformed URL")
-            }
-            OciDistributionError::SpecViolationError(violation) => {
-                self.protocol(action, clean(&violation))
-            }
-            other => self.protocol(action, clean(&innermost(&other))),
         }
+        body
     }
 }
 
@@ -108,7 +104,20 @@ pub(super) fn unreachable(registry: &str, error: &reqwest::Error) -> StoreError 
         registry: registry.to_owned(),
         kind,
         reason: clean(&innermost(error)),
+        tried: Tried::default(),
     }
+}
+
+/// Whether the next try would fail too: the certificate is not trusted, the name does not exist.
+/// A name server that cannot be asked just now is another thing, but only words tell the two apart
+/// (those of glibc and of musl for `EAI_NONAME`).
+pub(super) fn is_final(error: &reqwest::Error) -> bool {
+    const NO_SUCH_NAME: [&str; 2] = ["Name or service not known", "Name does not resolve"];
+    let is_unknown = || {
+        let reason = innermost(error);
+        NO_SUCH_NAME.iter().any(|words| reason.contains(words))
+    };
+    error.is_builder() || find::<rustls::Error>(error).is_some() || (error.is_dns() && is_unknown())
 }
 
 /// Whether a TLS handshake was answered by something that is not TLS, as a server of plain HTTP
@@ -132,7 +141,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     })
 }
 
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+pub(super) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
@@ -142,22 +151,9 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
-/// The beginning of a body; what cannot be read is left out, since an error is told already.
-async fn read_start(mut response: Response) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Ok(Some(piece)) = response.chunk().await {
-        let room = BODY_MAX - body.len();
-        body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
-        if body.len() >= BODY_MAX {
-            break;
-        }
-    }
-    body
-}
-
 /// A registry's own words. The error documents of registries (distribution-spec, "Error codes")
 /// and of token servers are taken apart; other text is passed on if it is no web page.
-fn message(body: &[u8]) -> String {
+pub(super) fn message(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body.get(..BODY_MAX).unwrap_or(body));
     let Ok(document) = serde_json::from_str::<Value>(&text) else {
         return if text.trim_start().starts_with('<') { String::new() } else { clean(&text) };

@@ -4,15 +4,13 @@ use base64::{
     Engine as _,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use oci_client::secrets::RegistryAuth;
 use serde_json::Value;
 
-/// Why an entry that fits cannot be used.
+use super::Credential;
+
+/// An entry that fits cannot be read.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Problem {
-    IdentityToken,
-    Malformed,
-}
+pub(super) struct Malformed;
 
 /// docker.io by all its names (containers/image, pkg/docker/config/config.go,
 /// `normalizeRegistry`).
@@ -80,37 +78,38 @@ pub(super) fn server_of_store(registry: &str) -> &str {
 
 /// The credential in an entry, if there is one. Tekton writes an empty `auth` where it has none,
 /// and user name and password beside it.
-pub(super) fn credential(entry: &Value) -> Result<Option<RegistryAuth>, Problem> {
+pub(super) fn credential(entry: &Value) -> Result<Option<Credential>, Malformed> {
     let Some(entry) = entry.as_object() else {
-        return if entry.is_null() { Ok(None) } else { Err(Problem::Malformed) };
+        return if entry.is_null() { Ok(None) } else { Err(Malformed) };
     };
     let field = |name| match entry.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if text.is_empty() => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.as_str())),
-        Some(_) => Err(Problem::Malformed),
+        Some(_) => Err(Malformed),
     };
-    if field("identitytoken")?.is_some() {
-        return Err(Problem::IdentityToken);
+    if let Some(token) = field("identitytoken")? {
+        return Ok(Some(Credential::IdentityToken(token.to_owned())));
     }
     if let Some(auth) = field("auth")? {
-        return decode(auth).map(Some).ok_or(Problem::Malformed);
+        return decode(auth).map(Some).ok_or(Malformed);
     }
     Ok(match (field("username")?, field("password")?) {
         (Some(user), Some(password)) => {
-            Some(RegistryAuth::Basic(user.to_owned(), password.to_owned()))
+            Some(Credential::Password { user: user.to_owned(), password: password.to_owned() })
         }
         _ => None,
     })
 }
 
 /// Base64 of `USER:PASSWORD`, padded or not.
-fn decode(auth: &str) -> Option<RegistryAuth> {
+fn decode(auth: &str) -> Option<Credential> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let engine = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
     let text = String::from_utf8(engine.decode(auth.trim()).ok()?).ok()?;
     let (user, password) = text.split_once(':')?;
     // Docker once padded passwords with zero bytes, and takes them off still.
-    Some(RegistryAuth::Basic(user.to_owned(), password.trim_end_matches('\0').to_owned()))
+    let password = password.trim_end_matches('\0').to_owned();
+    Some(Credential::Password { user: user.to_owned(), password })
 }

@@ -1,0 +1,217 @@
+//! One blob on its way, over as many connections as it takes (RFC 9110, section 14).
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+use reqwest::{
+    Method, Response, StatusCode, Url,
+    header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, RANGE},
+};
+use tokio::sync::mpsc;
+
+use super::super::{
+    Registry,
+    request::Call,
+    retry::{self, Failure, Retries},
+};
+use crate::store::StoreError;
+
+pub(super) struct Transfer {
+    registry: Arc<Registry>,
+    url: Url,
+    /// The blob's length in bytes, by its descriptor.
+    size: u64,
+    action: String,
+    /// Bytes that have been passed on.
+    offset: u64,
+    /// Names what is being sent, so that the rest of something else is not taken for it.
+    etag: Option<String>,
+}
+
+/// A body that is being received.
+pub(super) struct Body {
+    response: Response,
+    /// Bytes at its beginning that have been passed on before.
+    skip: u64,
+    /// Whether its end need not be the end of the blob: it is a part, or has no length and may have
+    /// been broken off.
+    is_open_ended: bool,
+}
+
+impl Transfer {
+    pub(super) fn new(registry: Arc<Registry>, url: Url, size: u64, action: String) -> Self {
+        Self { registry, url, size, action, offset: 0, etag: None }
+    }
+
+    /// Asks for the whole blob. `what` names it.
+    pub(super) async fn begin(&mut self, what: &str) -> Result<Body, StoreError> {
+        let call = Call::new(Method::GET, self.url.clone());
+        let response = self.registry.send(&call, &self.action).await?;
+        if response.status() != StatusCode::OK {
+            return Err(self.registry.refuse(response, what, &self.action).await);
+        }
+        self.etag = strong_etag(response.headers());
+        Ok(Self::body(response, 0))
+    }
+
+    /// Passes on all pieces, and at the end perhaps an error.
+    pub(super) async fn run(mut self, mut body: Body, pieces: &mpsc::Sender<io::Result<Bytes>>) {
+        let (registry, action) = (Arc::clone(&self.registry), self.action.clone());
+        let mut retries = registry.retries(&action);
+        loop {
+            let before = self.offset;
+            let failure = match self.receive(&mut body, pieces).await {
+                Ok(()) => return,
+                Err(failure) => failure,
+            };
+            if self.offset > before {
+                retries.progressed();
+            }
+            match self.resume(&mut retries, failure).await {
+                Ok(Some(rest)) => body = rest,
+                Ok(None) => return,
+                Err(error) => {
+                    let _ = pieces.send(Err(io::Error::other(error))).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Passes on what comes, until the end or a failure.
+    async fn receive(
+        &mut self,
+        body: &mut Body,
+        pieces: &mpsc::Sender<io::Result<Bytes>>,
+    ) -> Result<(), Failure> {
+        loop {
+            let next = self.registry.chunk(&mut body.response).await;
+            let Some(mut piece) = next.map_err(Failure::passing)? else { break };
+            let known = body.skip.min(piece.len() as u64);
+            body.skip -= known;
+            // Not more than the piece has.
+            let piece = piece.split_off(usize::try_from(known).unwrap_or(piece.len()));
+            if piece.is_empty() {
+                continue;
+            }
+            let length = piece.len() as u64;
+            if pieces.send(Ok(piece)).await.is_err() {
+                return Ok(());
+            }
+            self.offset += length;
+        }
+        if self.offset < self.size && body.is_open_ended {
+            let reason = format!("it ends after {} of {} bytes", self.offset, self.size);
+            return Err(Failure::passing(self.registry.protocol(&self.action, reason)));
+        }
+        // The reader checks whether this was all.
+        Ok(())
+    }
+
+    /// Asks for the rest, as often as it takes. There is none if the blob ends here.
+    async fn resume(
+        &mut self,
+        retries: &mut Retries<'_>,
+        mut failure: Failure,
+    ) -> Result<Option<Body>, StoreError> {
+        loop {
+            retries.pause(failure).await?;
+            failure = match self.ask_for_rest().await {
+                Ok(rest) => return Ok(rest),
+                Err(failure) => failure,
+            };
+        }
+    }
+
+    async fn ask_for_rest(&mut self) -> Result<Option<Body>, Failure> {
+        let (registry, action) = (&self.registry, &self.action);
+        let mut call = Call::new(Method::GET, self.url.clone());
+        if self.offset > 0 {
+            call = call.header(RANGE, &format!("bytes={}-", self.offset));
+            if let Some(etag) = &self.etag {
+                call = call.header(IF_RANGE, etag);
+            }
+        }
+        let response = registry.attempt(&call, action).await?;
+        match response.status() {
+            StatusCode::OK => Ok(Some(Self::body(response, self.offset))),
+            StatusCode::PARTIAL_CONTENT => {
+                if begins_at(response.headers(), self.offset, self.size) {
+                    return Ok(Some(Self::body(response, 0)));
+                }
+                let reason = "it sends another part of the blob than was asked for";
+                Err(Failure::last(registry.protocol(action, reason)))
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE => Ok(None),
+            status if retry::is_passing(status) => {
+                Err(registry.failure(response, "blob", action).await)
+            }
+            _ => Err(Failure::last(registry.refuse(response, "the rest of a blob", action).await)),
+        }
+    }
+
+    /// A body of which `skip` bytes are known.
+    fn body(response: Response, skip: u64) -> Body {
+        let is_open_ended = !response.headers().contains_key(CONTENT_LENGTH)
+            || response.status() == StatusCode::PARTIAL_CONTENT;
+        Body { response, skip, is_open_ended }
+    }
+}
+
+/// The entity tag if it says that the bytes are the same; a weak one does not (RFC 9110, section 13.1.5).
+fn strong_etag(headers: &HeaderMap) -> Option<String> {
+    let etag = headers.get(ETAG)?.to_str().ok()?;
+    etag.starts_with('"').then(|| etag.to_owned())
+}
+
+/// Whether `Content-Range` is the part from `offset` on of something with `size` bytes.
+fn begins_at(headers: &HeaderMap, offset: u64, size: u64) -> bool {
+    let parse = || {
+        let range = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?;
+        let (range, total) = range.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
+        let fits = total == "*" || total.parse() == Ok(size);
+        Some(fits && first == offset && first <= last && last < size)
+    };
+    parse().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn content_ranges_are_read_strictly() {
+        for (range, fits) in [
+            ("bytes 5-9/10", true),
+            ("bytes 5-7/10", true),
+            ("bytes 5-9/*", true),
+            ("bytes 4-9/10", false),
+            ("bytes 6-9/10", false),
+            ("bytes 5-9/11", false),
+            ("bytes 5-10/10", false),
+            ("bytes 5-4/10", false),
+            ("bytes 5-/10", false),
+            ("bytes */10", false),
+            ("bytes 5-9", false),
+            ("5-9/10", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_RANGE, range.parse().unwrap());
+            assert_eq!(begins_at(&headers, 5, 10), fits, "{range}");
+        }
+        assert!(!begins_at(&HeaderMap::new(), 5, 10));
+    }
+
+    #[test]
+    fn weak_etags_do_not_count() {
+        for (etag, expected) in [("\"a\"", Some("\"a\"")), ("W/\"a\"", None), ("a", None)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ETAG, etag.parse().unwrap());
+            assert_eq!(strong_etag(&headers).as_deref(), expected, "{etag}");
+        }
+    }
+}
