@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod credentials;
+mod fake;
 mod faults;
 mod layout;
 mod peer;
 mod pull_push;
 mod scripted;
+mod uploads;
 
 use std::time::Duration;
 

@@ -25,7 +25,7 @@ use super::{
 };
 
 /// Bytes that do not compress and differ everywhere.
-fn noise(length: u32) -> Vec<u8> {
+pub(crate) fn noise(length: u32) -> Vec<u8> {
     (0..length).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 

@@ -1,7 +1,10 @@
 //! A registry that misbehaves as told. It knows just enough HTTP/1.1 for one request per
 //! connection.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -9,13 +12,33 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What a client sent, without the body.
-#[derive(Clone, Debug)]
+/// What a client sent.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
     /// Method and path, `GET /v2/`.
     pub(crate) line: String,
     /// The Authorization header, or nothing.
     pub(crate) authorization: String,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// A header, or nothing.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// `GET`.
+    pub(crate) fn method(&self) -> &str {
+        self.line.split(' ').next().unwrap()
+    }
+
+    /// Whether all of the body that was announced has been read.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.header("content-length").parse().unwrap_or(0) == self.body.len()
+    }
 }
 
 /// A whole answer, from the status line on.
@@ -32,9 +55,46 @@ pub(crate) fn answer(status: u16, headers: &[&str], body: &[u8]) -> Answer {
     [text.as_bytes(), body].concat()
 }
 
+/// An answer that announces `length` bytes and has fewer.
+pub(crate) fn cut(status: u16, headers: &[&str], length: usize, body: &[u8]) -> Answer {
+    let whole = answer(status, headers, body);
+    let text = String::from_utf8_lossy(&whole[..whole.len() - body.len()]).into_owned();
+    let announced = format!("Content-Length: {length}");
+    let text = text.replacen(&format!("Content-Length: {}", body.len()), &announced, 1);
+    [text.as_bytes(), body].concat()
+}
+
+/// What to do with a request: an answer, and what comes after it.
+pub(crate) struct Reaction {
+    answer: Answer,
+    then: Then,
+}
+
+enum Then {
+    Close,
+    Reset,
+    Stall,
+}
+
+impl From<Answer> for Reaction {
+    fn from(answer: Answer) -> Self {
+        Self { answer, then: Then::Close }
+    }
+}
+
+/// Sends this, and then resets the connection.
+pub(crate) fn reset(answer: Answer) -> Reaction {
+    Reaction { answer, then: Then::Reset }
+}
+
+/// Sends this, and then nothing any more.
+pub(crate) fn stall(answer: Answer) -> Reaction {
+    Reaction { answer, then: Then::Stall }
+}
+
 /// The server; it ends on drop.
 pub(crate) struct Scripted {
-    host: String,
+    pub(crate) host: String,
     requests: Arc<Mutex<Vec<Request>>>,
     /// Of each answer, in the order in which they ended, whether the client took all of it.
     taken: Arc<Mutex<Vec<bool>>>,
@@ -43,26 +103,40 @@ pub(crate) struct Scripted {
 
 impl Scripted {
     /// Answers every request by `script`, which gets the server's own host and port too.
-    pub(crate) async fn start(
-        script: impl Fn(&Request, &str) -> Answer + Send + Sync + 'static,
+    pub(crate) async fn start<R: Into<Reaction>>(
+        script: impl Fn(&Request, &str) -> R + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_reading(|_| usize::MAX, script).await
+    }
+
+    /// The same, and of a request's body it reads only as much as `limit` says.
+    pub(crate) async fn start_reading<R: Into<Reaction>>(
+        limit: impl Fn(&Request) -> usize + Send + Sync + 'static,
+        script: impl Fn(&Request, &str) -> R + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let taken = Arc::new(Mutex::new(Vec::new()));
         let outcomes = Arc::clone(&taken);
-        let (seen, own, script) = (Arc::clone(&requests), host.clone(), Arc::new(script));
+        let (seen, own, script) = (Arc::clone(&requests), host.clone(), Arc::new((limit, script)));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (seen, own, script) = (Arc::clone(&seen), own.clone(), Arc::clone(&script));
                 let outcomes = Arc::clone(&outcomes);
                 tokio::spawn(async move {
+                    let (limit, script) = &*script;
                     let mut stream = BufReader::new(stream);
-                    let Some(request) = receive(&mut stream).await else { return };
+                    let Some(request) = receive(&mut stream, limit).await else { return };
                     seen.lock().unwrap().push(request.clone());
-                    let outcome = stream.write_all(&script(&request, &own)).await;
+                    let reaction: Reaction = script(&request, &own).into();
+                    let outcome = stream.write_all(&reaction.answer).await;
                     outcomes.lock().unwrap().push(outcome.is_ok());
-                    let _ = stream.shutdown().await;
+                    match reaction.then {
+                        Then::Close => drop(stream.shutdown().await),
+                        Then::Reset => stream.get_ref().set_zero_linger().unwrap(),
+                        Then::Stall => tokio::time::sleep(Duration::from_secs(600)).await,
+                    }
                 });
             }
         });
@@ -80,7 +154,17 @@ impl Scripted {
             if let Some(&taken) = self.taken.lock().unwrap().get(count - 1) {
                 return taken;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits for a request whose line begins with `start`.
+    pub(crate) async fn wait_for(&self, start: &str) -> Request {
+        loop {
+            if let Some(request) = self.requests(start).pop() {
+                return request;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
@@ -97,9 +181,11 @@ impl Drop for Scripted {
     }
 }
 
-async fn receive(stream: &mut BufReader<TcpStream>) -> Option<Request> {
-    let mut request = Request { line: String::new(), authorization: String::new() };
-    let mut length = 0;
+async fn receive(
+    stream: &mut BufReader<TcpStream>,
+    limit: impl Fn(&Request) -> usize,
+) -> Option<Request> {
+    let mut request = Request::default();
     for number in 0.. {
         let mut line = String::new();
         stream.read_line(&mut line).await.ok().filter(|&read| read > 0)?;
@@ -107,15 +193,15 @@ async fn receive(stream: &mut BufReader<TcpStream>) -> Option<Request> {
         match line.split_once(": ") {
             _ if line.is_empty() => break,
             _ if number == 0 => request.line = line.trim_end_matches(" HTTP/1.1").to_owned(),
-            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
-                value.clone_into(&mut request.authorization);
-            }
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                length = value.parse().ok()?;
-            }
-            _ => {}
+            Some((name, value)) => request.headers.push((name.to_owned(), value.to_owned())),
+            None => {}
         }
     }
-    tokio::io::copy(&mut stream.take(length), &mut tokio::io::sink()).await.ok()?;
+    request.authorization = request.header("authorization").to_owned();
+    let length: usize = request.header("content-length").parse().unwrap_or(0);
+    let length = length.min(limit(&request));
+    let mut body = Vec::with_capacity(length);
+    stream.take(length as u64).read_to_end(&mut body).await.ok()?;
+    request.body = body;
     Some(request)
 }

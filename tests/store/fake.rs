@@ -1,0 +1,124 @@
+//! A registry in memory that takes uploads by the book, but for the faults it is given.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use recompress_image::image::Digest;
+
+use super::scripted::{Reaction, Request, Scripted, answer, cut};
+
+/// A fault takes the place of the answer. It gets the number of requests of this method so far,
+/// beginning at 1; what the request changes, it has changed by then.
+type Fault = Box<dyn Fn(&Request, usize) -> Option<Reaction> + Send + Sync>;
+
+#[derive(Default)]
+pub(crate) struct Fake {
+    /// Headers of the answer to POST.
+    pub(crate) on_post: Vec<String>,
+    /// How much to read of the body of a request that comes `n`th of its method.
+    pub(crate) limit: Option<Box<dyn Fn(&Request, usize) -> Option<usize> + Send + Sync>>,
+    /// A fault in place of what a request does.
+    pub(crate) refuse: Option<Fault>,
+    /// A fault in place of the answer, after the request has been obeyed.
+    pub(crate) garble: Option<Fault>,
+}
+
+#[derive(Default)]
+pub(crate) struct Held {
+    pub(crate) blobs: HashMap<String, Vec<u8>>,
+    sessions: HashMap<String, Vec<u8>>,
+    counts: HashMap<String, usize>,
+}
+
+impl Fake {
+    /// Starts it; what it holds can be looked at from outside.
+    pub(crate) async fn start(self) -> (Scripted, Arc<Mutex<Held>>) {
+        let held = Arc::new(Mutex::new(Held::default()));
+        let (inside, counting) = (Arc::clone(&held), Arc::clone(&held));
+        let fake = Arc::new(self);
+        let limiting = Arc::clone(&fake);
+        let limit = move |request: &Request| {
+            let count = {
+                let mut held = counting.lock().unwrap();
+                let count = held.counts.entry(request.method().to_owned()).or_default();
+                *count += 1;
+                *count
+            };
+            let limit = limiting.limit.as_ref().and_then(|limit| limit(request, count));
+            limit.unwrap_or(usize::MAX)
+        };
+        let script = move |request: &Request, _: &str| {
+            let mut held = inside.lock().unwrap();
+            let count = held.counts[request.method()];
+            if let Some(refused) = fake.refuse.as_ref().and_then(|fault| fault(request, count)) {
+                return refused;
+            }
+            let obeyed = fake.obey(&mut held, request);
+            let garbled = fake.garble.as_ref().and_then(|fault| fault(request, count));
+            garbled.unwrap_or_else(|| obeyed.into())
+        };
+        (Scripted::start_reading(limit, script).await, held)
+    }
+
+    fn obey(&self, held: &mut Held, request: &Request) -> Vec<u8> {
+        let path = request.line.split(' ').nth(1).unwrap();
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let name = path.rsplit('/').next().unwrap().to_owned();
+        match request.method() {
+            "HEAD" => match held.blobs.get(&name) {
+                Some(blob) => cut(200, &[], blob.len(), b""),
+                None => answer(404, &[], b""),
+            },
+            "POST" => {
+                let id = format!("s{}", held.counts["POST"]);
+                held.sessions.insert(id.clone(), Vec::new());
+                let mut headers = vec![format!("Location: ../uploads/{id}")];
+                headers.extend(self.on_post.clone());
+                let headers: Vec<_> = headers.iter().map(String::as_str).collect();
+                answer(202, &headers, b"")
+            }
+            "GET" if path == "/v2/" => answer(200, &[], b""),
+            method => {
+                let Some(session) = held.sessions.get_mut(&name) else {
+                    return answer(404, &[], br#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}"#);
+                };
+                match method {
+                    "GET" => answer(204, &[&range(session.len())], b""),
+                    "PATCH" => {
+                        let first = request.header("content-range").split('-').next().unwrap();
+                        if first.parse() != Ok(session.len()) {
+                            return answer(416, &[&range(session.len())], b"");
+                        }
+                        session.extend_from_slice(&request.body);
+                        answer(202, &[&range(session.len())], b"")
+                    }
+                    "PUT" => {
+                        session.extend_from_slice(&request.body);
+                        if !request.is_whole() {
+                            return answer(500, &[], b"");
+                        }
+                        let blob = held.sessions.remove(&name).unwrap();
+                        let digest = Digest::sha256_of(&blob).to_string();
+                        if !query.replace("%3A", ":").contains(&digest) {
+                            let body = br#"{"errors":[{"code":"DIGEST_INVALID"}]}"#;
+                            return answer(400, &[], body);
+                        }
+                        held.blobs.insert(digest, blob);
+                        answer(201, &["Location: /blob"], b"")
+                    }
+                    "DELETE" => {
+                        held.sessions.remove(&name);
+                        answer(204, &[], b"")
+                    }
+                    other => panic!("{other}"),
+                }
+            }
+        }
+    }
+}
+
+fn range(length: usize) -> String {
+    format!("Range: 0-{}", length.saturating_sub(1))
+}

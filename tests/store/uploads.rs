@@ -1,0 +1,364 @@
+//! Uploads into registries that break off, refuse and forget.
+
+use std::{io::Write as _, sync::Arc};
+
+use bytes::Bytes;
+use recompress_image::{
+    image::Digest,
+    store::{BlobContent, Intent, Spool, Store, StoreError},
+};
+
+use super::{
+    fake::Fake,
+    open,
+    peer::Peer,
+    pull_push::noise,
+    quick,
+    scripted::{Request, Scripted, answer, reset, stall},
+    told,
+};
+
+const MIB: usize = 1 << 20;
+
+async fn store(server: &Scripted) -> Store {
+    open(&server.image(), Intent::Push, &quick()).await.unwrap()
+}
+
+async fn put(store: &Store, blob: &[u8]) -> Result<(), StoreError> {
+    let (digest, size) = (Digest::sha256_of(blob), blob.len() as u64);
+    let content = BlobContent::Bytes(Bytes::copy_from_slice(blob));
+    store.put_blob(&digest, size, content, |_| ()).await
+}
+
+/// Writes a spool and ends it.
+async fn put_spool(store: &Store, blob: &[u8]) -> Result<bool, StoreError> {
+    let (mut writer, spool) = Spool::new().unwrap();
+    writer.write_all(blob).unwrap();
+    // Not finished before the upload has begun, so that it cannot know the digest.
+    let finish = async {
+        tokio::task::yield_now().await;
+        writer.finish(Digest::sha256_of(blob));
+    };
+    tokio::join!(store.put_spool(spool, |_| ()), finish).0
+}
+
+/// Uploads a blob as one that is there; the registry has to have it in the end.
+async fn arrives(fake: Fake, blob: &[u8]) -> Scripted {
+    let (server, held) = fake.start().await;
+    put(&store(&server).await, blob).await.unwrap();
+    assert!(held.lock().unwrap().blobs[Digest::sha256_of(blob).as_str()] == blob);
+    server
+}
+
+/// Uploads a blob as one that is being made.
+async fn follows(fake: Fake, blob: &[u8]) -> Scripted {
+    let (server, held) = fake.start().await;
+    assert!(!put_spool(&store(&server).await, blob).await.unwrap());
+    assert!(held.lock().unwrap().blobs[Digest::sha256_of(blob).as_str()] == blob);
+    server
+}
+
+fn lengths(requests: &[Request]) -> Vec<usize> {
+    requests.iter().map(|request| request.body.len()).collect()
+}
+
+#[tokio::test]
+async fn a_small_blob_goes_in_one_piece_and_only_if_it_is_needed() {
+    let (server, _) = Fake::default().start().await;
+    let store = store(&server).await;
+    assert!(!put_spool(&store, b"content").await.unwrap());
+    assert!(put_spool(&store, b"content").await.unwrap());
+    assert_eq!((server.requests("POST").len(), server.requests("PATCH").len()), (1, 0));
+    assert_eq!(lengths(&server.requests("PUT")), [7]);
+}
+
+#[tokio::test]
+async fn a_large_blob_is_uploaded_while_it_is_made() {
+    let (server, held) = Fake::default().start().await;
+    let store = Arc::new(store(&server).await);
+    let blob = noise(40 << 20);
+    let (mut writer, spool) = Spool::new().unwrap();
+    let upload = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.put_spool(spool, |_| ()).await })
+    };
+    writer.write_all(&blob[..33 * MIB]).unwrap();
+    server.wait_for("PATCH").await;
+    writer.write_all(&blob[33 * MIB..]).unwrap();
+    writer.finish(Digest::sha256_of(&blob));
+    assert!(!upload.await.unwrap().unwrap());
+    assert!(held.lock().unwrap().blobs[Digest::sha256_of(&blob).as_str()] == blob);
+    assert_eq!(lengths(&server.requests("PATCH")), [16 * MIB, 16 * MIB, 8 * MIB]);
+    assert_eq!(server.requests("DELETE").len(), 0);
+}
+
+#[tokio::test]
+async fn a_large_blob_that_turns_out_to_be_there_is_not_sent_on() {
+    let (server, held) = Fake::default().start().await;
+    let blob = noise(80 << 20);
+    held.lock().unwrap().blobs.insert(Digest::sha256_of(&blob).to_string(), blob.clone());
+    assert!(put_spool(&store(&server).await, &blob).await.unwrap());
+    assert_eq!(server.requests("PUT").len(), 0);
+    assert!(server.requests("PATCH").len() < 5);
+    server.wait_for("DELETE").await;
+}
+
+#[tokio::test]
+async fn a_blob_that_is_given_up_is_cancelled() {
+    let (server, _) = Fake::default().start().await;
+    let store = store(&server).await;
+    let (mut writer, spool) = Spool::new().unwrap();
+    writer.write_all(&noise(33 << 20)).unwrap();
+    let give_up = async {
+        server.wait_for("PATCH").await;
+        drop(writer);
+    };
+    let (outcome, ()) = tokio::join!(store.put_spool(spool, |_| ()), give_up);
+    assert!(told(&outcome.unwrap_err()).contains("not finished"));
+    server.wait_for("DELETE /v2/org/app/blobs/uploads/s1").await;
+}
+
+#[tokio::test]
+async fn an_upload_that_is_dropped_is_cancelled() {
+    let (server, _) = Fake {
+        refuse: Some(Box::new(|request, _| (request.method() == "PUT").then(|| stall(vec![])))),
+        ..Fake::default()
+    }
+    .start()
+    .await;
+    let store = store(&server).await;
+    tokio::select! {
+        outcome = put(&store, b"content") => panic!("{outcome:?}"),
+        _ = server.wait_for("PUT") => {}
+    }
+    recompress_image::store::uploads_cancelled().await;
+    assert_eq!(server.requests("DELETE /v2/org/app/blobs/uploads/s1").len(), 1);
+}
+
+#[tokio::test]
+async fn a_put_that_breaks_is_resumed_where_the_registry_is() {
+    let fake = Fake {
+        limit: Some(Box::new(|request, n| {
+            (request.method() == "PUT" && n == 1).then_some(5 * MIB)
+        })),
+        garble: Some(Box::new(|request, _| {
+            (request.method() == "PUT" && !request.is_whole()).then(|| reset(vec![]))
+        })),
+        ..Fake::default()
+    };
+    let server = arrives(fake, &noise(9 << 20)).await;
+    assert_eq!(server.requests("POST").len(), 1);
+    let [rest] = &server.requests("PATCH")[..] else { panic!() };
+    assert_eq!(rest.header("content-range"), format!("{}-{}", 5 * MIB, 9 * MIB - 1));
+    assert_eq!(rest.body.len(), 4 * MIB);
+}
+
+#[tokio::test]
+async fn a_session_that_is_lost_is_begun_again() {
+    let fake = Fake {
+        refuse: Some(Box::new(|request, n| match (request.method(), n) {
+            ("PUT", 1) => Some(answer(404, &[], b"").into()),
+            ("PUT", 2) => Some(reset(vec![])),
+            ("GET", _) if !request.line.ends_with("/v2/") => Some(answer(404, &[], b"").into()),
+            _ => None,
+        })),
+        ..Fake::default()
+    };
+    let server = arrives(fake, b"content").await;
+    assert_eq!((server.requests("POST").len(), server.requests("PUT").len()), (3, 3));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_is_no_reason_to_send_again() {
+    let fake = Fake {
+        garble: Some(Box::new(|request, _| (request.method() == "PUT").then(|| reset(vec![])))),
+        ..Fake::default()
+    };
+    let server = arrives(fake, b"content").await;
+    assert_eq!((server.requests("POST").len(), server.requests("PUT").len()), (1, 1));
+}
+
+#[tokio::test]
+async fn statuses_that_pass_are_waited_out_within_the_session() {
+    let fake = Fake {
+        refuse: Some(Box::new(|request, n| match (request.method(), n) {
+            ("POST", 1) => Some(answer(429, &["Retry-After: 0"], b"").into()),
+            ("PATCH", 1 | 3) => Some(answer(503, &[], b"").into()),
+            _ => None,
+        })),
+        ..Fake::default()
+    };
+    let server = follows(fake, &noise(40 << 20)).await;
+    assert_eq!(server.requests("POST").len(), 2);
+    assert!(server.requests("PATCH").iter().all(Request::is_whole));
+}
+
+#[tokio::test]
+async fn chunks_become_smaller_where_large_ones_are_refused() {
+    for status in [413, 416] {
+        let refuse = move |request: &Request, _: usize| {
+            let length: usize = request.header("content-length").parse().unwrap_or(0);
+            (length > 4 * MIB).then(|| answer(status, &[], b"").into())
+        };
+        let server =
+            follows(Fake { refuse: Some(Box::new(refuse)), ..Fake::default() }, &noise(40 << 20))
+                .await;
+        let taken = lengths(&server.requests("PATCH"));
+        assert_eq!(taken.iter().filter(|&&length| length <= 4 * MIB).sum::<usize>(), 40 * MIB);
+        assert_eq!(server.requests("POST").len(), 1, "{status}: {taken:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_put_that_is_too_large_goes_in_chunks() {
+    let fake = Fake {
+        refuse: Some(Box::new(|request, _| {
+            (request.body.len() > 2 * MIB).then(|| answer(413, &[], b"").into())
+        })),
+        ..Fake::default()
+    };
+    let server = arrives(fake, &noise(5 << 20)).await;
+    assert!(lengths(&server.requests("PATCH")).contains(&(2 * MIB)));
+}
+
+#[tokio::test]
+async fn chunks_are_as_long_as_the_registry_wants() {
+    let fake =
+        Fake { on_post: vec![format!("OCI-Chunk-Min-Length: {}", 20 * MIB)], ..Fake::default() };
+    let server = follows(fake, &noise(50 << 20)).await;
+    assert_eq!(lengths(&server.requests("PATCH")), [20 * MIB, 20 * MIB, 10 * MIB]);
+}
+
+#[tokio::test]
+async fn a_stale_range_and_another_status_are_borne() {
+    let fake = Fake {
+        garble: Some(Box::new(|request, _| {
+            let is_patch = request.method() == "PATCH";
+            is_patch.then(|| answer(201, &["Range: 0-0"], b"").into())
+        })),
+        ..Fake::default()
+    };
+    let server = follows(fake, &noise(40 << 20)).await;
+    assert_eq!(lengths(&server.requests("PATCH")), [16 * MIB, 16 * MIB, 8 * MIB]);
+}
+
+#[tokio::test]
+async fn a_registry_without_chunks_gets_the_blob_in_one_piece() {
+    for status in [400, 405, 501] {
+        let fake = Fake {
+            refuse: Some(Box::new(move |request, _| {
+                (request.method() == "PATCH").then(|| answer(status, &[], b"").into())
+            })),
+            ..Fake::default()
+        };
+        let server = follows(fake, &noise(40 << 20)).await;
+        assert_eq!(server.requests("PATCH").len(), 1);
+        assert_eq!(lengths(&server.requests("PUT")), [40 * MIB]);
+        server.wait_for("DELETE").await;
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_keeps_only_the_last_chunk_is_found_out() {
+    let fake = Fake {
+        garble: None,
+        refuse: Some(Box::new(|request, n| {
+            // It says that all is well, and has nothing.
+            (request.method() == "PUT" && n == 1)
+                .then(|| answer(201, &["Location: /blob"], b"").into())
+        })),
+        ..Fake::default()
+    };
+    let server = follows(fake, &noise(40 << 20)).await;
+    assert_eq!(lengths(&server.requests("PUT")), [0, 40 * MIB]);
+}
+
+#[tokio::test]
+async fn an_upload_that_stalls_is_found_out() {
+    let fake = Fake {
+        limit: Some(Box::new(|request, n| (request.method() == "PUT" && n == 1).then_some(0))),
+        refuse: Some(Box::new(|request, n| {
+            (request.method() == "PUT" && n == 1).then(|| stall(vec![]))
+        })),
+        ..Fake::default()
+    };
+    let server = arrives(fake, &noise(20 << 20)).await;
+    assert_eq!(server.requests("PUT").len(), 2);
+}
+
+#[tokio::test]
+async fn a_blob_that_is_refused_leaves_no_session() {
+    let fake = Fake {
+        refuse: Some(Box::new(|request, _| {
+            (request.method() == "PUT").then(|| answer(403, &[], b"").into())
+        })),
+        ..Fake::default()
+    };
+    let (server, _) = fake.start().await;
+    let error = put(&store(&server).await, b"content").await.unwrap_err();
+    assert!(matches!(error, StoreError::Denied(_)), "{error:?}");
+    server.wait_for("DELETE").await;
+    assert_eq!(server.requests("PUT").len(), 1);
+}
+
+#[tokio::test]
+async fn no_location_is_no_session() {
+    let server = Scripted::start(|request, _| match request.method() {
+        "POST" => answer(202, &[], b""),
+        _ => answer(200, &[], b""),
+    })
+    .await;
+    let error = put(&store(&server).await, b"content").await.unwrap_err();
+    assert!(matches!(error, StoreError::Protocol { .. }), "{error:?}");
+    assert!(told(&error).contains("Location"), "{}", told(&error));
+}
+
+async fn copy_from(store: &Store, from: &str) {
+    let digest = Digest::sha256_of(b"content");
+    let content = Bytes::from_static(b"content");
+    store.copy_blob(&digest, content, &from.parse().unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_blob_of_a_neighbour_is_mounted_or_sent() {
+    // What the registry says to the wish, and how many POSTs and PUTs that makes.
+    for (status, posts, puts) in [(201, 1, 0), (202, 1, 1), (403, 2, 1), (405, 2, 1)] {
+        let fake = Fake {
+            refuse: Some(Box::new(move |request, _| {
+                let is_wish = request.line.contains("?mount=sha256%3A");
+                let refused = is_wish && request.line.ends_with("&from=org%2Fother");
+                (refused && status != 202).then(|| answer(status, &["Location: /blob"], b"").into())
+            })),
+            ..Fake::default()
+        };
+        let (server, _) = fake.start().await;
+        let store = store(&server).await;
+        copy_from(&store, &format!("{}/org/other:x", server.host)).await;
+        let counts = (server.requests("POST").len(), server.requests("PUT").len());
+        assert_eq!(counts, (posts, puts), "{status}");
+    }
+    let (server, _) = Fake::default().start().await;
+    copy_from(&store(&server).await, "elsewhere.example/org/other:x").await;
+    copy_from(&store(&server).await, &format!("{}:x", server.image())).await;
+    assert!(server.requests("POST").iter().all(|post| !post.line.contains("mount")));
+}
+
+#[tokio::test]
+async fn a_real_registry_mounts_and_takes_chunks() {
+    let peer = Peer::start();
+    let (other, own) = (format!("{}/org/other:x", peer.host()), format!("{}/org/app", peer.host()));
+    let other_store = open(&other, Intent::Push, &quick()).await.unwrap();
+    put(&other_store, b"content").await.unwrap();
+    let store = open(&own, Intent::Push, &quick()).await.unwrap();
+    // Only a blob that is there can be mounted: what would be sent is something else.
+    let digest = Digest::sha256_of(b"content");
+    let lie = Bytes::from_static(b"another");
+    store.copy_blob(&digest, lie, &other.parse().unwrap()).await.unwrap();
+    assert!(store.has_blob(&digest, 7).await.unwrap());
+
+    let blob = noise(50 << 20);
+    assert!(!put_spool(&store, &blob).await.unwrap());
+    let size = blob.len() as u64;
+    assert!(store.bytes(&Digest::sha256_of(&blob), size, size).await.unwrap() == blob);
+    assert!(put_spool(&store, &blob).await.unwrap());
+}
