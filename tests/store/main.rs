@@ -2,12 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod credentials;
+mod downloads;
 mod fake;
 mod faults;
 mod layout;
+mod origins;
 mod peer;
 mod pull_push;
+mod retries;
 mod scripted;
+mod tokens;
 mod uploads;
 
 use std::time::Duration;

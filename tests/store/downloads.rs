@@ -1,0 +1,157 @@
+//! Downloads that break off.
+
+use std::{
+    io::Read as _,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use recompress_image::{
+    image::Digest,
+    store::{Intent, StoreError},
+};
+
+use super::{
+    open,
+    pull_push::noise,
+    quick,
+    scripted::{Reaction, Request, Scripted, answer, cut, reset, stall},
+    told,
+};
+
+const SIZE: usize = 1_000_000;
+
+fn blob() -> Vec<u8> {
+    noise(1_000_000)
+}
+
+/// Serves the blob by `script`, which gets the first byte that is asked for, and how many requests
+/// came before.
+async fn serve(
+    script: impl Fn(&Request, usize, usize) -> Reaction + Send + Sync + 'static,
+) -> Scripted {
+    let count = AtomicUsize::new(0);
+    Scripted::start(move |request, _| {
+        if request.line == "GET /v2/" {
+            return answer(200, &[], b"").into();
+        }
+        let range = request.header("range").trim_start_matches("bytes=").trim_end_matches('-');
+        let first = range.parse().unwrap_or(0);
+        script(request, first, count.fetch_add(1, Ordering::SeqCst))
+    })
+    .await
+}
+
+async fn download(server: &Scripted) -> Result<Vec<u8>, std::io::Error> {
+    let store = open(&server.image(), Intent::Pull, &quick()).await.unwrap();
+    let mut reader = store.blob(&Digest::sha256_of(&blob()), SIZE as u64).await.unwrap();
+    let read = move || {
+        let mut content = Vec::new();
+        reader.read_to_end(&mut content).map(|_| content)
+    };
+    tokio::task::spawn_blocking(read).await.unwrap()
+}
+
+/// The part from `first` on, of which only `length` bytes come.
+fn part(first: usize, length: usize) -> Vec<u8> {
+    let range = format!("Content-Range: bytes {first}-{}/{SIZE}", SIZE - 1);
+    let end = SIZE.min(first + length);
+    let body = &blob()[first..end];
+    match first {
+        0 => cut(200, &["ETag: \"v1\""], SIZE, body),
+        _ => cut(206, &[&range], SIZE - first, body),
+    }
+}
+
+#[tokio::test]
+async fn a_download_goes_on_where_it_broke_off() {
+    // More breaks than tries: each has come further.
+    let server = serve(|_, first, _| part(first, SIZE / 9).into()).await;
+    assert!(download(&server).await.unwrap() == blob());
+    let requests = server.requests("GET /v2/org");
+    assert_eq!(requests.len(), 10);
+    assert_eq!(requests[0].header("range"), "");
+    assert_eq!(requests[1].header("range"), format!("bytes={}-", SIZE / 9));
+    assert!(requests[1..].iter().all(|request| request.header("if-range") == "\"v1\""));
+}
+
+#[tokio::test]
+async fn all_kinds_of_breaks() {
+    let server = serve(|_, first, n| match n {
+        0 => stall(part(first, SIZE / 5)),
+        1 => answer(503, &[], b"").into(),
+        2 => reset(vec![]),
+        3 => answer(429, &["Retry-After: 0"], b"").into(),
+        _ => part(first, SIZE).into(),
+    })
+    .await;
+    assert!(download(&server).await.unwrap() == blob());
+}
+
+#[tokio::test]
+async fn a_server_without_ranges_sends_all_again() {
+    let server = serve(|_, _, n| part(0, [SIZE / 3, SIZE / 2, SIZE][n.min(2)]).into()).await;
+    assert!(download(&server).await.unwrap() == blob());
+    assert_eq!(server.requests("GET /v2/org").len(), 3);
+}
+
+#[tokio::test]
+async fn a_body_without_length_may_have_been_cut() {
+    let server = serve(|_, first, n| {
+        let head = &b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"[..];
+        match n {
+            0 => [head, &blob()[..SIZE / 2]].concat().into(),
+            _ => part(first, SIZE).into(),
+        }
+    })
+    .await;
+    assert!(download(&server).await.unwrap() == blob());
+}
+
+#[tokio::test]
+async fn parts_that_end_early_are_gone_on_from() {
+    let server = serve(|_, first, n| match n {
+        0 => part(0, 10).into(),
+        _ => {
+            let end = SIZE.min(first + 300_000);
+            let range = format!("Content-Range: bytes {first}-{}/{SIZE}", end - 1);
+            answer(206, &[&range], &blob()[first..end]).into()
+        }
+    })
+    .await;
+    assert!(download(&server).await.unwrap() == blob());
+}
+
+#[tokio::test]
+async fn another_part_than_asked_for_is_refused() {
+    for range in ["bytes 0-999999/1000000", "bytes 11-999999/1000000", "bytes 10-999999/7", ""] {
+        let header = format!("Content-Range: {range}");
+        let server = serve(move |_, first, n| match n {
+            0 => part(0, 10).into(),
+            _ => answer(206, &[&header], &blob()[first..]).into(),
+        })
+        .await;
+        let error = download(&server).await.unwrap_err();
+        assert!(told(&error).contains("another part"), "{range}: {}", told(&error));
+    }
+}
+
+#[tokio::test]
+async fn no_progress_ends_it() {
+    let server = serve(|_, first, _| part(first, if first == 0 { 10 } else { 0 }).into()).await;
+    let error = download(&server).await.unwrap_err();
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<StoreError>()).unwrap();
+    assert!(matches!(error, StoreError::Unreachable { tried, .. } if tried.times == 5), "{error}");
+}
+
+#[tokio::test]
+async fn other_content_after_a_break_is_noticed() {
+    let server = serve(|_, first, n| match n {
+        0 => part(0, SIZE / 2).into(),
+        _ => {
+            let range = format!("Content-Range: bytes {first}-{}/{SIZE}", SIZE - 1);
+            answer(206, &[&range], &vec![0; SIZE - first]).into()
+        }
+    })
+    .await;
+    assert!(told(&download(&server).await.unwrap_err()).contains("damaged"));
+}

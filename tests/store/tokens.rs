@@ -1,0 +1,184 @@
+//! Tokens of all sorts of registries.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use recompress_image::{
+    image::media_type::OCI_MANIFEST,
+    store::{AccessOptions, Intent, Selector, Store, StoreError},
+};
+use serde_json::{Value, json};
+
+use super::{
+    manifest, open, quick,
+    scripted::{Answer, Request, Scripted, answer},
+    told,
+};
+
+/// A registry and its token server in one. Each token says how many there were before it, and only
+/// the latest is good.
+async fn registry(token: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Scripted {
+    let count = AtomicUsize::new(0);
+    Scripted::start(move |request, host| {
+        if request.line.contains("/token") {
+            return token(request, count.fetch_add(1, Ordering::SeqCst) + 1);
+        }
+        let current = format!("Bearer t{}", count.load(Ordering::SeqCst));
+        if request.line == "GET /v2/" || request.authorization != current {
+            let realm = format!("http://{host}/token?client=x");
+            let challenge = format!("WWW-Authenticate: Bearer realm=\"{realm}\",service=\"s t\"");
+            return answer(401, &[&challenge], b"");
+        }
+        answer(200, &[&format!("Content-Type: {OCI_MANIFEST}")], &manifest("x").bytes)
+    })
+    .await
+}
+
+fn token(number: usize, rest: &str) -> Answer {
+    answer(200, &[], format!("{{\"token\":\"t{number}\"{rest}}}").as_bytes())
+}
+
+async fn get(store: &Store) -> Result<(), StoreError> {
+    let selector = Selector::Digest(manifest("x").digest);
+    store.manifest(&selector).await.map(|read| assert_eq!(read, manifest("x")))
+}
+
+/// Options with an entry for the server in a credentials file.
+fn logged_in(server: &Scripted, entry: &Value) -> (tempfile::TempDir, AccessOptions) {
+    let dir = tempfile::tempdir().unwrap();
+    let authfile = dir.path().join("auth.json");
+    let document = json!({ "auths": { &server.host: entry } });
+    std::fs::write(&authfile, document.to_string()).unwrap();
+    (dir, AccessOptions { authfile: Some(authfile), ..quick() })
+}
+
+fn basic(text: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(text))
+}
+
+#[tokio::test]
+async fn a_password_is_exchanged() {
+    let server = registry(|_, number| token(number, "")).await;
+    let (_dir, options) =
+        logged_in(&server, &json!({ "auth": BASE64_STANDARD.encode("robot:pass") }));
+    get(&open(&server.image(), Intent::Push, &options).await.unwrap()).await.unwrap();
+    let [exchange] = &server.requests("GET /token")[..] else { panic!() };
+    assert_eq!(exchange.authorization, basic("robot:pass"));
+    let query = "?client=x&scope=repository%3Aorg%2Fapp%3Apull%2Cpush&service=s+t";
+    assert_eq!(exchange.line, format!("GET /token{query}"));
+}
+
+#[tokio::test]
+async fn an_identity_token_is_exchanged_by_oauth() {
+    let server = registry(|request, number| match request.method() {
+        "POST" => answer(200, &[], format!("{{\"access_token\":\"t{number}\"}}").as_bytes()),
+        _ => answer(405, &[], b""),
+    })
+    .await;
+    let (_dir, options) = logged_in(&server, &json!({ "identitytoken": "refresh&me" }));
+    get(&open(&server.image(), Intent::Pull, &options).await.unwrap()).await.unwrap();
+    let [exchange] = &server.requests("POST /token")[..] else { panic!() };
+    assert_eq!(exchange.authorization, "");
+    assert_eq!(exchange.header("content-type"), "application/x-www-form-urlencoded");
+    let body = String::from_utf8(exchange.body.clone()).unwrap();
+    for field in [
+        "grant_type=refresh_token",
+        "service=s+t",
+        "scope=repository%3Aorg%2Fapp%3Apull",
+        "refresh_token=refresh%26me",
+    ] {
+        assert!(body.split('&').any(|found| found == field), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn many_requests_wait_for_one_exchange() {
+    let server = registry(|_, number| token(number, "")).await;
+    let store = Arc::new(open(&server.image(), Intent::Pull, &quick()).await.unwrap());
+    // Somebody else's exchange has made our token worthless.
+    reqwest::get(format!("http://{}/token", server.host)).await.unwrap();
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { get(&store).await })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(server.requests("GET /token").len(), 3);
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_before_it_expires() {
+    let server = registry(|_, number| token(number, ",\"expires_in\":1")).await;
+    let store = open(&server.image(), Intent::Pull, &quick()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    get(&store).await.unwrap();
+    assert_eq!(server.requests("GET /token").len(), 2);
+    assert_eq!(server.requests("GET /v2/org").len(), 1, "none was refused");
+}
+
+#[tokio::test]
+async fn a_token_server_in_trouble_is_asked_again() {
+    let server = registry(|_, number| match number {
+        1 => answer(503, &[], b""),
+        2 => answer(429, &["Retry-After: 0"], b""),
+        _ => token(number, ""),
+    })
+    .await;
+    get(&open(&server.image(), Intent::Pull, &quick()).await.unwrap()).await.unwrap();
+    assert_eq!(server.requests("GET /token").len(), 3);
+}
+
+#[tokio::test]
+async fn answers_without_a_usable_token() {
+    let huge = format!("{{\"token\":\"{}\"}}", "x".repeat(2 << 20));
+    for (body, reason) in [
+        (huge.as_str(), "1 MiB"),
+        ("{}", "no token"),
+        ("{\"token\":\"\"}", "no token"),
+        ("{\"token\":\"a\\r\\nb\"}", "no header"),
+        ("token", "no JSON"),
+    ] {
+        let body = body.to_owned();
+        let server = registry(move |_, _| answer(200, &[], body.as_bytes())).await;
+        let error = open(&server.image(), Intent::Pull, &quick()).await.unwrap_err();
+        assert!(told(&error).contains(reason), "{}", told(&error));
+    }
+}
+
+#[tokio::test]
+async fn a_realm_must_not_lead_inside() {
+    for (realm, reason) in [
+        ("http://169.254.169.254/token", "not public"),
+        ("ftp://127.0.0.1/token", "not HTTP"),
+        ("http://user:pass@127.0.0.1:1/token", "a password"),
+        ("/token", "no usable token server"),
+    ] {
+        let server = Scripted::start(move |_, _| {
+            answer(401, &[&format!("WWW-Authenticate: Bearer realm=\"{realm}\"")], b"")
+        })
+        .await;
+        let error = open(&server.image(), Intent::Pull, &quick()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Protocol { .. }), "{error:?}");
+        assert!(told(&error).contains(reason), "{}", told(&error));
+    }
+}
+
+#[tokio::test]
+async fn a_token_server_does_not_pass_the_password_on() {
+    let other = Scripted::start(|_, _| token(1, "")).await;
+    let target = format!("Location: http://{}/token", other.host);
+    let server = registry(move |_, _| answer(307, &[&target], b"")).await;
+    let entry = json!({ "auth": BASE64_STANDARD.encode("robot:pass") });
+    let (_dir, options) = logged_in(&server, &entry);
+    open(&server.image(), Intent::Push, &options).await.unwrap_err();
+    assert_eq!(other.requests("").len(), 0);
+}
