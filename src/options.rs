@@ -102,7 +102,8 @@ impl TryFrom<Args> for Job {
                 authfile: given_path(args.authfile),
                 tls_verify: args.tls_verify,
                 ca_file: given_path(args.ca_file),
-                ca_file_optional: false,
+                ca_file_optional: args.ca_file_optional,
+                cert_dir: given_path(args.cert_dir),
                 patience: Patience::default(),
             },
             results_dir: given_path(args.results_dir),
@@ -223,6 +224,9 @@ mod tests {
         assert!(with("--jobs=").unwrap().jobs >= 1);
         assert!(!with("--tls-verify=false").unwrap().access.tls_verify);
         assert!(with("--tls-verify").unwrap().access.tls_verify);
+        assert!(!with("--ca-file=x").unwrap().access.ca_file_optional);
+        assert!(with("--ca-file-optional").unwrap().access.ca_file_optional);
+        assert_eq!(with("--cert-dir=").unwrap().access.cert_dir, None);
         let contradiction = job(&[&source, "--require-chunked", "--compression-format=zstd"]);
         assert!(matches!(contradiction, Err(UsageError::RequireChunked)));
     }

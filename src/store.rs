@@ -47,6 +47,9 @@ pub struct AccessOptions {
     pub ca_file: Option<PathBuf>,
     /// Whether `ca_file` may be missing or empty.
     pub ca_file_optional: bool,
+    /// The only folder to look for certificates of the registry in; without it the usual ones are
+    /// searched (containers-certs.d(5)).
+    pub cert_dir: Option<PathBuf>,
     /// How long to bear with a registry in trouble.
     pub patience: Patience,
 }
@@ -75,6 +78,7 @@ impl Default for AccessOptions {
             tls_verify: true,
             ca_file: None,
             ca_file_optional: false,
+            cert_dir: None,
             patience: Patience::default(),
         }
     }

@@ -48,6 +48,15 @@ pub struct Args {
     /// PEM file of certificate authorities to trust besides the system's
     #[arg(long, env = "RECOMPRESS_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// Do without the CA file if it is missing or empty
+    #[arg(long, env = "RECOMPRESS_CA_FILE_OPTIONAL", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, require_equals = true, default_value = "false")]
+    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub ca_file_optional: bool,
+    /// Folder with CA certificates (*.crt) and a client certificate (*.cert, *.key) for the
+    /// registries, instead of the folders below /etc/containers/certs.d
+    #[arg(long, env = "RECOMPRESS_CERT_DIR", value_name = "DIR")]
+    pub cert_dir: Option<PathBuf>,
     /// Folder for the results IMAGE_URL, IMAGE_DIGEST and IMAGE_REF, a file each
     #[arg(long, env = "RECOMPRESS_RESULTS_DIR", value_name = "DIR")]
     pub results_dir: Option<PathBuf>,

@@ -124,10 +124,10 @@ pub enum StoreError {
     /// Credentials could not be read.
     #[error(transparent)]
     Credentials(#[from] AuthError),
-    /// The file with additional certificate authorities is of no use.
-    #[error("CA file {}: {reason}; name a PEM file with at least one certificate", path.display())]
+    /// A file or a folder with certificates is of no use.
+    #[error("cannot use certificates from {}: {reason}; write PEM files there", path.display())]
     CaFile {
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,

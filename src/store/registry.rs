@@ -6,6 +6,7 @@
 //! when a manifest that is pushed by digest is answered without a `Location`.
 
 mod auth;
+mod certificates;
 mod challenge;
 mod client;
 mod download;
@@ -21,6 +22,7 @@ use reqwest::Url;
 
 pub use self::{auth::AuthError, upload::uploads_cancelled};
 
+use self::certificates::Certificates;
 use super::{AccessOptions, CredentialOrigin, Intent, Patience, StoreError};
 use crate::image::{ImageReference, RegistryReference};
 
@@ -70,9 +72,9 @@ impl Registry {
         let image =
             Reference::with_tag(registry.to_owned(), repository.to_owned(), "latest".to_owned());
         let host = image.resolve_registry();
-        let authorities = client::certificate_authorities(options).await?;
-        let home = client::home(options, &authorities, host)?;
-        let scheme = client::scheme(&home, registry, host, options).await?;
+        let certificates = Certificates::find(options, registry).await?;
+        let home = client::home(options, &certificates, host)?;
+        let scheme = client::scheme(&home, registry, host, options, &certificates).await?;
         let root: Url = format!("{scheme}://{host}/v2/").parse().map_err(malformed)?;
         let guard = origin::Guard::of(root.clone()).await;
         let opened = Self {
@@ -85,7 +87,7 @@ impl Registry {
             origin,
             patience: options.patience,
             home,
-            away: client::away(options, &authorities, &guard)?,
+            away: client::away(options, &certificates, &guard)?,
             guard,
             tokens: token::Tokens::default(),
         };

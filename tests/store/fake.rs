@@ -11,14 +11,17 @@ use super::scripted::{Reaction, Request, Scripted, answer, cut};
 
 /// A fault takes the place of the answer. It gets the number of requests of this method so far,
 /// beginning at 1; what the request changes, it has changed by then.
-type Fault = Box<dyn Fn(&Request, usize) -> Option<Reaction> + Send + Sync>;
+pub(crate) type Fault = Box<dyn Fn(&Request, usize) -> Option<Reaction> + Send + Sync>;
+
+/// How much to read of a request's body; all of it without an answer.
+type Limit = Box<dyn Fn(&Request, usize) -> Option<usize> + Send + Sync>;
 
 #[derive(Default)]
 pub(crate) struct Fake {
     /// Headers of the answer to POST.
     pub(crate) on_post: Vec<String>,
-    /// How much to read of the body of a request that comes `n`th of its method.
-    pub(crate) limit: Option<Box<dyn Fn(&Request, usize) -> Option<usize> + Send + Sync>>,
+    /// Requests that are not read to the end.
+    pub(crate) limit: Option<Limit>,
     /// A fault in place of what a request does.
     pub(crate) refuse: Option<Fault>,
     /// A fault in place of the answer, after the request has been obeyed.

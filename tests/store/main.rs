@@ -11,6 +11,7 @@ mod peer;
 mod pull_push;
 mod retries;
 mod scripted;
+mod signals;
 mod tokens;
 mod uploads;
 

@@ -170,6 +170,8 @@ async fn no_secret_is_told_at_any_verbosity() {
         .arg(format!("{}@{digest}", server.image()))
         .arg(format!("{}:new", server.image()))
         .env("RECOMPRESS_LOG", "trace")
+        // Nobody listens there, and a registry on this machine is not looked for there either.
+        .envs([("HTTP_PROXY", "http://127.0.0.1:1"), ("http_proxy", "http://127.0.0.1:1")])
         .current_dir(dir.path());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
@@ -182,4 +184,20 @@ async fn no_secret_is_told_at_any_verbosity() {
     for secret in [PASSWORD, TOKEN, SIGNATURE, auth.as_str()] {
         assert!(!told.contains(secret), "{secret} is told: {told}");
     }
+}
+
+#[tokio::test]
+async fn other_registries_are_asked_through_the_proxy() {
+    let proxy = Scripted::start(|_, _| answer(403, &[], b"")).await;
+    let image = format!("registry.invalid/org/app@{}", Digest::sha256_of(b""));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_recompress-image"))
+        .args(["convert", &image, "oci:there"])
+        .env("HTTPS_PROXY", format!("http://{}", proxy.host))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let request = proxy.wait_for("CONNECT").await;
+    command.kill().unwrap();
+    command.wait().unwrap();
+    assert_eq!(request.line, "CONNECT registry.invalid:443");
 }

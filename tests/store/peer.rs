@@ -60,6 +60,32 @@ impl Peer {
         Self::start_in(dir, &tls, "")
     }
 
+    /// Speaks TLS, and only with those who show its own certificate. That and its key are also in a
+    /// folder for clients.
+    pub(crate) fn with_client_certificates() -> (Self, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("certificates");
+        fs::create_dir(&folder).unwrap();
+        let (certificate, key) = (folder.join("own.cert"), folder.join("own.key"));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+            .args(["-nodes", "-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .stderr(Stdio::null())
+            .status()
+            .expect("openssl has to be installed");
+        assert!(made.success(), "openssl makes a certificate");
+        fs::copy(&certificate, folder.join("own.crt")).unwrap();
+        let (certificate, key) = (certificate.display(), key.display());
+        let tls = format!(
+            "  tls: {{ certificate: '{certificate}', key: '{key}', clientcas: ['{certificate}'] }}\n"
+        );
+        (Self::start_in(dir, &tls, ""), folder)
+    }
+
     fn with(config: &str) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), "", config)
     }

@@ -217,3 +217,17 @@ async fn without_verification_tls_is_tried_first() {
         assert!(format!("{store:?}").contains(&base), "{store:?}");
     }
 }
+
+#[tokio::test]
+async fn a_client_certificate_opens() {
+    let (peer, folder) = Peer::with_client_certificates();
+    let image = format!("{}/org/app", peer.host());
+    let options = AccessOptions { cert_dir: Some(folder.clone()), ..quick() };
+    let store = open(&image, Intent::Push, &options).await.unwrap();
+    push_config(&store).await;
+    assert!(store.has_blob(&EMPTY_JSON.parse().unwrap(), 2).await.unwrap());
+
+    // With the authority alone the registry is trusted, but we are not.
+    fs::remove_file(folder.join("own.cert")).unwrap();
+    open(&image, Intent::Push, &options).await.unwrap_err();
+}

@@ -2,10 +2,10 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use reqwest::{ClientBuilder, Url, redirect::Policy};
-use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use reqwest::{Certificate, ClientBuilder, Url, redirect::Policy};
 
 use super::{
+    certificates::Certificates,
     error,
     origin::{Guard, Guarded},
 };
@@ -16,52 +16,28 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// The additional authorities out of `options.ca_file`.
-pub(super) async fn certificate_authorities(
-    options: &AccessOptions,
-) -> Result<Vec<CertificateDer<'static>>, StoreError> {
-    let Some(path) = &options.ca_file else { return Ok(Vec::new()) };
-    let unusable = |reason: String| StoreError::CaFile { path: path.clone(), reason };
-    let pem = match tokio::fs::read(path).await {
-        Ok(pem) => pem,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && options.ca_file_optional => {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(unusable(error.to_string())),
-    };
-    let authorities = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unusable(format!("it is no valid PEM file ({error})")))?;
-    let is_blank = pem.trim_ascii().is_empty();
-    if authorities.is_empty() && !(is_blank && options.ca_file_optional) {
-        return Err(unusable("it has no certificate".to_owned()));
-    }
-    Ok(authorities)
-}
-
 /// A client with what all have in common. It follows no redirects and has no time limit for a
 /// whole request: both are seen to where requests are made.
-fn builder(
-    options: &AccessOptions,
-    authorities: &[CertificateDer<'static>],
-) -> Result<ClientBuilder, StoreError> {
-    let authorities: Result<Vec<_>, _> =
-        authorities.iter().map(|authority| reqwest::Certificate::from_der(authority)).collect();
-    Ok(reqwest::Client::builder()
+fn builder(options: &AccessOptions, authorities: &[Certificate]) -> ClientBuilder {
+    reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(Policy::none())
-        .tls_certs_merge(authorities.map_err(|error| setup(&error))?)
-        .tls_danger_accept_invalid_certs(!options.tls_verify))
+        .tls_certs_merge(authorities.to_vec())
+        .tls_danger_accept_invalid_certs(!options.tls_verify)
 }
 
-/// The client for the registry itself.
+/// The client for the registry itself. Only this one has the certificates that are for it.
 pub(super) fn home(
     options: &AccessOptions,
-    authorities: &[CertificateDer<'static>],
+    certificates: &Certificates,
     host: &str,
 ) -> Result<reqwest::Client, StoreError> {
-    let builder = builder(options, authorities)?;
+    let mut builder = builder(options, &certificates.authorities)
+        .tls_certs_merge(certificates.own_authorities.clone());
+    if let Some(identity) = &certificates.identity {
+        builder = builder.identity(identity.clone());
+    }
     // A proxy would look for it on its own machine.
     let builder = if is_loopback(host) { builder.no_proxy() } else { builder };
     builder.build().map_err(|error| setup(&error))
@@ -70,10 +46,10 @@ pub(super) fn home(
 /// The client for hosts that the registry names.
 pub(super) fn away(
     options: &AccessOptions,
-    authorities: &[CertificateDer<'static>],
+    certificates: &Certificates,
     guard: &Guard,
 ) -> Result<reqwest::Client, StoreError> {
-    let builder = builder(options, authorities)?;
+    let builder = builder(options, &certificates.authorities);
     let builder = if guard.is_loopback() { builder.no_proxy() } else { builder };
     let guarded = Guarded { guard: guard.clone(), proxies: proxy_hosts().into() };
     builder.dns_resolver(guarded).build().map_err(|error| setup(&error))
@@ -95,16 +71,19 @@ fn proxy_hosts() -> Vec<String> {
         .collect()
 }
 
-/// `https` or `http`. Plain HTTP is for loopback hosts, and, where verification is turned off, for
-/// hosts that answer a TLS handshake in plain HTTP; never for others.
+/// `https` or `http`. Plain HTTP is for loopback hosts that no certificates are kept for, and, where
+/// verification is turned off, for hosts that answer a TLS handshake in plain HTTP; never for
+/// others.
 pub(super) async fn scheme(
     http: &reqwest::Client,
     registry: &str,
     host: &str,
     options: &AccessOptions,
+    certificates: &Certificates,
 ) -> Result<&'static str, StoreError> {
     if options.tls_verify {
-        return Ok(if is_loopback_http(host) { "http" } else { "https" });
+        let is_plain = is_loopback_http(host) && !certificates.are_its_own();
+        return Ok(if is_plain { "http" } else { "https" });
     }
     match http.get(format!("https://{host}/v2/")).send().await {
         Ok(_) => Ok("https"),
@@ -141,8 +120,6 @@ fn split(host: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     #[test]
@@ -165,28 +142,6 @@ mod tests {
             "128.0.0.1",
         ] {
             assert!(!is_loopback_http(host), "{host}");
-        }
-    }
-
-    #[tokio::test]
-    async fn ca_files() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("ca.crt");
-        let options = |optional| AccessOptions {
-            ca_file: Some(path.clone()),
-            ca_file_optional: optional,
-            ..AccessOptions::default()
-        };
-        assert!(certificate_authorities(&options(false)).await.is_err());
-        assert!(certificate_authorities(&options(true)).await.unwrap().is_empty());
-        std::fs::write(&path, "\n").unwrap();
-        assert!(certificate_authorities(&options(false)).await.is_err());
-        assert!(certificate_authorities(&options(true)).await.unwrap().is_empty());
-        for bad in ["no PEM at all", "-----BEGIN CERTIFICATE-----\n§\n-----END CERTIFICATE-----\n"]
-        {
-            std::fs::write(&path, bad).unwrap();
-            let error = certificate_authorities(&options(true)).await.unwrap_err();
-            assert!(error.to_string().contains("ca.crt"), "{error}");
         }
     }
 }
