@@ -49,10 +49,7 @@ fn told(error: &dyn std::error::Error) -> String {
 
 /// Options for registries in trouble: nothing is waited for longer than a test should take.
 fn quick() -> AccessOptions {
-    let patience = Patience {
-        tries: 5,
-        first_delay: Duration::from_millis(2),
-        idle: Duration::from_millis(400),
-    };
+    let patience =
+        Patience { tries: 5, first_delay: Duration::from_millis(2), idle: Duration::from_secs(2) };
     AccessOptions { patience, ..AccessOptions::default() }
 }

@@ -5,12 +5,16 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use reqwest::{
     Url,
     dns::{Addrs, Name, Resolve, Resolving},
 };
+
+/// Behind a proxy there may be no name server that answers.
+const LOOKUP: Duration = Duration::from_secs(5);
 
 /// From where an address can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +71,10 @@ impl Reach {
         let address = match literal(url) {
             Some(address) => Some(address),
             None => match url.host_str() {
-                Some(name) => tokio::net::lookup_host((name, 0))
+                Some(name) => tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name, 0)))
                     .await
                     .ok()
-                    .and_then(|mut addresses| addresses.next())
+                    .and_then(|addresses| addresses.ok()?.next())
                     .map(|address| address.ip()),
                 None => None,
             },

@@ -34,6 +34,8 @@ pub(super) struct Transfer {
     /// Whether the registry has turned out not to take chunks.
     chunks_refused: bool,
     chunk: u64,
+    /// Whether the registry has been asked for a blob whose digest was not known at first.
+    looked_up: bool,
     /// The most that any session got, in bytes.
     farthest: u64,
 }
@@ -71,13 +73,15 @@ impl Transfer {
             shape: Shape::Whole,
             chunks_refused: false,
             chunk: CHUNK,
+            looked_up: true,
             farthest: 0,
         }
     }
 
     /// An upload of a blob that is still being written.
     pub(super) fn following(registry: &Arc<Registry>, source: Source, action: Arc<str>) -> Self {
-        Self { shape: Shape::Chunks, ..Self::whole(registry, source, action) }
+        let whole = Self::whole(registry, source, action);
+        Self { shape: Shape::Chunks, looked_up: false, ..whole }
     }
 
     /// Uploads the blob, into `session` at first if there is one. Returns whether it turned out to
@@ -151,7 +155,9 @@ impl Transfer {
         match self.shape {
             Shape::Chunks if rest > 0 => {
                 // The digest is known only now, and with it whether all this is needed.
-                if rest > length && self.is_there(&digest, size).await? {
+                if !std::mem::replace(&mut self.looked_up, true)
+                    && self.is_there(&digest, size).await?
+                {
                     return Ok(Ok(Step::AlreadyThere));
                 }
                 let sent = session.append(&self.source, rest.min(length)).await;
