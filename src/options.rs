@@ -226,7 +226,6 @@ mod tests {
         assert!(with("--tls-verify").unwrap().access.tls_verify);
         assert!(!with("--ca-file=x").unwrap().access.ca_file_optional);
         assert!(with("--ca-file-optional").unwrap().access.ca_file_optional);
-        assert_eq!(with("--cert-dir=").unwrap().access.cert_dir, None);
         let contradiction = job(&[&source, "--require-chunked", "--compression-format=zstd"]);
         assert!(matches!(contradiction, Err(UsageError::RequireChunked)));
     }
