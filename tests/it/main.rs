@@ -2,4 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 mod acceptance;
+mod convert;
+mod failures;
+mod layout;
 mod support;
