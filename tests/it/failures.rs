@@ -91,6 +91,7 @@ struct Case {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn sources_that_cannot_be_converted() {
     let cases = [
         Case {
