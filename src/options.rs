@@ -3,6 +3,7 @@
 use std::{ops::RangeInclusive, path::PathBuf, str::FromStr, thread};
 
 use crate::{
+    chunked::frame::LEVEL_MAX,
     cli::convert::Args,
     convert::{Job, derived_tag},
     image::{ImageReference, ReferenceError, index::Platform, index::PlatformError},
@@ -87,7 +88,7 @@ impl TryFrom<Args> for Job {
         }
         let level = match given(args.compression_level) {
             None => DEFAULT_LEVEL,
-            Some(text) => number(&text, 1..=22).ok_or(UsageError::Level(text))?,
+            Some(text) => number(&text, 1..=LEVEL_MAX).ok_or(UsageError::Level(text))?,
         };
         let jobs = match given(args.jobs) {
             None => thread::available_parallelism().map_or(1, usize::from),
