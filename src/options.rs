@@ -102,7 +102,12 @@ impl TryFrom<Args> for Job {
             destination,
             platform: platform.map(|text| text.parse::<Platform>()).transpose()?,
             format,
-            recipe: Recipe { chunked, level, metadata_level: METADATA_LEVEL, whole_file_max: 0 },
+            recipe: Recipe {
+                chunked,
+                level,
+                metadata_level: METADATA_LEVEL,
+                whole_file_max: WHOLE_FILE_MAX,
+            },
             require_chunked: args.require_chunked,
             jobs,
             access: AccessOptions {
