@@ -110,6 +110,7 @@ fn of_layer(error: &LayerError) -> ExitCode {
         LayerError::Spool(_) | LayerError::Thread(_) => ExitCode::Local,
         LayerError::Frame(_)
         | LayerError::Metadata(_)
+        | LayerError::SelfCheck(_)
         | LayerError::WorkerLost
         | LayerError::Interrupted => ExitCode::Internal,
     }
