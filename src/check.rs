@@ -86,6 +86,11 @@ impl Kind {
         }
     }
 
+    /// Whether it is zstd, with or without a TOC.
+    pub fn is_zstd(self) -> bool {
+        self.suffix() == Suffix::Zstd
+    }
+
     fn suffix(self) -> Suffix {
         match self {
             Self::Uncompressed => Suffix::None,
@@ -263,16 +268,26 @@ fn document<'a>(
 
 /// Decodes a layer without a TOC; returns the length of its content.
 fn content(kind: Kind, blob: Section<'_>, expected: &Digest, findings: &mut Findings) -> u64 {
-    let buffered = io::BufReader::with_capacity(256 << 10, blob);
-    match kind {
-        Kind::Zstd | Kind::ZstdChunked => {
-            Data::new(blob, expected).finish(expected, false, findings)
-        }
-        Kind::Gzip | Kind::Estargz => {
-            hash(MultiGzDecoder::new(buffered), expected.hasher(), expected, findings)
-        }
-        Kind::Uncompressed => hash(buffered, expected.hasher(), expected, findings),
+    if kind.is_zstd() {
+        return Data::new(blob, expected).finish(expected, false, findings);
     }
+    match tar_stream(kind, blob) {
+        Ok(tar) => hash(tar, expected.hasher(), expected, findings),
+        Err(error) => {
+            findings.add(Rule::Frame, error.to_string());
+            0
+        }
+    }
+}
+
+/// The tar in a layer's blob.
+pub fn tar_stream<'a>(kind: Kind, blob: Section<'a>) -> io::Result<Box<dyn Read + 'a>> {
+    let buffered = io::BufReader::with_capacity(256 << 10, blob);
+    Ok(match kind {
+        Kind::Zstd | Kind::ZstdChunked => Box::new(documents::decoder(buffered)?),
+        Kind::Gzip | Kind::Estargz => Box::new(MultiGzDecoder::new(buffered)),
+        Kind::Uncompressed => Box::new(buffered),
+    })
 }
 
 fn hash(mut tar: impl Read, mut hasher: Hasher, expected: &Digest, findings: &mut Findings) -> u64 {

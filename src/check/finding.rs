@@ -14,6 +14,15 @@ pub enum Severity {
     Warning,
 }
 
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
 /// What clients do with a layer of which a rule does not hold. "Partial pull" is that of podman,
 /// buildah and CRI-O with `enable_partial_images`; a "full pull" is that of every other client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -265,6 +274,12 @@ pub struct Findings {
     counts: BTreeMap<Rule, u64>,
 }
 
+impl Serialize for Findings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(&self.kept)
+    }
+}
+
 impl Findings {
     /// Notes a finding.
     pub fn add(&mut self, rule: Rule, detail: impl Into<String>) {
@@ -273,14 +288,6 @@ impl Findings {
         if *count <= KEPT {
             self.kept.push(Finding { rule, detail: detail.into() });
         }
-    }
-
-    /// Adds what was found elsewhere.
-    pub fn append(&mut self, other: Self) {
-        for (rule, count) in other.counts {
-            *self.counts.entry(rule).or_default() += count;
-        }
-        self.kept.extend(other.kept);
     }
 
     /// The findings; of each rule only the first ten.
@@ -295,8 +302,15 @@ impl Findings {
 
     /// How many errors there are.
     pub fn errors(&self) -> u64 {
-        let errors = self.counts.iter().filter(|(rule, _)| rule.severity() == Severity::Error);
-        errors.map(|(_, count)| count).sum()
+        self.weigh().0
+    }
+
+    /// How many errors and warnings there are.
+    pub fn weigh(&self) -> (u64, u64) {
+        self.counts.iter().fold((0, 0), |(errors, warnings), (rule, count)| match rule.severity() {
+            Severity::Error => (errors + count, warnings),
+            Severity::Warning => (errors, warnings + count),
+        })
     }
 
     /// The first error.

@@ -94,6 +94,7 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
     pub(super) fn entry(&mut self, toc: TocEntry) {
         if toc.kind == "chunk" {
             match &mut self.open {
+                _ if self.astray.is_some() => {}
                 Some(open) if open.toc.kind == "reg" && open.toc.name == toc.name => {
                     open.chunks.push(toc);
                 }
@@ -139,28 +140,22 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
 
     fn next_header(&mut self) -> Option<Header> {
         let headers = self.headers.as_mut()?;
-        let visitor = &mut *self.visitor;
+        let mut visitor = self.astray.is_none().then_some(&mut *self.visitor);
         let totals = &mut self.totals;
         let result = headers.next(self.findings, |raw, findings| {
             totals.tar_len += raw.len() as u64;
-            visitor.segment(raw, findings);
+            if let Some(visitor) = &mut visitor {
+                visitor.segment(raw, findings);
+            }
         });
         match result {
             Ok(header) => header,
-            Err(broken) => {
-                self.broken(&broken);
+            Err((rule, detail)) => {
+                self.findings.add(rule, detail);
+                self.headers = None;
                 None
             }
         }
-    }
-
-    fn broken(&mut self, broken: &Broken) {
-        let rule = match broken {
-            Broken::Encoding(_) => Rule::TarSplitEncoding,
-            Broken::Form { .. } => Rule::TarSplitJson,
-        };
-        self.findings.add(rule, broken.to_string());
-        self.headers = None;
     }
 
     /// From here on only names are compared, to tell what is missing.
@@ -199,8 +194,10 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
         self.totals.files += 1;
         self.totals.chunks += 1 + chunks.len() as u64;
         self.totals.tar_len += len;
-        let crc = header.and_then(|header| header.crc);
+        let crc = header.as_ref().and_then(|header| header.crc);
         match self.ranges.file(&toc, &chunks, len, crc, self.findings) {
+            // Without the headers in front of it, a content cannot be found in the data.
+            _ if header.is_none() => {}
             Some(file) => self.visitor.file(&file, self.findings),
             None => self.visitor.lost_file(&shown(&toc.name), len, self.findings),
         }
@@ -260,67 +257,66 @@ impl<R: Read> Headers<R> {
         &mut self,
         findings: &mut Findings,
         mut segment: impl FnMut(&[u8], &mut Findings),
-    ) -> Result<Option<Header>, Broken> {
-        loop {
-            let entry = match self.objects.next_object()? {
+    ) -> Result<Option<Header>, Stop> {
+        let entry = loop {
+            match self.objects.next_object()? {
                 None => return Ok(None),
                 Some(Object::File { name, .. }) => {
                     let detail = format!("the file object of {} follows no header", shown(&name));
-                    findings.add(Rule::TarSplitFile, detail);
-                    continue;
+                    return Err((Rule::TarSplitFile, detail));
                 }
                 Some(Object::Segment(raw)) => {
+                    let header = header_in(raw, std::mem::take(&mut self.padding))?;
                     segment(raw, findings);
-                    let header = header_in(raw, std::mem::take(&mut self.padding), findings);
-                    let Some(entry) = header else { continue };
-                    entry
-                }
-            };
-            self.padding = entry.payload_len.wrapping_neg() % 512;
-            let crc = match self.objects.next_object()? {
-                Some(Object::File { name, size, crc }) => {
-                    file_object(&entry, &name, size, crc, findings)
-                }
-                other => {
-                    let detail = format!("{} has no file object", shown(&entry.name));
-                    findings.add(Rule::TarSplitFile, detail);
-                    if let Some(Object::Segment(raw)) = other {
-                        segment(raw, findings);
+                    if let Some(entry) = header {
+                        break entry;
                     }
-                    None
                 }
-            };
-            return Ok(Some(Header { entry, crc }));
+            }
+        };
+        self.padding = entry.payload_len.wrapping_neg() % 512;
+        match self.objects.next_object()? {
+            Some(Object::File { name, size, crc }) => {
+                let crc = file_object(&entry, &name, size, crc, findings);
+                Ok(Some(Header { entry, crc }))
+            }
+            _ => {
+                let detail = format!("{} has no file object", shown(&entry.name));
+                Err((Rule::TarSplitFile, detail))
+            }
         }
     }
 }
 
+/// Why the tar-split stream cannot be followed any further.
+type Stop = (Rule, String);
+
+impl From<Broken> for Stop {
+    fn from(broken: Broken) -> Self {
+        let rule = match broken {
+            Broken::Encoding(_) => Rule::TarSplitEncoding,
+            Broken::Form { .. } => Rule::TarSplitJson,
+        };
+        (rule, broken.to_string())
+    }
+}
+
 /// The header in a segment, or nothing where it holds none.
-fn header_in(raw: &[u8], padding: u64, findings: &mut Findings) -> Option<tar::Entry> {
+fn header_in(raw: &[u8], padding: u64) -> Result<Option<tar::Entry>, Stop> {
+    let stop = |detail| Err((Rule::TarSplitSegment, detail));
     let skip = usize::try_from(padding).unwrap_or(usize::MAX);
     let Some(raw) = raw.get(skip..) else {
-        let detail = format!(
-            "a segment of {} bytes after a content that needs {padding} of padding",
-            raw.len()
-        );
-        findings.add(Rule::TarSplitSegment, detail);
-        return None;
+        let len = raw.len();
+        return stop(format!("a segment of {len} bytes where a padding of {padding} has to be"));
     };
     let mut reader = tar::Reader::new(raw);
     match reader.next_step() {
-        Ok(tar::Step::End) => None,
-        Ok(tar::Step::Entry(entry)) => {
-            if reader.position() < raw.len() as u64 {
-                let detail =
-                    format!("more than one header in the segment of {}", shown(&entry.name));
-                findings.add(Rule::TarSplitSegment, detail);
-            }
-            Some(*entry)
+        Ok(tar::Step::End) => Ok(None),
+        Ok(tar::Step::Entry(entry)) if reader.position() < raw.len() as u64 => {
+            stop(format!("more than one header in the segment of {}", shown(&entry.name)))
         }
-        Err(error) => {
-            findings.add(Rule::TarSplitSegment, format!("a segment that holds no header: {error}"));
-            None
-        }
+        Ok(tar::Step::Entry(entry)) => Ok(Some(*entry)),
+        Err(error) => stop(format!("a segment that holds no header: {error}")),
     }
 }
 
