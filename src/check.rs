@@ -140,15 +140,12 @@ pub fn layer(layer: Layer<'_>) -> io::Result<Verdict> {
             findings.add(Rule::MediaType, detail);
         }
     }
+    if kind != Kind::ZstdChunked && is_chunked(layer.annotations) {
+        findings.add(Rule::NotZstd, format!("it has the annotations of a TOC and is {kind}"));
+    }
     let (tar_len, totals) = match kind {
         Kind::ZstdChunked => chunked(layer, blob, &mut findings)?,
-        _ => {
-            if is_chunked(layer.annotations) {
-                findings
-                    .add(Rule::NotZstd, format!("it has the annotations of a TOC and is {kind}"));
-            }
-            (content(kind, blob, layer.diff_id, &mut findings), None)
-        }
+        _ => (content(kind, blob, layer.diff_id, &mut findings), None),
     };
     Ok(Verdict { kind, tar_len, totals, findings })
 }

@@ -50,8 +50,8 @@ struct Raw<'a> {
     kind: u64,
     #[serde(borrow, default)]
     name: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    name_raw: Option<Cow<'a, str>>,
+    #[serde(borrow, default, rename = "name_raw")]
+    bytes: Option<Cow<'a, str>>,
     #[serde(default)]
     size: i64,
     #[serde(borrow, default)]
@@ -117,7 +117,7 @@ impl<R: Read> Objects<R> {
         }
         match raw.kind {
             1 => {
-                let name = match (raw.name, raw.name_raw) {
+                let name = match (raw.name, raw.bytes) {
                     (_, Some(name)) if !name.is_empty() => STANDARD
                         .decode(name.as_bytes())
                         .map_err(|error| broken(format!("name_raw is no base64: {error}")))?,

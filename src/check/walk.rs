@@ -275,16 +275,12 @@ impl<R: Read> Headers<R> {
             }
         };
         self.padding = entry.payload_len.wrapping_neg() % 512;
-        match self.objects.next_object()? {
-            Some(Object::File { name, size, crc }) => {
-                let crc = file_object(&entry, &name, size, crc, findings);
-                Ok(Some(Header { entry, crc }))
-            }
-            _ => {
-                let detail = format!("{} has no file object", shown(&entry.name));
-                Err((Rule::TarSplitFile, detail))
-            }
-        }
+        let Some(Object::File { name, size, crc }) = self.objects.next_object()? else {
+            let detail = format!("{} has no file object", shown(&entry.name));
+            return Err((Rule::TarSplitFile, detail));
+        };
+        let crc = file_object(&entry, &name, size, crc, findings);
+        Ok(Some(Header { entry, crc }))
     }
 }
 

@@ -118,7 +118,7 @@ impl Descriptor {
             && self.urls.as_ref().is_some_and(|urls| !urls.is_empty())
     }
 
-    /// What an index says it is for. Attestations of BuildKit are for `unknown/unknown`.
+    /// What an index says it is for. The attestations that builders add are for `unknown/unknown`.
     pub(crate) fn platform(&self) -> Option<Platform> {
         let PlatformFields { os, architecture, variant } = self.platform.clone()?;
         let variant = variant.filter(|variant| !variant.is_empty());
@@ -184,7 +184,7 @@ impl Source {
         ImageError::Store { reference: self.reference.clone(), error: Box::new(error) }
     }
 
-    fn unfit(&self, reason: impl ToString) -> ImageError {
+    fn unfit(&self, reason: &impl ToString) -> ImageError {
         ImageError::Unfit { reference: self.reference.clone(), reason: reason.to_string() }
     }
 
@@ -195,7 +195,7 @@ impl Source {
 
     /// The descriptors of an index.
     pub(crate) fn members(&self, index: &RawManifest) -> Result<Vec<Descriptor>, ImageError> {
-        let index: Index = serde_json::from_slice(&index.bytes).map_err(|e| self.unfit(e))?;
+        let index: Index = serde_json::from_slice(&index.bytes).map_err(|e| self.unfit(&e))?;
         Ok(index.manifests)
     }
 
@@ -205,7 +205,7 @@ impl Source {
         index: &RawManifest,
         platform: &Platform,
     ) -> Result<Image, ImageError> {
-        let digest = index::pick(&index.bytes, platform).map_err(|e| self.unfit(e))?;
+        let digest = index::pick(&index.bytes, platform).map_err(|e| self.unfit(&e))?;
         let digest = digest.ok_or_else(|| ImageError::NoSuchPlatform {
             reference: self.reference.clone(),
             platform: platform.clone(),
@@ -229,17 +229,17 @@ impl Source {
         platform: Option<Platform>,
     ) -> Result<Image, ImageError> {
         if raw.is_index() {
-            return Err(self.unfit("an index within an index"));
+            return Err(self.unfit(&"an index within an index"));
         }
         let Manifest { config, layers } =
-            serde_json::from_slice(&raw.bytes).map_err(|e| self.unfit(e))?;
+            serde_json::from_slice(&raw.bytes).map_err(|e| self.unfit(&e))?;
         if !matches!(config.media_type.as_str(), OCI_CONFIG | DOCKER_CONFIG) {
             let kind = &config.media_type;
-            return Err(self.unfit(format!("it is an artifact of the type {kind:?}")));
+            return Err(self.unfit(&format!("it is an artifact of the type {kind:?}")));
         }
         let config_bytes = self.store.bytes(&config.digest, config.size, CONFIG_MAX).await;
         let config_bytes = config_bytes.map_err(|e| self.failed(e))?;
-        let diff_ids = manifest::diff_ids(&config_bytes).map_err(|e| self.unfit(e))?;
+        let diff_ids = manifest::diff_ids(&config_bytes).map_err(|e| self.unfit(&e))?;
         let docker = raw.media_type == DOCKER_MANIFEST;
         let digest = raw.digest.clone();
         Ok(Image { digest, platform, docker, config, config_bytes, diff_ids, layers })

@@ -38,8 +38,8 @@ fn other_digest() -> String {
 
 /// The chunk entries of `d/big`.
 fn chunk(parts: &mut Parts, number: usize) -> &mut Value {
-    let chunks = parts.entries().iter_mut().filter(|entry| entry["type"] == "chunk");
-    chunks.skip(number).next().unwrap()
+    let mut chunks = parts.entries().iter_mut().filter(|entry| entry["type"] == "chunk");
+    chunks.nth(number).unwrap()
 }
 
 fn zeros(parts: &mut Parts) -> &mut Value {
@@ -224,8 +224,9 @@ const OF_DOCUMENTS: &[Case] = &[
         "digest over the uncompressed tar-split",
         Rule::TarSplitDigest,
         U(|p| {
-            let lines: String = p.tar_split.iter().map(|object| format!("{object}\n")).collect();
-            p.toc["tarSplitDigest"] = Digest::sha256_of(lines.as_bytes()).to_string().into();
+            let lines: Vec<_> = p.tar_split.iter().map(|object| format!("{object}\n")).collect();
+            p.toc["tarSplitDigest"] =
+                Digest::sha256_of(lines.concat().as_bytes()).to_string().into();
         }),
     ),
     ("something after the TOC", Rule::TocJson, P(|p| p.toc_suffix = " x")),
@@ -438,13 +439,12 @@ const OF_FILES: &[Case] = &[
             let number = p.frame_of("d/a");
             let file = p.frames.remove(number);
             let both = [content(&p.frames[number - 1]), content(&file)].concat();
-            let (start, old) = (p.frames[number - 1].len(), file.len());
             p.replace_frame(number - 1, &[frame(&both)]);
-            let moved = (old as i64) + (start as i64) - (start as i64);
+            let removed = i64::try_from(file.len()).unwrap();
             for entry in p.entries() {
                 for key in ["offset", "endOffset"] {
                     if entry[key].is_u64() {
-                        add(&mut entry[key], -moved);
+                        add(&mut entry[key], -removed);
                     }
                 }
             }
