@@ -61,10 +61,11 @@ impl Paths {
         for len in (1..=parents.len()).rev() {
             let parent = parents.get(..len).unwrap_or_default();
             let path = key(parent);
-            if self.seen.contains(&path) || self.missing.len() >= MISSING_MAX {
+            let known = self.seen.contains(&path) || self.missing.contains_key(&path);
+            if known || self.missing.len() >= MISSING_MAX {
                 break;
             }
-            self.missing.entry(path).or_insert_with(|| shown(parent.join(&b'/')));
+            self.missing.insert(path, shown(parent.join(&b'/')));
         }
     }
 

@@ -240,3 +240,18 @@ pub(crate) fn skippable(blob: &mut Vec<u8>, payload: &[u8]) -> usize {
     blob.extend(payload);
     at
 }
+
+/// Clients refuse a segment that is shorter than the padding it begins with, so such a layer must
+/// not get a TOC.
+#[test]
+fn a_tar_that_ends_within_its_last_padding_gets_no_toc() {
+    let header = HeaderBlock::new(Dialect::Gnu, b'0', b"a").size(5);
+    let start = TarBuilder::new().header(header).raw(b"12345");
+    for (padding, chunked) in [(0, true), (1, false), (506, false), (507, true), (507 + 512, true)]
+    {
+        let specimen = Specimen::converted(&start.clone().zeros(padding).finish(), true);
+        assert_eq!(!specimen.annotations.is_empty(), chunked, "{padding} bytes of padding");
+        let findings = specimen.verdict().findings;
+        assert!(findings.kept().is_empty(), "{:#?}", findings.kept());
+    }
+}
