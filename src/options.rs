@@ -4,11 +4,13 @@ use std::{ops::RangeInclusive, path::PathBuf, str::FromStr, thread};
 
 use crate::{
     chunked::frame::LEVEL_MAX,
-    cli::convert::Args,
+    cli::{self, access::AccessArgs, convert::Args},
     convert::{Job, derived_tag},
     image::{ImageReference, ReferenceError, index::Platform, index::PlatformError},
+    inspect,
     layer::Recipe,
     store::AccessOptions,
+    verify,
 };
 
 /// zstd level of the data where none is given: the fastest at which images come out smaller than
@@ -29,7 +31,7 @@ pub enum UsageError {
     /// No reference.
     #[error("cannot read the {which} {text:?}")]
     Reference {
-        /// `source` or `destination`.
+        /// `source`, `destination` or `image`.
         which: &'static str,
         /// As given.
         text: String,
@@ -110,15 +112,52 @@ impl TryFrom<Args> for Job {
             },
             require_chunked: args.require_chunked,
             jobs,
-            access: AccessOptions {
-                authfile: given_path(args.authfile),
-                tls_verify: args.tls_verify,
-                ca_file: given_path(args.ca_file),
-                ca_file_optional: false,
-            },
+            access: args.access.into(),
             results_dir: given_path(args.results_dir),
         })
     }
+}
+
+impl From<AccessArgs> for AccessOptions {
+    fn from(args: AccessArgs) -> Self {
+        Self {
+            authfile: given_path(args.authfile),
+            tls_verify: args.tls_verify,
+            ca_file: given_path(args.ca_file),
+            ca_file_optional: false,
+        }
+    }
+}
+
+impl TryFrom<cli::verify::Args> for verify::Job {
+    type Error = UsageError;
+
+    fn try_from(args: cli::verify::Args) -> Result<Self, UsageError> {
+        let against = given(args.against);
+        Ok(Self {
+            image: reference("image", &args.image)?,
+            against: against.map(|text| reference("source", &text)).transpose()?,
+            platform: platform(args.platform)?,
+            access: args.access.into(),
+        })
+    }
+}
+
+impl TryFrom<cli::inspect::Args> for inspect::Job {
+    type Error = UsageError;
+
+    fn try_from(args: cli::inspect::Args) -> Result<Self, UsageError> {
+        Ok(Self {
+            image: reference("image", &args.image)?,
+            platform: platform(args.platform)?,
+            toc: args.toc,
+            access: args.access.into(),
+        })
+    }
+}
+
+fn platform(text: Option<String>) -> Result<Option<Platform>, UsageError> {
+    Ok(given(text).map(|text| text.parse()).transpose()?)
 }
 
 fn given(text: Option<String>) -> Option<String> {
@@ -182,7 +221,7 @@ mod tests {
 
     fn job(args: &[&str]) -> Result<Job, UsageError> {
         let cli = Cli::try_parse_from(["recompress-image", "convert"].iter().chain(args)).unwrap();
-        let Command::Convert(args) = cli.command;
+        let Command::Convert(args) = cli.command else { panic!("{args:?}") };
         Job::try_from(*args)
     }
 

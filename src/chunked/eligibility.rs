@@ -48,6 +48,9 @@ pub enum Unchunkable {
         /// The entry.
         name: String,
     },
+    /// Clients skip the whole padding of the last content before they look for the archive's end.
+    #[error("the archive ends within the padding of its last file")]
+    PaddingCutShort,
     /// Clients ignore a TOC that is longer.
     #[error("the TOC would be longer than the {} MiB that clients read", super::toc::TOC_MAX >> 20)]
     TocTooLong,
