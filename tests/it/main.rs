@@ -1,5 +1,6 @@
 //! Integration tests: one binary, so that the crate is linked once.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
 mod acceptance;
+mod odd_layers;
 mod support;
