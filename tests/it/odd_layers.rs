@@ -13,6 +13,8 @@ mod podman;
 use std::{
     panic::catch_unwind,
     process::{Command, Output},
+    thread,
+    time::Instant,
 };
 
 use serde_json::Value;
@@ -157,6 +159,9 @@ fn odd_layers() {
         blobs::cases(),
     ]
     .concat();
+    let started = Instant::now();
+    let step = |what: &str| eprintln!("{:>6.1} s  {what}", started.elapsed().as_secs_f32());
+    step("push and convert");
     let conversions: Vec<_> = cases
         .iter()
         .map(|case| {
@@ -169,11 +174,15 @@ fn odd_layers() {
     let originals: Vec<_> = cases.iter().map(|case| reference(case, "in")).collect();
     let converted = cases.iter().zip(&conversions).filter(|(_, made)| made.output.status.success());
     let ours: Vec<_> = converted.map(|(case, _)| reference(case, "out")).collect();
-    let (original, (whole, partial)) = (
-        pull_all(&peers, false, &originals),
-        (pull_all(&peers, false, &ours), pull_all(&peers, true, &ours)),
-    );
+    step("pull");
+    let (original, whole, partial) = thread::scope(|scope| {
+        let original = scope.spawn(|| pull_all(&peers, false, &originals));
+        let whole = scope.spawn(|| pull_all(&peers, false, &ours));
+        let partial = pull_all(&peers, true, &ours);
+        (original.join().unwrap(), whole.join().unwrap(), partial)
+    });
 
+    step("compare");
     let mut right = 0;
     for (case, made) in cases.iter().zip(&conversions) {
         let judgement = Judgement {

@@ -4,26 +4,33 @@ use std::{collections::BTreeMap, fs};
 
 use crate::support::{peers::Peers, tree::Tree, work_dir};
 
-/// Pulls images and lists their trees. Arguments: the program that lists, then references.
+/// Pulls images and lists their trees. Arguments: two programs for Python, then references.
 const PULL_ALL: &str = r#"
 lister=$1
-shift
+list_all=$2
+shift 2
 podman --log-level=debug pull --tls-verify=false --quiet "$@" >/dev/null 2>pull.log || true
 mkdir trees errors
+podman images --format '{{.Repository}}:{{.Tag}}' >present
 for image; do
-    name=${image##*/}
-    name=${name%%:*}
-    if podman image exists "$image"; then
-        echo "$image" >>present
-    else
-        podman pull --tls-verify=false --quiet "$image" >/dev/null 2>"errors/$name" || true
+    if ! grep -qxF "$image" present; then
+        name=${image##*/}
+        podman pull --tls-verify=false --quiet "$image" >/dev/null 2>"errors/${name%:*}" || true
     fi
 done
 xargs podman image mount --format json <present >mounts.json
-jq -r '.[] | "\(.Repositories[0]) \(.mountpoint)"' mounts.json | while read -r image dir; do
-    name=${image##*/}
-    python3 -c "$lister" "$dir" >"trees/${name%%:*}"
-done
+python3 -c "$list_all" "$lister"
+"#;
+
+/// Lists every mounted image into a file of its own.
+const LIST_ALL: &str = r#"
+import contextlib, json, sys
+lister = sys.argv[1]
+for image in json.load(open("mounts.json")):
+    name = image["Repositories"][0].split("/")[-1].split(":")[0]
+    sys.argv[1] = image["mountpoint"]
+    with open("trees/" + name, "w") as out, contextlib.redirect_stdout(out):
+        exec(lister, {})
 "#;
 
 /// What podman made of an image.
@@ -55,7 +62,7 @@ pub(crate) fn pull_all(peers: &Peers, partial: bool, references: &[String]) -> P
     fs::write(at("storage.conf"), storage).unwrap();
     let script = format!("cd {}\n{PULL_ALL}", dir.path().display());
     let lister = include_str!("../support/list_tree.py");
-    let mut args = vec!["sh", "-euc", &script, "sh", lister];
+    let mut args = vec!["sh", "-euc", &script, "sh", lister, LIST_ALL];
     args.extend(references.iter().map(String::as_str));
     let output = peers
         .command(dir.path(), &args)
