@@ -79,7 +79,8 @@ impl Conversion {
                 expect(self.report["plain_layers"] == 1, "the summary does not count it");
             }
             Ours::Fails(message) => {
-                expect(self.output.status.code() == Some(1), &format!("{}", self.output.status));
+                // The exit code for a source that is broken.
+                expect(self.output.status.code() == Some(4), &format!("{}", self.output.status));
                 expect(log.contains(message), &format!("another message: {log}"));
                 expect(self.output.stdout.is_empty(), "a failed run printed a result");
             }
@@ -100,7 +101,7 @@ struct Judgement<'a> {
 impl Judgement<'_> {
     fn faults(&self, case: &Case) -> Vec<String> {
         let original = match (case.judge, self.original) {
-            (Judge::Takes, Pulled::As(tree)) => tree,
+            (Judge::Takes, Pulled::As(tree)) => case.comparable(tree),
             (Judge::Refuses(words), Pulled::Not(message)) if message.contains(words) => {
                 return Vec::new();
             }
@@ -124,7 +125,9 @@ impl Judgement<'_> {
             match pulled {
                 None => {}
                 Some(Pulled::Not(message)) => faults.push(format!("pulled {way}: {message}")),
-                Some(Pulled::As(tree)) => faults.extend(differences(original, tree, compare, way)),
+                Some(Pulled::As(tree)) => {
+                    faults.extend(differences(&original, &case.comparable(tree), compare, way));
+                }
             }
         }
         let chunked = matches!(case.ours, Ours::Chunked);

@@ -7,9 +7,9 @@ use recompress_image::{
     image::{Digest, media_type},
     tar::testing::{Dialect, HeaderBlock, TarBuilder},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::registry::Registry;
+use crate::support::{registry::Registry, tree::Tree};
 
 /// What becomes of the layer with us.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +42,8 @@ pub(crate) struct Case {
     media_type: &'static str,
     pub(crate) ours: Ours,
     pub(crate) judge: Judge,
+    /// Paths and what of them is not compared.
+    left_out: Vec<(&'static str, &'static str)>,
 }
 
 /// A tar with one file, which makes it another than all others.
@@ -71,6 +73,7 @@ impl Case {
             media_type: media_type::OCI_LAYER_GZIP,
             ours: Ours::Chunked,
             judge: Judge::Takes,
+            left_out: Vec::new(),
         }
     }
 
@@ -93,6 +96,27 @@ impl Case {
 
     pub(crate) fn base(self, tar: TarBuilder) -> Self {
         Self { base: Some(tar.end().finish()), ..self }
+    }
+
+    /// Two pulls differ here, and not through us; the case says why.
+    pub(crate) fn without(mut self, path: &'static str, field: &'static str) -> Self {
+        self.left_out.push((path, field));
+        self
+    }
+
+    /// The tree out of its listing, without what is not compared.
+    pub(crate) fn comparable(&self, lines: &[u8]) -> Tree {
+        let mut kept = String::new();
+        for entry in serde_json::Deserializer::from_slice(lines).into_iter::<Value>() {
+            let mut entry = entry.unwrap();
+            for (path, field) in &self.left_out {
+                if entry["path"] == *path {
+                    entry[field].take();
+                }
+            }
+            kept += &entry.to_string();
+        }
+        Tree::parse(kept.as_bytes())
     }
 
     /// Another blob for the same diffID.

@@ -27,17 +27,19 @@ fn spellings() -> Vec<Case> {
         files("name-with-dot", &["./file"]),
         files("name-absolute", &["/file"]),
         files("name-double-slash", &["//file"]),
-        files("name-through-parent", &["x/../file"]),
-        files("name-with-trailing-slash", &["file/"]),
+        files("name-through-parent", &["x/../file"]).plain("has \"..\" in its name"),
+        files("name-with-trailing-slash", &["file/"]).plain("the name of a directory"),
         files("name-of-100-bytes", &[&exact]),
         files("name-of-255-bytes", &[&"n".repeat(255)]),
         files("name-of-256-bytes", &[&"n".repeat(256)]).refused("file name too long"),
         Case::with("name-mixed-absolute-and-relative", |t| file(dir(t, "/dir/"), "dir/file")),
         Case::with("name-100-bytes-no-nul", |t| t.file(Dialect::Ustar, exact.as_bytes(), b"x")),
-        Case::with("name-empty", |t| t.sized(header(b'0', ""), b"x")),
-        Case::with("name-root", |t| dir(t, "./")),
+        Case::with("name-empty", |t| t.sized(header(b'0', ""), b"x"))
+            .plain("the name of a directory"),
+        // A classic pull leaves the root as podman made it.
+        Case::with("name-root", |t| dir(t, "./")).without(".", "mode"),
         Case::with("name-root-absolute", |t| dir(t, "/")),
-        Case::with("name-root-bare-dot", |t| dir(t, ".")),
+        Case::with("name-root-bare-dot", |t| dir(t, ".")).without(".", "mode"),
         Case::with("name-root-late-and-twice", |t| dir(dir(t, "./"), "/")).plain("same path"),
         Case::with("name-deep", |t| {
             let paths = (1..=80).map(|depth| "d/".repeat(depth));
@@ -81,11 +83,19 @@ fn paths() -> Vec<Case> {
             let t = file(t, "dir/sub/file");
             t.header(header(b'5', "dir/sub/").mode(0o750)).header(header(b'5', "dir/").mode(0o711))
         }),
-        files("path-no-parent", &["dir/sub/file"]),
-        files("path-no-parent-over-a-base", &["dir/sub/new"]).base(dir(
-            file(dir(dir(TarBuilder::new(), "dir/"), "dir/sub/"), "dir/sub/old"),
-            "other/",
-        )),
+        // Directories without an entry get the time of the pull.
+        files("path-no-parent", &["dir/sub/file"])
+            .plain("no entry for the directory")
+            .without("dir", "mtime_ns")
+            .without("dir/sub", "mtime_ns"),
+        files("path-no-parent-over-a-base", &["dir/sub/new"])
+            .base(dir(
+                file(dir(dir(TarBuilder::new(), "dir/"), "dir/sub/"), "dir/sub/old"),
+                "other/",
+            ))
+            .plain("no entry for the directory")
+            .without("dir", "mtime_ns")
+            .without("dir/sub", "mtime_ns"),
         Case::with("path-below-a-file", |t| file(t, "case/below")).refused("not a directory"),
         Case::with("path-through-a-symlink", |t| {
             let t = dir(t, "dir/").header(header(b'2', "link").link_name(b"dir"));
@@ -94,7 +104,8 @@ fn paths() -> Vec<Case> {
         Case::with("path-through-a-symlink-out", |t| {
             let t = t.header(header(b'2', "link").link_name(b"/../../etc"));
             file(t, "link/file")
-        }),
+        })
+        .refused("no such file or directory"),
     ]
 }
 
@@ -104,7 +115,9 @@ fn collisions() -> Vec<Case> {
         duplicates(files("twice-a-file", &["a", "a"])),
         duplicates(files("twice-with-dot", &["a", "./a"])),
         files("twice-absolute", &["a", "/a"]).plain("same path"),
-        duplicates(files("twice-through-parent", &["a", "x/../a"])),
+        files("twice-through-parent", &["a", "x/../a"])
+            .plain("has \"..\" in its name")
+            .refused("duplicates of file paths"),
         duplicates(Case::with("twice-a-dir", |t| dir(dir(t, "d/"), "d/"))),
         duplicates(Case::with("twice-a-dir-without-slash", |t| dir(dir(t, "d/"), "d"))),
         Case::with("twice-a-dir-absolute", |t| dir(dir(t, "d/"), "/d/")).plain("same path"),
@@ -136,7 +149,7 @@ fn links() -> Vec<Case> {
         Case::with("hardlink-to-a-dir", |t| hard(dir(t, "dir/"), "link", "dir"))
             .refused("operation not permitted"),
         Case::with("hardlink-out", |t| hard(t, "link", "../../etc/passwd"))
-            .refused("invalid hardlink"),
+            .refused("no such file or directory"),
         Case::with("hardlink-into-the-base", |t| hard(t, "link", "below"))
             .base(file(TarBuilder::new(), "below"))
             .refused("no such file or directory"),
@@ -144,7 +157,7 @@ fn links() -> Vec<Case> {
         Case::with("symlink-absolute", |t| soft(t, "link", "/etc/passwd")),
         Case::with("symlink-to-itself", |t| soft(t, "link", "link")),
         Case::with("symlink-to-nothing", |t| soft(t, "link", "")).refused("no such file"),
-        Case::with("symlink-out", |t| soft(t, "link", "../../../x")).refused("invalid symlink"),
+        Case::with("symlink-out", |t| soft(t, "link", "../../../x")),
         Case::with("symlink-of-2000-bytes", |t| {
             t.pax(&[(b"linkpath", &b"d/".repeat(1000))]).header(header(b'2', "link"))
         }),
@@ -156,21 +169,24 @@ fn whiteouts() -> Vec<Case> {
         let base = dir(dir(TarBuilder::new(), "dir/"), "dir/sub/");
         ["dir/a", "dir/b", "dir/sub/c"].iter().fold(base, |t, path| file(t, path))
     };
+    let empty = |t: TarBuilder, path: &str| t.file(Dialect::Ustar, path.as_bytes(), b"");
     vec![
-        files("whiteout-file", &["dir/.wh.a"]).base(base()),
-        Case::with("whiteout-with-its-parent", |t| file(dir(t, "dir/"), "dir/.wh.a")).base(base()),
-        Case::with("whiteout-dir", |t| file(dir(t, "dir/"), "dir/.wh.sub")).base(base()),
+        Case::with("whiteout", |t| empty(dir(t, "dir/"), "dir/.wh.a")).base(base()),
+        Case::with("whiteout-without-its-parent", |t| empty(t, "dir/.wh.a"))
+            .base(base())
+            .plain("no entry for the directory")
+            .without("dir", "mtime_ns"),
+        Case::with("whiteout-with-content", |t| file(dir(t, "dir/"), "dir/.wh.a"))
+            .base(base())
+            .plain("a whiteout with content"),
+        Case::with("whiteout-dir", |t| empty(dir(t, "dir/"), "dir/.wh.sub")).base(base()),
         Case::with("whiteout-opaque", |t| {
-            file(file(dir(t, "dir/"), "dir/.wh..wh..opq"), "dir/new")
+            file(empty(dir(t, "dir/"), "dir/.wh..wh..opq"), "dir/new")
         })
         .base(base()),
-        Case::with("whiteout-of-nothing", |t| file(dir(t, "dir/"), "dir/.wh.none")).base(base()),
-        Case::with("whiteout-empty-file", |t| {
-            dir(t, "dir/").file(Dialect::Ustar, b"dir/.wh.b", b"")
-        })
-        .base(base()),
-        Case::with("whiteout-of-a-name-in-the-same-layer", |t| {
-            file(file(dir(t, "dir/"), "dir/a"), "dir/.wh.b")
+        Case::with("whiteout-of-nothing", |t| empty(dir(t, "dir/"), "dir/.wh.none")).base(base()),
+        Case::with("whiteout-and-a-new-file", |t| {
+            empty(file(dir(t, "dir/"), "dir/a"), "dir/.wh.b")
         })
         .base(base()),
         Case::with("whiteout-link-pool-of-aufs", |t| dir(t, ".wh..wh.plnk/")).base(base()),

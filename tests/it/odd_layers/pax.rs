@@ -53,7 +53,9 @@ fn fields() -> Vec<Case> {
             .fails("no number")
             .refused("invalid tar header"),
         Case::with("pax-global", |t| t.pax_global(&[(b"comment", b"0123abcd")]))
-            .plain("a global PAX header"),
+            .plain("a global PAX header")
+            // podman makes the directory that the name of the header has.
+            .without("PaxHeaders", "mtime_ns"),
         Case::of(
             "pax-global-first",
             &TarBuilder::new()
@@ -62,7 +64,9 @@ fn fields() -> Vec<Case> {
                 .end()
                 .finish(),
         )
-        .plain("a global PAX header"),
+        .plain("a global PAX header")
+        // podman makes the directory that the name of the header has.
+        .without("PaxHeaders", "mtime_ns"),
     ]
 }
 
@@ -71,13 +75,15 @@ fn times() -> Vec<Case> {
         with("time-fraction", &[("mtime", b"1700000000.123456789")]),
         with("time-fraction-short", &[("mtime", b"1700000000.5")]),
         with("time-fraction-long", &[("mtime", b"1700000000.1234567899999")]),
-        with("time-fraction-negative", &[("mtime", b"-1.25")]),
+        // A classic pull takes times before 1970 and past 2262 for 1970, a partial one does as it can.
+        with("time-fraction-negative", &[("mtime", b"-1.25")]).without("file", "mtime_ns"),
         with("time-epoch", &[("mtime", b"0"), ("atime", b"0"), ("ctime", b"0")]),
         with("time-access-and-change", &[("atime", b"1700000000.1"), ("ctime", b"1700000000.2")]),
         with("time-past-9999", &[("mtime", b"253402300800")]).plain("outside the years"),
-        with("time-last-of-9999", &[("mtime", b"253402300799.999999999")]),
+        with("time-last-of-9999", &[("mtime", b"253402300799.999999999")])
+            .without("file", "mtime_ns"),
         with("time-access-past-9999", &[("atime", b"253402300800")]).plain("outside the years"),
-        with("time-of-year-1", &[("mtime", b"-62135596800")]),
+        with("time-of-year-1", &[("mtime", b"-62135596800")]).without("file", "mtime_ns"),
         with("time-before-year-0", &[("mtime", b"-62167219201")]).plain("outside the years"),
         with("time-past-64-bits", &[("mtime", b"99999999999999999999")])
             .fails("no number")
@@ -189,7 +195,8 @@ fn gnu() -> Vec<Case> {
         Case::with("gnu-volume-label", |t| {
             t.header(HeaderBlock::new(Dialect::Gnu, b'V', b"label"))
         })
-        .plain("type flag 'V'"),
+        .plain("type flag 'V'")
+        .refused("unhandled tar header type"),
     ]
 }
 
