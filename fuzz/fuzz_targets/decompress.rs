@@ -38,8 +38,7 @@ enum Damage {
 impl Input<'_> {
     fn encode(&self, part: &[u8]) -> Vec<u8> {
         if self.zstd {
-            let mut encoder =
-                zstd::Encoder::new(Vec::new(), i32::from(self.level % 8)).unwrap();
+            let mut encoder = zstd::Encoder::new(Vec::new(), i32::from(self.level % 8)).unwrap();
             // As podman writes it; without it damage goes unseen here, and is seen by the diffID.
             encoder.include_checksum(true).unwrap();
             encoder.write_all(part).unwrap();

@@ -126,6 +126,10 @@ fn lossy(name: &[u8]) -> String {
     text
 }
 
+/// So many directories may have their entries after that of something in them; a few bytes of a
+/// hostile name are a directory each.
+const AWAITED_MAX: usize = 1 << 16;
+
 /// The paths of a layer, and what they are to each other. Takes about 30 bytes an entry.
 #[derive(Debug, Default)]
 pub struct Paths {
@@ -192,15 +196,29 @@ impl Paths {
         if !self.seen.insert(hash(&path)) {
             return Err(Unchunkable::SamePath { name: lossy(name) });
         }
-        // The root needs no entry. Above a directory that has one, all has been asked for already.
-        for depth in (1..path.len()).rev() {
-            let parent = hash(&path[..depth]);
-            if self.seen.contains(&parent) || self.awaited.contains_key(&parent) {
-                break;
-            }
-            self.awaited.insert(parent, lossy(name));
-        }
+        self.await_parents(&path, name)?;
         Ok(path)
+    }
+
+    /// The root needs no entry. Above a directory that has one, all has been asked for already.
+    fn await_parents(&mut self, path: &[&[u8]], name: &[u8]) -> Result<(), Unchunkable> {
+        let Some((_, parents)) = path.split_last() else { return Ok(()) };
+        if parents.is_empty() || self.seen.contains(&hash(parents)) {
+            return Ok(());
+        }
+        let name = lossy(name);
+        let mut hasher = Sha256::new();
+        for part in parents {
+            add_part(&mut hasher, part);
+            let parent = half(hasher.clone());
+            if !self.seen.contains(&parent) {
+                self.awaited.entry(parent).or_insert_with(|| name.clone());
+            }
+            if self.awaited.len() > AWAITED_MAX {
+                return Err(Unchunkable::NoParent { name });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -212,9 +230,17 @@ fn split(name: &[u8]) -> Vec<&[u8]> {
 fn hash(path: &[&[u8]]) -> PathHash {
     let mut hasher = Sha256::new();
     for part in path {
-        hasher.update(part);
-        hasher.update(b"/");
+        add_part(&mut hasher, part);
     }
+    half(hasher)
+}
+
+fn add_part(hasher: &mut Sha256, part: &[u8]) {
+    hasher.update(part);
+    hasher.update(b"/");
+}
+
+fn half(hasher: Sha256) -> PathHash {
     let mut half = [0; 16];
     half.copy_from_slice(&hasher.finalize()[..16]);
     PathHash::from_ne_bytes(half)
@@ -280,6 +306,12 @@ mod tests {
             assert_eq!(paths.admit(&entry(typeflag, name)), Ok(()));
         }
         assert_eq!(paths.finish(), Err(Unchunkable::NoParent { name: "a/b/c".into() }));
+    }
+
+    #[test]
+    fn a_name_of_very_many_directories_takes_little() {
+        let result = Paths::default().admit(&entry(b'0', &("d/".repeat(500_000) + "f")));
+        assert!(matches!(result, Err(Unchunkable::NoParent { .. })));
     }
 
     #[test]

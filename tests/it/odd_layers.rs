@@ -165,13 +165,15 @@ fn odd_layers() {
     let started = Instant::now();
     let step = |what: &str| eprintln!("{:>6.1} s  {what}", started.elapsed().as_secs_f32());
     step("push and convert");
-    let conversions: Vec<_> = cases
-        .iter()
-        .map(|case| {
-            let digest = case.push(&registry);
-            convert(&registry, case, digest.as_str())
-        })
-        .collect();
+    let work = |cases: &[Case]| -> Vec<_> {
+        let digests = cases.iter().map(|case| (case, case.push(&registry)));
+        digests.map(|(case, digest)| convert(&registry, case, digest.as_str())).collect()
+    };
+    let conversions = thread::scope(|scope| {
+        let parts = cases.chunks(cases.len().div_ceil(4));
+        let parts: Vec<_> = parts.map(|part| scope.spawn(|| work(part))).collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap()).collect::<Vec<_>>()
+    });
 
     let reference = |case: &Case, tag| format!("{}/odd/{}:{tag}", registry.host(), case.name);
     let originals: Vec<_> = cases.iter().map(|case| reference(case, "in")).collect();

@@ -22,9 +22,9 @@ fn of_type(name: &str, of: &'static str, compress: impl FnOnce(&[u8]) -> Vec<u8>
 }
 
 fn content(name: &str) -> Vec<u8> {
-    let lines = (0..5000).map(|number| format!("{name} {number}\n")).collect::<String>();
+    let lines: Vec<_> = (0..5000).map(|number| format!("{name} {number}")).collect();
     let file = recompress_image::tar::testing::Dialect::Ustar;
-    tar(name).file(file, b"lines", lines.as_bytes()).end().finish()
+    tar(name).file(file, b"lines", lines.join("\n").as_bytes()).end().finish()
 }
 
 fn zstd_with(

@@ -64,10 +64,10 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn many<const N: usize>(name: &str, contents: [Vec<u8>; N]) -> Case {
-    let add = |t: TarBuilder, (number, content): (usize, &Vec<u8>)| {
-        t.file(Dialect::Ustar, format!("file-{number}").as_bytes(), content)
-    };
-    Case::with(name, |t| contents.iter().enumerate().fold(t, add))
+    let named = (0..).map(|number| format!("file-{number}")).zip(contents);
+    Case::with(name, |t| {
+        named.fold(t, |t, (file, content)| t.file(Dialect::Ustar, file.as_bytes(), &content))
+    })
 }
 
 /// Bytes that no compressor shrinks (xorshift64*, Vigna 2016).
