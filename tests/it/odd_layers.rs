@@ -118,7 +118,11 @@ impl Judgement<'_> {
             (
                 "partially",
                 self.partial,
-                if self.is_partial { Compare::PartialPull } else { Compare::Everything },
+                if self.is_partial || case.has_base() {
+                    Compare::PartialPull
+                } else {
+                    Compare::Everything
+                },
             ),
         ];
         for (way, pulled, compare) in ways {

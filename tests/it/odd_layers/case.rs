@@ -119,6 +119,11 @@ impl Case {
         Tree::parse(kept.as_bytes())
     }
 
+    /// There is a layer below, an ordinary one.
+    pub(crate) fn has_base(&self) -> bool {
+        self.base.is_some()
+    }
+
     /// Another blob for the same diffID.
     pub(crate) fn blob(self, blob: Vec<u8>, media_type: &'static str) -> Self {
         Self { blob, media_type, ..self }

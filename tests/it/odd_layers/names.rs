@@ -141,7 +141,8 @@ fn links() -> Vec<Case> {
             hard(t.file(Dialect::Ustar, b"empty", b""), "link", "empty")
         }),
         Case::with("hardlink-to-a-symlink", |t| hard(soft(t, "soft", "case"), "link", "soft")),
-        Case::with("hardlink-to-a-fifo", |t| hard(t.header(header(b'6', "fifo")), "link", "fifo")),
+        Case::with("hardlink-to-a-fifo", |t| hard(t.header(header(b'6', "fifo")), "link", "fifo"))
+            .plain("hard link to a device or FIFO"),
         Case::with("hardlink-before-its-target", |t| file(hard(t, "link", "later"), "later"))
             .refused("no such file or directory"),
         Case::with("hardlink-to-nothing", |t| hard(t, "link", "nothing"))
