@@ -113,18 +113,12 @@ impl Judgement<'_> {
             }
         };
         let mut faults = Vec::new();
-        let ways = [
-            ("as a whole", self.whole, Compare::Everything),
-            (
-                "partially",
-                self.partial,
-                if self.is_partial || case.has_base() {
-                    Compare::PartialPull
-                } else {
-                    Compare::Everything
-                },
-            ),
-        ];
+        let compare = match self.is_partial || case.has_base() {
+            true => Compare::PartialPull,
+            false => Compare::Everything,
+        };
+        let ways =
+            [("as a whole", self.whole, Compare::Everything), ("partially", self.partial, compare)];
         for (way, pulled, compare) in ways {
             match pulled {
                 None => {}
