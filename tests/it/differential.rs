@@ -112,6 +112,7 @@ fn dialects() -> Vec<u8> {
     TarBuilder::new()
         .header(block(Dialect::V7, 0, "old-dir/").modified(77))
         .sized(block(Dialect::V7, 0, "old").owner(7, 8), b"content")
+        .header(block(Dialect::Ustar, b'5', "prefix/"))
         .sized(block(Dialect::Ustar, b'0', "name").prefix(b"prefix"), b"content")
         .sized(block(Dialect::Star, b'0', "star").number(476, 12, 5).number(488, 12, 6), b"content")
         .sized(block(Dialect::Gnu, b'0', "gnu").number(345, 12, 5).modified(-86_400), b"content")

@@ -113,10 +113,8 @@ impl Judgement<'_> {
             }
         };
         let mut faults = Vec::new();
-        let compare = match self.is_partial || case.has_base() {
-            true => Compare::PartialPull,
-            false => Compare::Everything,
-        };
+        let partial = self.is_partial || case.has_base();
+        let compare = if partial { Compare::PartialPull } else { Compare::Everything };
         let ways =
             [("as a whole", self.whole, Compare::Everything), ("partially", self.partial, compare)];
         for (way, pulled, compare) in ways {
