@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn the_past_of_the_contexts_leaves_no_trace() {
-        let text: Vec<u8> = (0..200_000u32).flat_map(|i| (i * i / 7).to_le_bytes()).collect();
+        let text: Vec<u8> =
+            (0..200_000u32).flat_map(|i| (i.wrapping_mul(i) / 7).to_le_bytes()).collect();
         let fresh = |content: &[u8]| {
             let mut out = Vec::new();
             FrameEncoder::new().encode(content, 6, &mut out).unwrap();
