@@ -1,7 +1,12 @@
 //! What was typed. What it means is worked out in [`crate::options`].
 #![allow(clippy::doc_markdown, reason = "the comments on arguments are their help texts")]
 
+pub mod access;
 pub mod convert;
+pub mod inspect;
+pub mod verify;
+
+use std::{fmt::Display, io::Write as _};
 
 use clap::{Parser, Subcommand};
 
@@ -30,6 +35,26 @@ pub struct Cli {
 pub enum Command {
     /// Convert an image and publish the result
     Convert(Box<convert::Args>),
+    /// Check that an image's layers are what they claim to be, and what clients make of them
+    Verify(Box<verify::Args>),
+    /// Show what the layers of an image consist of
+    Inspect(Box<inspect::Args>),
+}
+
+/// Prints a report on standard output.
+fn print(
+    output: convert::Output,
+    report: &(impl Display + serde::Serialize),
+) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match output {
+        convert::Output::Text => write!(stdout, "{report}")?,
+        convert::Output::Json => {
+            serde_json::to_writer_pretty(&mut stdout, report)?;
+            writeln!(stdout)?;
+        }
+    }
+    stdout.flush()
 }
 
 const EXIT_CODES: &str = "\
@@ -42,5 +67,6 @@ Exit codes:
   5    the source is of a kind that is not converted: an index, an artifact, an encrypted image
   6    a registry cannot be reached, answered wrongly, or has no such image
   7    local input or output failed: a full disk, a folder that cannot be written
+  8    verify has found something wrong
   130  ended by SIGINT
   143  ended by SIGTERM";

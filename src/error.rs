@@ -7,6 +7,7 @@ use crate::{
     layer::LayerError,
     options::UsageError,
     store::{BlobMismatch, StoreError},
+    verify::ImageError,
 };
 
 /// A failed run.
@@ -21,6 +22,20 @@ pub enum Failure {
     /// The image is published, but standard output could not be written.
     #[error("the image is published, but its reference could not be printed")]
     Stdout(#[source] io::Error),
+    /// An image could not be looked at.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Standard output could not be written.
+    #[error("the report could not be printed")]
+    Print(#[source] io::Error),
+    /// There is something wrong with an image.
+    #[error("{reference} is not as it should be: {errors} found")]
+    Findings {
+        /// The image.
+        reference: String,
+        /// How many findings there are, warnings not counted.
+        errors: u64,
+    },
 }
 
 /// What the exit code tells a script.
@@ -41,6 +56,8 @@ pub enum ExitCode {
     Registry = 6,
     /// Local files.
     Local = 7,
+    /// `verify` has found something wrong.
+    Findings = 8,
 }
 
 impl Failure {
@@ -48,9 +65,22 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::Usage,
-            Self::Stdout(_) => ExitCode::Local,
+            Self::Stdout(_) | Self::Print(_) => ExitCode::Local,
+            Self::Findings { .. } => ExitCode::Findings,
             Self::Convert(error) => of_convert(error),
+            Self::Image(error) => of_image(error),
         }
+    }
+}
+
+fn of_image(error: &ImageError) -> ExitCode {
+    match error {
+        ImageError::Store { error, .. } => of_store(error, ExitCode::BrokenSource),
+        ImageError::Unfit { .. } | ImageError::NoSuchPlatform { .. } => ExitCode::UnfitSource,
+        ImageError::NoIndex { .. } | ImageError::WhichPlatform { .. } => ExitCode::Usage,
+        ImageError::Spool { .. } => ExitCode::Local,
+        ImageError::Download(error) => of_blob(error),
+        ImageError::Internal => ExitCode::Internal,
     }
 }
 
@@ -110,6 +140,7 @@ fn of_layer(error: &LayerError) -> ExitCode {
         LayerError::Spool(_) | LayerError::Thread(_) => ExitCode::Local,
         LayerError::Frame(_)
         | LayerError::Metadata(_)
+        | LayerError::SelfCheck(_)
         | LayerError::WorkerLost
         | LayerError::Interrupted => ExitCode::Internal,
     }

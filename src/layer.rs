@@ -114,6 +114,12 @@ pub enum LayerError {
     /// TOC or tar-split could not be encoded.
     #[error("the layer's table of contents could not be written")]
     Metadata(#[source] io::Error),
+    /// What was written reads back differently.
+    #[error(
+        "the layer's new table of contents does not describe the layer ({0}); this is a fault of \
+         this program, please report it; nothing was published"
+    )]
+    SelfCheck(String),
     /// The new blob could not be written.
     #[error("the new blob could not be written to temporary storage")]
     Spool(#[source] io::Error),
@@ -217,6 +223,10 @@ pub fn convert(
     });
     let (source, assembled) = first_failure(input, walked, assembled)?;
     let Totals { diff_id, raw_len } = totals?;
+    if let Some(checked) = assembled.checked.filter(|checked| *checked != raw_len) {
+        let detail = format!("it describes {checked} bytes, the layer has {raw_len}");
+        return Err(LayerError::SelfCheck(detail));
+    }
     if let Some(expected) = expected
         && *expected != diff_id
     {

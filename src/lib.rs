@@ -9,22 +9,27 @@
 //! ```
 //!
 //! The rooms, each allowed to call only those to its right:
-//! `cli → options → convert → {layer, store, report, tekton} → {chunked, tar, image}`.
+//! `cli → options → {convert, verify, inspect} → {layer, store, report, tekton} → {chunked, check, tar, image}`.
 //!
 //! * [`chunked`] and [`tar`] know the formats: no network, no async, `Read` in and `Write` out.
+//! * [`check`] judges layers, new ones before they are published: it knows the same formats, and
+//!   shares nothing with [`chunked`].
 //! * [`image`] holds documents (digests, references, manifests) and does no I/O.
 //! * [`layer`] turns one compressed blob into another, on threads.
 //! * [`store`] is where images live; it knows no compression.
-//! * [`convert`] is the job itself: plan, run, publish.
+//! * [`convert`] is the job itself: plan, run, publish. [`verify`] and [`inspect`] look at images.
 
+pub mod check;
 pub mod chunked;
 pub mod cli;
 pub mod convert;
 pub mod error;
 pub mod image;
+pub mod inspect;
 pub mod layer;
 pub mod options;
 pub mod report;
 pub mod store;
 pub mod tar;
 pub mod tekton;
+pub mod verify;

@@ -57,6 +57,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 async fn command(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Convert(args) => Ok(cli::convert::run(*args).await?),
+        Command::Verify(args) => Ok(cli::verify::run(*args).await?),
+        Command::Inspect(args) => Ok(cli::inspect::run(*args).await?),
     }
 }
 

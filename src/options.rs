@@ -3,18 +3,27 @@
 use std::{ops::RangeInclusive, path::PathBuf, str::FromStr, thread};
 
 use crate::{
-    cli::convert::Args,
+    chunked::frame::LEVEL_MAX,
+    cli::{self, access::AccessArgs, convert::Args},
     convert::{Job, derived_tag},
     image::{ImageReference, ReferenceError, index::Platform, index::PlatformError},
+    inspect,
     layer::Recipe,
     store::{AccessOptions, Patience},
+    verify,
 };
 
-/// zstd level of the data where none is given; `docs/performance.md` says why.
-const DEFAULT_LEVEL: i32 = 7;
+/// zstd level of the data where none is given: the fastest at which images come out smaller than
+/// skopeo's at its default level.
+const DEFAULT_LEVEL: i32 = 6;
 
-/// TOC and tar-split are read by every client first, and are small.
-const METADATA_LEVEL: i32 = 9;
+/// zstd level of TOC and tar-split. Higher ones take many times as long and save little: the TOC
+/// consists of digests.
+const METADATA_LEVEL: i32 = 1;
+
+/// Files up to this many bytes become one frame. One of them that has changed is fetched whole;
+/// cutting it would cost all other clients more than that saves.
+const WHOLE_FILE_MAX: usize = 128 << 10;
 
 /// Arguments that make no sense.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +31,7 @@ pub enum UsageError {
     /// No reference.
     #[error("cannot read the {which} {text:?}")]
     Reference {
-        /// `source` or `destination`.
+        /// `source`, `destination` or `image`.
         which: &'static str,
         /// As given.
         text: String,
@@ -81,7 +90,7 @@ impl TryFrom<Args> for Job {
         }
         let level = match given(args.compression_level) {
             None => DEFAULT_LEVEL,
-            Some(text) => number(&text, 1..=22).ok_or(UsageError::Level(text))?,
+            Some(text) => number(&text, 1..=LEVEL_MAX).ok_or(UsageError::Level(text))?,
         };
         let jobs = match given(args.jobs) {
             None => thread::available_parallelism().map_or(1, usize::from),
@@ -95,20 +104,62 @@ impl TryFrom<Args> for Job {
             destination,
             platform: platform.map(|text| text.parse::<Platform>()).transpose()?,
             format,
-            recipe: Recipe { chunked, level, metadata_level: METADATA_LEVEL, whole_file_max: 0 },
+            recipe: Recipe {
+                chunked,
+                level,
+                metadata_level: METADATA_LEVEL,
+                whole_file_max: WHOLE_FILE_MAX,
+            },
             require_chunked: args.require_chunked,
             jobs,
-            access: AccessOptions {
-                authfile: given_path(args.authfile),
-                tls_verify: args.tls_verify,
-                ca_file: given_path(args.ca_file),
-                ca_file_optional: args.ca_file_optional,
-                cert_dir: given_path(args.cert_dir),
-                patience: Patience::default(),
-            },
+            access: args.access.into(),
             results_dir: given_path(args.results_dir),
         })
     }
+}
+
+impl From<AccessArgs> for AccessOptions {
+    fn from(args: AccessArgs) -> Self {
+        Self {
+            authfile: given_path(args.authfile),
+            tls_verify: args.tls_verify,
+            ca_file: given_path(args.ca_file),
+            ca_file_optional: args.ca_file_optional,
+            cert_dir: given_path(args.cert_dir),
+            patience: Patience::default(),
+        }
+    }
+}
+
+impl TryFrom<cli::verify::Args> for verify::Job {
+    type Error = UsageError;
+
+    fn try_from(args: cli::verify::Args) -> Result<Self, UsageError> {
+        let against = given(args.against);
+        Ok(Self {
+            image: reference("image", &args.image)?,
+            against: against.map(|text| reference("source", &text)).transpose()?,
+            platform: platform(args.platform)?,
+            access: args.access.into(),
+        })
+    }
+}
+
+impl TryFrom<cli::inspect::Args> for inspect::Job {
+    type Error = UsageError;
+
+    fn try_from(args: cli::inspect::Args) -> Result<Self, UsageError> {
+        Ok(Self {
+            image: reference("image", &args.image)?,
+            platform: platform(args.platform)?,
+            toc: args.toc,
+            access: args.access.into(),
+        })
+    }
+}
+
+fn platform(text: Option<String>) -> Result<Option<Platform>, UsageError> {
+    Ok(given(text).map(|text| text.parse()).transpose()?)
 }
 
 fn given(text: Option<String>) -> Option<String> {
@@ -172,7 +223,7 @@ mod tests {
 
     fn job(args: &[&str]) -> Result<Job, UsageError> {
         let cli = Cli::try_parse_from(["recompress-image", "convert"].iter().chain(args)).unwrap();
-        let Command::Convert(args) = cli.command;
+        let Command::Convert(args) = cli.command else { panic!("{args:?}") };
         Job::try_from(*args)
     }
 

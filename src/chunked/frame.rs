@@ -7,6 +7,9 @@ use zstd::zstd_safe::{self, CCtx, CParameter, DCtx, ErrorCode};
 /// Payload lengths in a skippable frame are 32 bits wide (RFC 8878, section 3.1.2).
 pub const SKIPPABLE_MAX: u64 = u32::MAX as u64;
 
+/// zstd's highest level.
+pub const LEVEL_MAX: i32 = 22;
+
 /// Bytes in front of a skippable frame's payload: magic number and length.
 pub const SKIPPABLE_HEADER: usize = 8;
 
@@ -130,7 +133,8 @@ mod tests {
 
     #[test]
     fn the_past_of_the_contexts_leaves_no_trace() {
-        let text: Vec<u8> = (0..200_000u32).flat_map(|i| (i * i / 7).to_le_bytes()).collect();
+        let text: Vec<u8> =
+            (0..200_000u32).flat_map(|i| (i.wrapping_mul(i) / 7).to_le_bytes()).collect();
         let fresh = |content: &[u8]| {
             let mut out = Vec::new();
             FrameEncoder::new().encode(content, 6, &mut out).unwrap();

@@ -5,6 +5,7 @@ use std::{io::Write as _, path::PathBuf};
 
 use clap::ValueEnum;
 
+use super::access::AccessArgs;
 use crate::{
     convert::{self, Job},
     error::Failure,
@@ -37,26 +38,9 @@ pub struct Args {
     /// Which image of an index: OS/ARCH[/VARIANT]
     #[arg(long, env = "RECOMPRESS_PLATFORM")]
     pub platform: Option<String>,
-    /// File with registry credentials, instead of those of podman, docker and Tekton
-    #[arg(long, env = "RECOMPRESS_AUTHFILE", value_name = "FILE")]
-    pub authfile: Option<PathBuf>,
-    /// Insist on HTTPS with a certificate that can be verified
-    #[arg(long, env = "RECOMPRESS_TLS_VERIFY", value_name = "BOOL")]
-    #[arg(num_args = 0..=1, require_equals = true, default_value = "true")]
-    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub tls_verify: bool,
-    /// PEM file of certificate authorities to trust besides the system's
-    #[arg(long, env = "RECOMPRESS_CA_FILE", value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
-    /// Do without the CA file if it is missing or empty
-    #[arg(long, env = "RECOMPRESS_CA_FILE_OPTIONAL", value_name = "BOOL")]
-    #[arg(num_args = 0..=1, require_equals = true, default_value = "false")]
-    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub ca_file_optional: bool,
-    /// Folder with CA certificates (*.crt) and a client certificate (*.cert, *.key) for the
-    /// registries, instead of the folders below /etc/containers/certs.d
-    #[arg(long, env = "RECOMPRESS_CERT_DIR", value_name = "DIR")]
-    pub cert_dir: Option<PathBuf>,
+    /// How registries are accessed.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// Folder for the results IMAGE_URL, IMAGE_DIGEST and IMAGE_REF, a file each
     #[arg(long, env = "RECOMPRESS_RESULTS_DIR", value_name = "DIR")]
     pub results_dir: Option<PathBuf>,

@@ -11,6 +11,7 @@ use super::{
     pool::Frames,
 };
 use crate::{
+    check,
     chunked::{
         annotations::ChunkedAnnotations,
         eligibility::Unchunkable,
@@ -27,6 +28,8 @@ use crate::{
 pub(super) struct Assembled {
     pub(super) digest: Digest,
     pub(super) len: u64,
+    /// Length of the tar in bytes, as it can be put together again by the TOC.
+    pub(super) checked: Option<u64>,
     pub(super) outline: Result<Outline, Option<Unchunkable>>,
 }
 
@@ -41,6 +44,27 @@ pub struct Outline {
     pub files: u64,
     /// Pieces that a client can fetch on their own: chunks, and files in one piece.
     pub chunks: u64,
+}
+
+impl Outline {
+    /// Reads TOC and tar-split back with another reader than the one that writers have in mind, as
+    /// clients will do, and compares what they say with what was walked. Returns the length of the
+    /// tar that they describe.
+    fn check(&self, toc: &[u8], tar_split: &[u8]) -> Result<u64, LayerError> {
+        let annotations = self.annotations.to_pairs();
+        let annotations = annotations.map(|(key, value)| (key.to_owned(), value)).into();
+        let (totals, findings) =
+            check::documents(&annotations, toc, tar_split).map_err(LayerError::Metadata)?;
+        if let Some(check::Finding { rule, detail }) = findings.first_error() {
+            return Err(LayerError::SelfCheck(format!("{rule}: {detail}")));
+        }
+        let check::Totals { entries, files, chunks, tar_len } = totals;
+        if (entries, files, chunks) != (self.entries, self.files, self.chunks) {
+            let detail = format!("{self:?} was written, {totals:?} was read back");
+            return Err(LayerError::SelfCheck(detail));
+        }
+        Ok(tar_len)
+    }
 }
 
 /// Counts and hashes what goes to the spool.
@@ -67,6 +91,10 @@ struct Outliner {
     entries: u64,
     files: u64,
     chunks: u64,
+    /// Bytes from the end of the last content to the next block.
+    padding: u64,
+    /// Bytes after the last entry.
+    tail_len: u64,
 }
 
 /// An entry whose content has not come to its end.
@@ -112,13 +140,20 @@ pub(super) fn assemble(
             let _ = buffers.send(mem::take(&mut batch.data));
         }
     }
+    let mut checked = None;
     let outline = match outline {
-        Ok(outliner) => Ok(outliner.finish(&mut spool)?),
+        Ok(outliner) => match outliner.finish(&mut spool)? {
+            Ok((outline, tar_len)) => {
+                checked = Some(tar_len);
+                Ok(outline)
+            }
+            Err(reason) => Err(Some(reason)),
+        },
         Err(reason) => Err(reason),
     };
     spool.inner.flush().map_err(LayerError::Spool)?;
     let digest = Digest::from_sha256(spool.hasher.finalize().into());
-    Ok(Assembled { digest, len: spool.len, outline })
+    Ok(Assembled { digest, len: spool.len, checked, outline })
 }
 
 /// The digests that belong to a batch, each to be taken in its turn.
@@ -156,6 +191,8 @@ impl Outliner {
             entries: 0,
             files: 0,
             chunks: 0,
+            padding: 0,
+            tail_len: 0,
         })
     }
 
@@ -172,6 +209,7 @@ impl Outliner {
             match mark {
                 Mark::Entry { raw, metadata } => {
                     self.close_without_content().map_err(LayerError::Metadata)?;
+                    self.padding = 0;
                     self.tar_split.segment(&batch.data[raw]).map_err(LayerError::Metadata)?;
                     let open =
                         OpenEntry { metadata: *metadata, offset: 0, next: 0, chunks: Vec::new() };
@@ -192,11 +230,13 @@ impl Outliner {
                 }
                 Mark::ContentEnd { frame, len, crc, digest } => {
                     let digest = digests.take(digest)?;
+                    self.padding = len.wrapping_neg() % 512;
                     let end = start + digests.end(frame);
                     self.close(digest, end, len, crc).map_err(LayerError::Metadata)?;
                 }
                 Mark::Tail { raw } => {
                     self.close_without_content().map_err(LayerError::Metadata)?;
+                    self.tail_len += raw.len() as u64;
                     self.tar_split.tail(&batch.data[raw]).map_err(LayerError::Metadata)?;
                     if self.tar_split.is_too_long() {
                         return Ok(Err(Unchunkable::TailTooLong));
@@ -229,9 +269,16 @@ impl Outliner {
         self.toc.push(&metadata, Some(&Content { digest, offset, end, chunks }))
     }
 
-    /// Writes TOC, tar-split and footer behind the data.
-    fn finish(mut self, spool: &mut Spool<'_, impl Write>) -> Result<Outline, LayerError> {
+    /// Writes TOC, tar-split and footer behind the data. Both documents have been read back and
+    /// checked before; the length of the tar that they describe is returned along with the outline.
+    fn finish(
+        mut self,
+        spool: &mut Spool<'_, impl Write>,
+    ) -> Result<Result<(Outline, u64), Unchunkable>, LayerError> {
         self.close_without_content().map_err(LayerError::Metadata)?;
+        if self.tail_len > 0 && self.tail_len < self.padding {
+            return Ok(Err(Unchunkable::PaddingCutShort));
+        }
         let tar_split = self.tar_split.finish().map_err(LayerError::Metadata)?;
         let toc = self.toc.finish(&tar_split.digest).map_err(LayerError::Metadata)?;
         let mut frames = Vec::new();
@@ -244,8 +291,7 @@ impl Outliner {
         let tar_split_place = place(&tar_split.compressed, tar_split.raw_len)?;
         let footer = Footer { toc: toc_place, tar_split: tar_split_place };
         write_skippable(&mut frames, &footer.to_bytes()).map_err(LayerError::Metadata)?;
-        spool.write(&frames)?;
-        Ok(Outline {
+        let outline = Outline {
             annotations: ChunkedAnnotations {
                 toc_digest: toc.digest,
                 toc: toc_place,
@@ -254,6 +300,9 @@ impl Outliner {
             entries: self.entries,
             files: self.files,
             chunks: self.chunks,
-        })
+        };
+        let tar_len = outline.check(&toc.compressed, &tar_split.compressed)?;
+        spool.write(&frames)?;
+        Ok(Ok((outline, tar_len)))
     }
 }

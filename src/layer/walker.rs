@@ -30,6 +30,9 @@ pub(super) const PLAIN_BATCH: usize = 4 << 20;
 /// A file is begun in the batch at hand only where this much room is left.
 const LEAST_ROOM: usize = 64 << 10;
 
+/// A block of the tar, in bytes.
+const BLOCK: u64 = 512;
+
 /// Where batches go.
 pub(super) struct Output<'a> {
     pub(super) pool: &'a Pool,
@@ -77,9 +80,11 @@ impl<'a> Walker<'a> {
     pub(super) fn walk(mut self, tar: impl Read) -> Result<(), LayerError> {
         self.batch.data = self.buffer()?;
         let mut reader = Reader::new(tar);
+        let mut padding = 0;
         while let Step::Entry(entry) = reader.next_step().map_err(LayerError::tar)? {
             self.headers(reader.raw(), &entry)?;
             let len = reader.payload_left();
+            padding = to_usize(len.next_multiple_of(BLOCK) - len);
             if len == 0 {
                 continue;
             }
@@ -91,6 +96,7 @@ impl<'a> Walker<'a> {
                 self.cut_content(&mut reader)?;
             }
         }
+        self.end_of_entries(reader.raw(), padding);
         self.tail(reader.raw())?;
         self.rest(reader.into_inner())?;
         if !self.begun && self.batch.data.is_empty() {
@@ -109,7 +115,7 @@ impl<'a> Walker<'a> {
             return Ok(());
         }
         let admitted =
-            Metadata::of(entry).and_then(|found| self.paths.insert(&entry.name).map(|()| found));
+            Metadata::of(entry).and_then(|found| self.paths.admit(entry).map(|()| found));
         match admitted {
             Ok(metadata) => self.marks.push(Mark::Entry {
                 raw: start..self.batch.data.len(),
@@ -118,6 +124,18 @@ impl<'a> Walker<'a> {
             Err(reason) => self.give_up(reason),
         }
         Ok(())
+    }
+
+    /// Asks what can only be told with all entries at hand; `padding` belongs to the last of them.
+    fn end_of_entries(&mut self, raw: &[u8], padding: usize) {
+        if !self.chunked {
+            return;
+        }
+        if !raw.is_empty() && raw.len() < padding {
+            self.give_up(Unchunkable::PaddingCutShort);
+        } else if let Err(reason) = std::mem::take(&mut self.paths).finish() {
+            self.give_up(reason);
+        }
     }
 
     /// What comes from here on is compressed without regard to files.

@@ -1,5 +1,10 @@
 //! Integration tests: one binary, so that the crate is linked once.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
 mod acceptance;
+mod convert;
+mod differential;
+mod failures;
+mod layout;
+mod odd_layers;
 mod support;

@@ -14,7 +14,7 @@ def show(path):
     name = text(os.path.relpath(path, root))
     entry = {"path": name, "kind": kind, "mode": stat.S_IMODE(info.st_mode),
              "owner": [info.st_uid, info.st_gid], "mtime_ns": info.st_mtime_ns,
-             "xattrs": {key: os.getxattr(path, key, follow_symlinks=False).hex()
+             "xattrs": {text(os.fsencode(key)): os.getxattr(path, key, follow_symlinks=False).hex()
                         for key in sorted(os.listxattr(path, follow_symlinks=False))}}
     if kind == "file":
         with open(path, "rb") as file:

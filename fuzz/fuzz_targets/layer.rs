@@ -1,0 +1,53 @@
+//! A tar through the whole pipeline: what comes out decodes to it, and its TOC tells the truth.
+#![no_main]
+
+#[path = "../../tests/layer/check.rs"]
+mod check;
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use recompress_image::{
+    layer::{LayerError, Pool, Recipe},
+    tar::{Reader, Step},
+};
+
+static POOL: LazyLock<Pool> = LazyLock::new(|| Pool::new(1).unwrap());
+
+/// Whether the tar reader alone takes it.
+fn is_tar(tar: &[u8]) -> bool {
+    let mut reader = Reader::new(tar);
+    let mut buf = [0; 4096];
+    loop {
+        match reader.next_step() {
+            Ok(Step::Entry(_)) => {}
+            Ok(Step::End) => return true,
+            Err(_) => return false,
+        }
+        while reader.payload_left() > 0 {
+            if reader.read_payload(&mut buf).is_err() {
+                return false;
+            }
+        }
+    }
+}
+
+fuzz_target!(|input: (u8, &[u8])| {
+    let (choice, tar) = input;
+    if tar.starts_with(&[0x1f, 0x8b]) || tar.get(1..4) == Some(&[0xb5, 0x2f, 0xfd]) {
+        return;
+    }
+    let whole_file_max = [0, 600, 64 << 10, 1 << 20][usize::from(choice % 4)];
+    let recipe =
+        Recipe { chunked: choice & 0x80 == 0, level: 1, metadata_level: 1, whole_file_max };
+    match check::convert(tar, recipe, &POOL) {
+        Ok(made) => {
+            assert!(is_tar(tar));
+            check::check(tar, recipe, &made);
+        }
+        Err(LayerError::Tar(_)) => assert!(!is_tar(tar)),
+        // xz, bzip2 or a skippable frame by its first bytes.
+        Err(LayerError::Decompress { .. }) => {}
+        Err(error) => panic!("{error:?}"),
+    }
+});

@@ -1,0 +1,312 @@
+//! An independent check of layers: written against what readers of the format do, with a reader
+//! of its own. It shares nothing with [`crate::chunked`], whose work it judges, but the tar reader
+//! and the digests; that is why it is a room of its own, on the same level.
+//!
+//! TOC and tar-split stream are read side by side, entry by entry, and the data is decoded along
+//! with them. Memory: two zstd windows of at most 128 MiB each where a blob asks for them and
+//! a third for the data, one entry with its chunks, and about 40 bytes an entry for its path.
+
+mod claims;
+mod data;
+mod documents;
+mod files;
+mod finding;
+mod footer;
+mod frames;
+mod header;
+mod paths;
+mod section;
+mod tar_split;
+mod toc;
+mod walk;
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+};
+
+use flate2::bufread::MultiGzDecoder;
+
+use self::data::Data;
+pub use self::{
+    claims::{Annotations, Claims, Span, is_chunked, is_estargz},
+    finding::{Effect, Finding, Findings, Rule, Severity},
+    section::Section,
+    toc::TocEntry,
+    walk::Totals,
+};
+use crate::image::{
+    Digest, Hasher,
+    media_type::{LayerType, Suffix},
+};
+
+/// What a layer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub enum Kind {
+    /// A plain tar.
+    #[serde(rename = "uncompressed")]
+    Uncompressed,
+    /// gzip.
+    #[serde(rename = "gzip")]
+    Gzip,
+    /// gzip with a TOC of the stargz snapshotter.
+    #[serde(rename = "eStargz")]
+    Estargz,
+    /// zstd, for full pulls only.
+    #[serde(rename = "zstd")]
+    Zstd,
+    /// zstd with a TOC.
+    #[serde(rename = "zstd:chunked")]
+    ZstdChunked,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Uncompressed => "uncompressed",
+            Self::Gzip => "gzip",
+            Self::Estargz => "eStargz",
+            Self::Zstd => "zstd",
+            Self::ZstdChunked => "zstd:chunked",
+        })
+    }
+}
+
+impl Kind {
+    /// By the first bytes, and for what lies on top by the annotations.
+    pub fn of(start: &[u8], annotations: &Annotations) -> Self {
+        match start {
+            [0x1f, 0x8b, ..] if is_estargz(annotations) => Self::Estargz,
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+                if is_chunked(annotations) { Self::ZstdChunked } else { Self::Zstd }
+            }
+            _ => Self::Uncompressed,
+        }
+    }
+
+    /// Whether it is zstd, with or without a TOC.
+    pub fn is_zstd(self) -> bool {
+        self.suffix() == Suffix::Zstd
+    }
+
+    fn suffix(self) -> Suffix {
+        match self {
+            Self::Uncompressed => Suffix::None,
+            Self::Gzip | Self::Estargz => Suffix::Gzip,
+            Self::Zstd | Self::ZstdChunked => Suffix::Zstd,
+        }
+    }
+}
+
+/// A layer to be checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a> {
+    /// The blob.
+    pub blob: &'a File,
+    /// Its length in bytes.
+    pub len: u64,
+    /// The descriptor's.
+    pub media_type: &'a str,
+    /// The descriptor's.
+    pub annotations: &'a Annotations,
+    /// What the config says of the content.
+    pub diff_id: &'a Digest,
+}
+
+/// What a layer was found to be.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    /// How it is compressed.
+    pub kind: Kind,
+    /// Length of its content in bytes, as far as it could be read.
+    pub tar_len: u64,
+    /// What its TOC has come to.
+    pub totals: Option<Totals>,
+    /// What is wrong with it.
+    pub findings: Findings,
+}
+
+/// Checks everything. Fails only where the blob cannot be read from disk.
+pub fn layer(layer: Layer<'_>) -> io::Result<Verdict> {
+    let mut findings = Findings::default();
+    let blob = Section::new(layer.blob, 0, layer.len);
+    let kind = Kind::of(&blob.read_at(0, 4)?, layer.annotations);
+    match LayerType::parse(layer.media_type) {
+        Some(found) if found.suffix == kind.suffix() => {}
+        _ => {
+            let detail = format!("the media type is {:?}, the content is {kind}", layer.media_type);
+            findings.add(Rule::MediaType, detail);
+        }
+    }
+    if kind != Kind::ZstdChunked && is_chunked(layer.annotations) {
+        findings.add(Rule::NotZstd, format!("it has the annotations of a TOC and is {kind}"));
+    }
+    let (tar_len, totals) = match kind {
+        Kind::ZstdChunked => chunked(layer, blob, &mut findings)?,
+        _ => (content(kind, blob, layer.diff_id, &mut findings), None),
+    };
+    Ok(Verdict { kind, tar_len, totals, findings })
+}
+
+/// Checks only that the content is what the config says.
+pub fn content_of(layer: Layer<'_>) -> io::Result<Verdict> {
+    let mut findings = Findings::default();
+    let blob = Section::new(layer.blob, 0, layer.len);
+    let kind = Kind::of(&blob.read_at(0, 4)?, layer.annotations);
+    let tar_len = content(kind, blob, layer.diff_id, &mut findings);
+    Ok(Verdict { kind, tar_len, totals: None, findings })
+}
+
+/// Checks TOC and tar-split stream, each in its compressed form, with the annotations that lead to
+/// them, before their blob is done.
+pub fn documents(
+    annotations: &Annotations,
+    toc: &[u8],
+    tar_split: &[u8],
+) -> io::Result<(Totals, Findings)> {
+    let mut findings = Findings::default();
+    let Some(claims) = Claims::read(annotations, &mut findings) else {
+        return Ok((Totals::default(), findings));
+    };
+    let bound = bound(&claims);
+    let (totals, _) =
+        documents::check(&claims, bound, toc, Some(tar_split), &mut (), &mut findings)?;
+    Ok((totals, findings))
+}
+
+/// Reads the TOC of a chunked layer, entry by entry, whatever else is wrong with it. False if its
+/// digest or form is wrong, or it has none.
+pub fn toc_entries(layer: Layer<'_>, each: impl FnMut(TocEntry)) -> io::Result<bool> {
+    let mut findings = Findings::default();
+    let blob = Section::new(layer.blob, 0, layer.len);
+    let claims = Claims::read(layer.annotations, &mut findings);
+    let Some(claims) = claims.filter(|claims| claims.toc.end().is_some_and(|end| end <= layer.len))
+    else {
+        return Ok(false);
+    };
+    let compressed = blob.part(claims.toc.offset, claims.toc.len);
+    if documents::digest_of(compressed)? != claims.toc_digest {
+        return Ok(false);
+    }
+    let json = documents::decoder(compressed)?.take(claims.toc.raw_len);
+    Ok(toc::read_toc(io::BufReader::new(json), each).is_ok())
+}
+
+/// Data has to end in front of the first of the frames that are no data.
+fn bound(claims: &Claims) -> u64 {
+    let first =
+        claims.tar_split.map_or(claims.toc.offset, |span| span.offset.min(claims.toc.offset));
+    first.saturating_sub(8)
+}
+
+fn chunked(
+    layer: Layer<'_>,
+    blob: Section<'_>,
+    findings: &mut Findings,
+) -> io::Result<(u64, Option<Totals>)> {
+    if !blob.read_at(0, 4)?.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        findings.add(Rule::FirstFrame, "the blob begins with a skippable frame");
+    }
+    let mut data = Data::new(blob, layer.diff_id);
+    let Some(mut claims) = Claims::read(layer.annotations, findings) else {
+        return Ok((data.finish(layer.diff_id, false, findings), None));
+    };
+    footer::check(blob, &claims, findings)?;
+    let toc = document(blob, claims.toc, Rule::TocPosition, "the TOC", findings)?;
+    let tar_split = match claims.tar_split {
+        Some(span) => {
+            document(blob, span, Rule::TarSplitPosition, "the tar-split stream", findings)?
+        }
+        None => None,
+    };
+    if tar_split.is_none() {
+        claims.tar_split = None;
+    }
+    let Some(toc) = toc else {
+        return Ok((data.finish(layer.diff_id, false, findings), None));
+    };
+    let (totals, complete) =
+        documents::check(&claims, bound(&claims), toc, tar_split, &mut data, findings)?;
+    Ok((data.finish(layer.diff_id, complete, findings), Some(totals)))
+}
+
+/// The payload of a skippable frame, if that is what `span` is.
+fn document<'a>(
+    blob: Section<'a>,
+    span: Span,
+    rule: Rule,
+    what: &str,
+    findings: &mut Findings,
+) -> io::Result<Option<Section<'a>>> {
+    let frame = span.offset.checked_sub(8).zip(span.end().filter(|end| *end <= blob.len()));
+    let header = match frame {
+        Some((start, _)) => blob.read_at(start, 8)?,
+        None => Vec::new(),
+    };
+    match header.as_slice() {
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, len @ ..]
+            if len.first_chunk().map(|len| u64::from(u32::from_le_bytes(*len)))
+                == Some(span.len) =>
+        {
+            Ok(Some(blob.part(span.offset, span.len)))
+        }
+        _ => {
+            let detail = format!(
+                "{what} is not at {}, in a skippable frame of {} bytes",
+                span.offset, span.len
+            );
+            findings.add(rule, detail);
+            Ok(None)
+        }
+    }
+}
+
+/// Decodes a layer without a TOC; returns the length of its content.
+fn content(kind: Kind, blob: Section<'_>, expected: &Digest, findings: &mut Findings) -> u64 {
+    if kind.is_zstd() {
+        return Data::new(blob, expected).finish(expected, false, findings);
+    }
+    match tar_stream(kind, blob) {
+        Ok(tar) => hash(tar, expected.hasher(), expected, findings),
+        Err(error) => {
+            findings.add(Rule::Frame, error.to_string());
+            0
+        }
+    }
+}
+
+/// The tar in a layer's blob.
+pub fn tar_stream<'a>(kind: Kind, blob: Section<'a>) -> io::Result<Box<dyn Read + 'a>> {
+    let buffered = io::BufReader::with_capacity(256 << 10, blob);
+    Ok(match kind {
+        Kind::Zstd | Kind::ZstdChunked => Box::new(documents::decoder(buffered)?),
+        Kind::Gzip | Kind::Estargz => Box::new(MultiGzDecoder::new(buffered)),
+        Kind::Uncompressed => Box::new(buffered),
+    })
+}
+
+fn hash(mut tar: impl Read, mut hasher: Hasher, expected: &Digest, findings: &mut Findings) -> u64 {
+    let (mut buffer, mut len) = (vec![0; 256 << 10], 0);
+    loop {
+        match tar.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => {
+                hasher.update(buffer.get(..read).unwrap_or_default());
+                len += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                findings.add(Rule::Frame, format!("after {len} bytes of content: {error}"));
+                return len;
+            }
+        }
+    }
+    let actual = hasher.finish();
+    if actual != *expected {
+        let detail = format!("the content has the digest {actual}, the config says {expected}");
+        findings.add(Rule::DiffId, detail);
+    }
+    len
+}

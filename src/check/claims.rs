@@ -1,0 +1,141 @@
+//! What the annotations of a layer claim (`pkg/chunked/toc/toc.go` and
+//! `pkg/chunked/compression_linux.go` of containers/storage read them).
+
+use std::collections::BTreeMap;
+
+use super::finding::{Findings, Rule, shown};
+use crate::image::{Digest, digest::Algorithm};
+
+const TOC_DIGEST: &str = "io.github.containers.zstd-chunked.manifest-checksum";
+const TOC_POSITION: &str = "io.github.containers.zstd-chunked.manifest-position";
+const TAR_SPLIT_POSITION: &str = "io.github.containers.zstd-chunked.tarsplit-position";
+const ESTARGZ_TOC_DIGEST: &str = "containerd.io/snapshot/stargz/toc.digest";
+
+/// In use in 2023, and until 2022; clients of today ignore them.
+const OBSOLETE: [&str; 3] = [
+    "io.github.containers.zstd-chunked.tarsplit-checksum",
+    "io.containers.zstd-chunked.manifest-checksum",
+    "io.containers.zstd-chunked.manifest-position",
+];
+
+/// Longer TOCs are not used, compressed or not, in bytes.
+pub(super) const TOC_MAX: u64 = 150 << 20;
+
+/// Annotations of a descriptor.
+pub type Annotations = BTreeMap<String, String>;
+
+/// Where a compressed document lies in the blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// From the blob's start to the compressed document, in bytes.
+    pub offset: u64,
+    /// Compressed length in bytes.
+    pub len: u64,
+    /// Length in bytes once decompressed, as claimed.
+    pub raw_len: u64,
+}
+
+impl Span {
+    /// Just past the compressed document; `None` if no file is that long.
+    pub fn end(self) -> Option<u64> {
+        self.offset.checked_add(self.len)
+    }
+}
+
+/// The claims of a chunked layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// Digest of the compressed TOC.
+    pub toc_digest: Digest,
+    /// Where the TOC is.
+    pub toc: Span,
+    /// Where the tar-split stream is, where that can be told.
+    pub tar_split: Option<Span>,
+}
+
+/// Whether the annotations make a layer zstd:chunked.
+pub fn is_chunked(annotations: &Annotations) -> bool {
+    annotations.contains_key(TOC_DIGEST)
+}
+
+/// Whether the annotations make a layer eStargz.
+pub fn is_estargz(annotations: &Annotations) -> bool {
+    annotations.contains_key(ESTARGZ_TOC_DIGEST)
+}
+
+impl Claims {
+    /// Reads the annotations of a chunked layer. `None` if they do not lead to a TOC; why not is
+    /// among the findings.
+    pub fn read(annotations: &Annotations, findings: &mut Findings) -> Option<Self> {
+        if is_estargz(annotations) {
+            findings.add(Rule::TwoTocs, format!("it also has the annotation {ESTARGZ_TOC_DIGEST}"));
+        }
+        for key in OBSOLETE.iter().filter(|key| annotations.contains_key(**key)) {
+            findings.add(Rule::StaleAnnotation, format!("it has the obsolete annotation {key}"));
+        }
+        let get = |key: &str| annotations.get(key).map_or("", String::as_str);
+        let toc_digest = match get(TOC_DIGEST).parse::<Digest>() {
+            Ok(digest) if digest.algorithm() == Algorithm::Sha256 => Some(digest),
+            _ => {
+                let value = shown(get(TOC_DIGEST));
+                findings.add(Rule::TocDigest, format!("{TOC_DIGEST} is no SHA-256: {value}"));
+                None
+            }
+        };
+        let toc = Self::toc(get(TOC_POSITION), findings);
+        let tar_split = match numbers(get(TAR_SPLIT_POSITION)) {
+            Some([offset, len, raw_len]) if offset > 0 && len > 0 => {
+                Some(Span { offset, len, raw_len })
+            }
+            _ => {
+                let value = shown(get(TAR_SPLIT_POSITION));
+                let detail = format!("{TAR_SPLIT_POSITION} names no position: {value}");
+                findings.add(Rule::TarSplitPosition, detail);
+                None
+            }
+        };
+        Some(Self { toc_digest: toc_digest?, toc: toc?, tar_split })
+    }
+
+    fn toc(value: &str, findings: &mut Findings) -> Option<Span> {
+        let Some([offset, len, raw_len, format]) = numbers(value) else {
+            let detail = format!("{TOC_POSITION} names no position: {}", shown(value));
+            findings.add(Rule::TocPosition, detail);
+            return None;
+        };
+        if format != 1 {
+            findings.add(Rule::TocFormat, format!("{TOC_POSITION} names the format {format}"));
+        }
+        if len.max(raw_len) > TOC_MAX {
+            let detail = format!("the TOC has {len} bytes, {raw_len} once decompressed");
+            findings.add(Rule::TocTooLong, detail);
+            return None;
+        }
+        Some(Span { offset, len, raw_len })
+    }
+}
+
+/// Decimal numbers with colons between them.
+fn numbers<const N: usize>(text: &str) -> Option<[u64; N]> {
+    let parts: Vec<u64> = text
+        .split(':')
+        .map(|part| {
+            let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+            if digits { part.parse().ok() } else { None }
+        })
+        .collect::<Option<_>>()?;
+    parts.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions() {
+        assert_eq!(numbers("135:246:379:1"), Some([135, 246, 379, 1]));
+        for bad in ["", "1:2:3", "1:2:3:4:5", "1:2:3:", "+1:2:3:4", "1:2:3:99999999999999999999"] {
+            assert_eq!(numbers::<4>(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The data itself: decoded once from the first frame to the last, and held against what TOC and
+//! tar-split stream say is at each place.
+
+use std::io::Read;
+
+use crc_fast::{CrcAlgorithm, Digest as Crc};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    files::{File, Piece},
+    finding::{Findings, Rule},
+    frames::{Fault, Frames},
+    walk::Visit,
+};
+use crate::image::{Digest, Hasher};
+
+pub(super) struct Data<R> {
+    frames: Frames<R>,
+    diff_id: Hasher,
+    len: u64,
+    /// Another content than expected has come, so no place means anything any more.
+    adrift: bool,
+    /// Decoding has failed.
+    failed: bool,
+}
+
+/// What is wrong with what was read.
+enum Trouble {
+    Fault(Fault),
+    /// The data ends early.
+    End,
+}
+
+impl<R: Read> Data<R> {
+    /// Reads a blob; its content is to have this digest.
+    pub(super) fn new(blob: R, diff_id: &Digest) -> Self {
+        Self {
+            frames: Frames::new(blob),
+            diff_id: diff_id.hasher(),
+            len: 0,
+            adrift: false,
+            failed: false,
+        }
+    }
+
+    /// Reads to the end. `complete` says that all of the tar was walked. Returns the length of the
+    /// content.
+    pub(super) fn finish(
+        mut self,
+        expected: &Digest,
+        complete: bool,
+        findings: &mut Findings,
+    ) -> u64 {
+        let walked = self.len;
+        while !self.failed {
+            match self.take(usize::MAX, |_| {}) {
+                Ok(()) => {}
+                Err(Trouble::End) => break,
+                Err(Trouble::Fault(fault)) => self.fail(fault, findings),
+            }
+        }
+        if complete && !self.adrift && self.len > walked {
+            let detail = format!("the data goes on for {} bytes after the tar", self.len - walked);
+            findings.add(Rule::DataStream, detail);
+        }
+        if !self.failed {
+            let actual = self.diff_id.finish();
+            if actual != *expected {
+                let detail =
+                    format!("the content has the digest {actual}, the config says {expected}");
+                findings.add(Rule::DiffId, detail);
+            }
+        }
+        self.len
+    }
+
+    fn fail(&mut self, fault: Fault, findings: &mut Findings) {
+        findings.add(fault.rule, fault.detail);
+        (self.failed, self.adrift) = (true, true);
+    }
+
+    /// Takes some content, at most `most` bytes.
+    fn take(&mut self, most: usize, with: impl FnOnce(&[u8])) -> Result<(), Trouble> {
+        let content = self.frames.content().map_err(Trouble::Fault)?;
+        if content.is_empty() {
+            return Err(Trouble::End);
+        }
+        let len = content.len().min(most);
+        let content = content.get(..len).unwrap_or_default();
+        self.diff_id.update(content);
+        with(content);
+        self.len += len as u64;
+        self.frames.consume(len);
+        Ok(())
+    }
+
+    fn take_exactly(&mut self, len: u64, mut with: impl FnMut(&[u8])) -> Result<(), Trouble> {
+        let mut left = len;
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            self.take(most, |bytes| {
+                left -= bytes.len() as u64;
+                with(bytes);
+            })?;
+        }
+        Ok(())
+    }
+
+    fn piece(
+        &mut self,
+        file: &File,
+        number: usize,
+        piece: &Piece,
+        whole: &mut (Sha256, Crc),
+        findings: &mut Findings,
+    ) -> Result<(), Trouble> {
+        let name = &file.name;
+        if !self.frames.is_at(piece.offset).map_err(Trouble::Fault)? {
+            let rule = if number == 0 { Rule::FileRange } else { Rule::ChunkRange };
+            let detail = format!("{name}: no frame of piece {number} begins at {}", piece.offset);
+            findings.add(rule, detail);
+        }
+        let (mut sum, mut zeros) = (Sha256::new(), true);
+        let hash_chunk = piece.digest.is_some();
+        self.take_exactly(piece.len, |bytes| {
+            whole.0.update(bytes);
+            whole.1.update(bytes);
+            if hash_chunk {
+                sum.update(bytes);
+            }
+            zeros = zeros && (!piece.hole || bytes.iter().all(|byte| *byte == 0));
+        })?;
+        if piece.hole && !zeros {
+            findings.add(Rule::Hole, format!("{name}: piece {number} is no hole"));
+        }
+        if let Some(expected) = &piece.digest {
+            let actual = Digest::from_sha256(sum.finalize().into());
+            if actual != *expected {
+                let detail = format!(
+                    "{name}: piece {number} has the digest {actual}, the TOC says {expected}"
+                );
+                findings.add(Rule::ChunkDigest, detail);
+            }
+        }
+        if let Some(end) = piece.end
+            && !self.frames.is_at(end).map_err(Trouble::Fault)?
+        {
+            let rule = if number == 0 { Rule::FileRange } else { Rule::ChunkRange };
+            let detail = format!("{name}: no frame of piece {number} ends at {end}");
+            findings.add(rule, detail);
+        }
+        Ok(())
+    }
+
+    fn whole_file(&mut self, file: &File, findings: &mut Findings) -> Result<(), Trouble> {
+        let mut whole = (Sha256::new(), Crc::new(CrcAlgorithm::Crc64GoIso));
+        for (number, piece) in file.pieces.iter().enumerate() {
+            self.piece(file, number, piece, &mut whole, findings)?;
+        }
+        let name = &file.name;
+        if let Some(end) = file.end.filter(|_| file.pieces.len() > 1)
+            && !self.frames.is_at(end).map_err(Trouble::Fault)?
+        {
+            findings.add(Rule::FileRange, format!("{name}: its content does not end at {end}"));
+        }
+        let actual = Digest::from_sha256(whole.0.finalize().into());
+        if let Some(expected) = file.digest.as_ref().filter(|expected| **expected != actual) {
+            let detail = format!("{name} has the digest {actual}, the TOC says {expected}");
+            findings.add(Rule::FileDigest, detail);
+        }
+        let actual = whole.1.finalize();
+        if let Some(expected) = file.crc.filter(|expected| *expected != actual) {
+            let detail = format!(
+                "{name} has the CRC {actual:016x}, the tar-split stream says {expected:016x}"
+            );
+            findings.add(Rule::TarSplitCrc, detail);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, what: &str, result: Result<(), Trouble>, findings: &mut Findings) {
+        match result {
+            Ok(()) => {}
+            Err(Trouble::Fault(fault)) => self.fail(fault, findings),
+            Err(Trouble::End) => {
+                self.adrift = true;
+                findings.add(Rule::DataStream, format!("the data ends within {what}"));
+            }
+        }
+    }
+}
+
+impl<R: Read> Visit for Data<R> {
+    fn segment(&mut self, raw: &[u8], findings: &mut Findings) {
+        if self.adrift {
+            return;
+        }
+        let (at, mut left, mut same) = (self.len, raw, true);
+        let result = self.take_exactly(raw.len() as u64, |bytes| {
+            let (expected, rest) = left.split_at_checked(bytes.len()).unwrap_or((left, &[]));
+            same = same && bytes == expected;
+            left = rest;
+        });
+        if result.is_ok() && !same {
+            self.adrift = true;
+            let detail =
+                format!("the data differs from the tar-split stream after byte {at} of the tar");
+            findings.add(Rule::DataStream, detail);
+        }
+        self.settle("a header", result, findings);
+    }
+
+    fn file(&mut self, file: &File, findings: &mut Findings) {
+        if !self.adrift {
+            let result = self.whole_file(file, findings);
+            self.settle(&file.name, result, findings);
+        }
+    }
+
+    fn lost_file(&mut self, name: &str, len: u64, findings: &mut Findings) {
+        if !self.adrift {
+            let result = self.take_exactly(len, |_| {});
+            self.settle(name, result, findings);
+        }
+    }
+}

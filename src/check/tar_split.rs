@@ -1,0 +1,157 @@
+//! The tar-split stream, read object by object (`tar/storage/entry.go` of vbatts/tar-split).
+
+use std::{
+    borrow::Cow,
+    io::{self, BufRead, BufReader, Read},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+
+/// The longest object that is taken, in bytes. Writers make segments of a few kilobytes, and of
+/// some megabytes at the end of an archive at the most.
+const OBJECT_MAX: usize = 64 << 20;
+
+/// One object of the stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Object<'a> {
+    /// Bytes of the tar that are no content.
+    Segment(&'a [u8]),
+    /// The place of a content.
+    File {
+        /// As the header has it.
+        name: Vec<u8>,
+        /// Length of the content in bytes.
+        size: i64,
+        /// CRC-64 of the content in big-endian order, of whatever length it is.
+        crc: &'a [u8],
+    },
+}
+
+/// A stream that is not one of tar-split.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    /// It cannot be decompressed.
+    #[error("it cannot be decompressed: {0}")]
+    Encoding(#[from] io::Error),
+    /// It has another form.
+    #[error("object {at}: {reason}")]
+    Form {
+        /// Counted from 0.
+        at: u64,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(rename = "type")]
+    kind: u64,
+    #[serde(borrow, default)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow, default, rename = "name_raw")]
+    bytes: Option<Cow<'a, str>>,
+    #[serde(default)]
+    size: i64,
+    #[serde(borrow, default)]
+    payload: Option<Cow<'a, str>>,
+    position: Option<u64>,
+}
+
+/// Reads objects, each on a line or on several lines of its own.
+pub(super) struct Objects<R> {
+    lines: BufReader<R>,
+    line: Vec<u8>,
+    payload: Vec<u8>,
+    next: u64,
+    /// The first object that has another number than its own.
+    pub(super) misnumbered: Option<u64>,
+}
+
+impl<R: Read> Objects<R> {
+    /// Reads from a stream that has been decompressed.
+    pub(super) fn new(json: R) -> Self {
+        Self {
+            lines: BufReader::with_capacity(128 << 10, json),
+            line: Vec::new(),
+            payload: Vec::new(),
+            next: 0,
+            misnumbered: None,
+        }
+    }
+
+    /// The next object, or nothing at the end.
+    pub(super) fn next_object(&mut self) -> Result<Option<Object<'_>>, Broken> {
+        let at = self.next;
+        let broken = |reason: String| Broken::Form { at, reason };
+        self.line.clear();
+        loop {
+            let room = (OBJECT_MAX + 1).saturating_sub(self.line.len()) as u64;
+            let read = self.lines.by_ref().take(room).read_until(b'\n', &mut self.line)?;
+            if self.line.len() > OBJECT_MAX {
+                return Err(broken(format!("it has more than {} MiB", OBJECT_MAX >> 20)));
+            }
+            if self.line.trim_ascii().is_empty() {
+                if read == 0 {
+                    return Ok(None);
+                }
+                continue;
+            }
+            // Objects have no objects in them, and texts no line breaks.
+            if read == 0 || self.line.trim_ascii_end().ends_with(b"}") {
+                break;
+            }
+        }
+        let raw: Raw<'_> =
+            serde_json::from_slice(&self.line).map_err(|error| broken(error.to_string()))?;
+        self.next += 1;
+        if raw.position.is_some_and(|position| position != at) {
+            self.misnumbered = self.misnumbered.or(Some(at));
+        }
+        self.payload.clear();
+        if let Some(payload) = &raw.payload {
+            STANDARD
+                .decode_vec(payload.as_bytes(), &mut self.payload)
+                .map_err(|error| broken(format!("its payload is no base64: {error}")))?;
+        }
+        match raw.kind {
+            1 => {
+                let name = match (raw.name, raw.bytes) {
+                    (_, Some(name)) if !name.is_empty() => STANDARD
+                        .decode(name.as_bytes())
+                        .map_err(|error| broken(format!("name_raw is no base64: {error}")))?,
+                    (name, _) => name.unwrap_or_default().into_owned().into_bytes(),
+                };
+                Ok(Some(Object::File { name, size: raw.size, crc: &self.payload }))
+            }
+            2 => Ok(Some(Object::Segment(&self.payload))),
+            other => Err(broken(format!("it has the unknown type {other}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn forms_of_other_writers() {
+        let json = "{\"type\":2,\n \"payload\":\"aGk=\",\"position\":0}\n\n\
+                    {\"position\":5,\"payload\":null,\"name_raw\":\"/w==\",\"type\":1}";
+        let mut objects = Objects::new(json.as_bytes());
+        assert_eq!(objects.next_object().unwrap(), Some(Object::Segment(b"hi")));
+        let file = Object::File { name: b"\xff".to_vec(), size: 0, crc: b"" };
+        assert_eq!(objects.next_object().unwrap(), Some(file));
+        assert_eq!(objects.misnumbered, Some(1));
+        assert_eq!(objects.next_object().unwrap(), None);
+    }
+
+    #[test]
+    fn broken_streams() {
+        for bad in ["[]", "{}", "{\"type\":2", "{\"type\":3}", "{\"type\":2,\"payload\":\"%\"}"] {
+            assert!(Objects::new(bad.as_bytes()).next_object().is_err(), "{bad}");
+        }
+    }
+}

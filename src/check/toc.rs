@@ -1,0 +1,149 @@
+//! The TOC, read entry by entry, so that only one entry is held at a time.
+
+use std::{collections::BTreeMap, fmt, io::Read};
+
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+/// One element of `entries`, as it stands in the JSON.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TocEntry {
+    /// `reg`, `dir` and so on, or `chunk`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The name.
+    pub name: String,
+    /// Target of a link.
+    pub link_name: String,
+    /// The header's mode.
+    pub mode: i64,
+    /// The header's size.
+    pub size: i64,
+    /// User.
+    pub uid: i64,
+    /// Group.
+    pub gid: i64,
+    /// RFC 3339.
+    #[serde(rename = "modtime")]
+    pub modified: Option<String>,
+    /// RFC 3339.
+    #[serde(rename = "accesstime")]
+    pub accessed: Option<String>,
+    /// RFC 3339.
+    #[serde(rename = "changetime")]
+    pub changed: Option<String>,
+    /// Device number.
+    pub dev_major: i64,
+    /// Device number.
+    pub dev_minor: i64,
+    /// Values in base64.
+    pub xattrs: Option<BTreeMap<String, String>>,
+    /// Of the content.
+    pub digest: String,
+    /// Where the content begins in the blob.
+    pub offset: Option<u64>,
+    /// Just past the content.
+    pub end_offset: Option<u64>,
+    /// Uncompressed length of the chunk.
+    pub chunk_size: u64,
+    /// Where the chunk begins in the file.
+    pub chunk_offset: u64,
+    /// Of the chunk.
+    pub chunk_digest: String,
+    /// Empty, or `zeros`.
+    pub chunk_type: String,
+}
+
+/// Reads a TOC and hands out its entries; returns its `tarSplitDigest`.
+pub(super) fn read_toc(
+    json: impl Read,
+    mut each: impl FnMut(TocEntry),
+) -> Result<Option<String>, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_reader(json);
+    let digest = deserializer.deserialize_map(Top(&mut each))?;
+    deserializer.end()?;
+    Ok(digest)
+}
+
+struct Top<'a, F>(&'a mut F);
+
+impl<'de, F: FnMut(TocEntry)> Visitor<'de> for Top<'_, F> {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of contents")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut digest = None;
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "entries" => map.next_value_seed(Entries(&mut *self.0))?,
+                "tarSplitDigest" => digest = Some(map.next_value()?),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(digest.filter(|digest: &String| !digest.is_empty()))
+    }
+}
+
+struct Entries<'a, F>(&'a mut F);
+
+impl<'de, F: FnMut(TocEntry)> DeserializeSeed<'de> for Entries<'_, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, F: FnMut(TocEntry)> Visitor<'de> for Entries<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of entries, or null")
+    }
+
+    // What the reference writes for a layer without entries.
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while let Some(entry) = entries.next_element()? {
+            (self.0)(entry);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn names(json: &str) -> Result<(Vec<String>, Option<String>), serde_json::Error> {
+        let mut names = Vec::new();
+        let digest = read_toc(json.as_bytes(), |entry| names.push(entry.name))?;
+        Ok((names, digest))
+    }
+
+    #[test]
+    fn forms_of_other_writers() {
+        let json = r#"{ "tarSplitDigest": "x", "entries": [{"name":"a","xattrs":null,"new":[1]},
+            {"type":"chunk","name":"b"}], "version": 7 }
+        "#;
+        assert_eq!(names(json).unwrap(), (vec!["a".into(), "b".into()], Some("x".into())));
+        assert_eq!(names(r#"{"version":1,"entries":null}"#).unwrap(), (vec![], None));
+        let bad = ["", "{", "[]", r#"{"entries":[1]}"#, r#"{"entries":[]} x"#];
+        let deep = format!(r#"{{"x":{}"#, "[".repeat(1 << 20));
+        for bad in bad.into_iter().chain([deep.as_str(), r#"{"entries":[{"offset":-1}]}"#]) {
+            assert!(names(bad).is_err());
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! TOC and tar-split stream, read side by side: each entry against its header, each content
+//! against its place. Both are streams, so the work takes no more memory for a longer layer but
+//! for the set of its paths.
+
+use std::{collections::BTreeSet, io::Read};
+
+use super::{
+    files::{File, Ranges},
+    finding::{Findings, Rule, shown},
+    header,
+    paths::{Paths, clean},
+    tar_split::{Broken, Object, Objects},
+    toc::TocEntry,
+};
+use crate::tar;
+
+/// What the walk comes across, in the order of the tar.
+pub(super) trait Visit {
+    /// Bytes of the tar that are no content.
+    fn segment(&mut self, raw: &[u8], findings: &mut Findings);
+    /// A content that the TOC tells the place of.
+    fn file(&mut self, file: &File, findings: &mut Findings);
+    /// A content of which only the length is known.
+    fn lost_file(&mut self, name: &str, len: u64, findings: &mut Findings);
+}
+
+/// For who wants to know of the documents alone.
+impl Visit for () {
+    fn segment(&mut self, _: &[u8], _: &mut Findings) {}
+    fn file(&mut self, _: &File, _: &mut Findings) {}
+    fn lost_file(&mut self, _: &str, _: u64, _: &mut Findings) {}
+}
+
+/// What the documents have come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Totals {
+    /// Entries of the tar.
+    pub entries: u64,
+    /// Regular files that are not empty.
+    pub files: u64,
+    /// Pieces that can be fetched on their own.
+    pub chunks: u64,
+    /// Length of the tar in bytes: all segments and all contents.
+    pub tar_len: u64,
+}
+
+/// A header of the tar-split stream with the file object that follows it.
+struct Header {
+    entry: tar::Entry,
+    crc: Option<u64>,
+}
+
+/// The entry whose chunks may be yet to come.
+struct Open {
+    toc: TocEntry,
+    header: Option<Header>,
+    chunks: Vec<TocEntry>,
+}
+
+pub(super) struct Walk<'a, R, V> {
+    headers: Option<Headers<R>>,
+    visitor: &'a mut V,
+    findings: &'a mut Findings,
+    paths: Paths,
+    ranges: Ranges,
+    open: Option<Open>,
+    totals: Totals,
+    /// Names in the TOC since it went another way than the tar.
+    astray: Option<BTreeSet<Vec<u8>>>,
+}
+
+impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
+    /// `bound` is where data has to end in the blob. Without a tar-split stream the TOC is checked
+    /// alone.
+    pub(super) fn new(
+        tar_split: Option<R>,
+        bound: u64,
+        visitor: &'a mut V,
+        findings: &'a mut Findings,
+    ) -> Self {
+        Self {
+            headers: tar_split.map(Headers::new),
+            visitor,
+            findings,
+            paths: Paths::default(),
+            ranges: Ranges::new(bound),
+            open: None,
+            totals: Totals::default(),
+            astray: None,
+        }
+    }
+
+    /// Takes in an entry of the TOC.
+    pub(super) fn entry(&mut self, toc: TocEntry) {
+        if toc.kind == "chunk" {
+            match &mut self.open {
+                _ if self.astray.is_some() => {}
+                Some(open) if open.toc.kind == "reg" && open.toc.name == toc.name => {
+                    open.chunks.push(toc);
+                }
+                _ => {
+                    let detail = format!("a chunk of {} does not follow it", shown(&toc.name));
+                    self.findings.add(Rule::ChunkEntry, detail);
+                }
+            }
+            return;
+        }
+        self.close();
+        self.totals.entries += 1;
+        self.paths.insert(toc.name.as_bytes(), self.findings);
+        if let Some(astray) = &mut self.astray {
+            astray.insert(toc.name.into_bytes());
+            return;
+        }
+        let header = self.next_header();
+        if self.headers.is_some() {
+            match &header {
+                Some(found) if self.same_name(&toc, &found.entry) => {
+                    header::compare(&toc, &found.entry, self.findings);
+                }
+                _ => return self.go_astray(toc, header),
+            }
+        }
+        self.open = Some(Open { toc, header, chunks: Vec::new() });
+    }
+
+    /// Whether it is the same entry, if perhaps under a changed name.
+    fn same_name(&mut self, toc: &TocEntry, tar: &tar::Entry) -> bool {
+        if toc.name.as_bytes() == tar.name {
+            return true;
+        }
+        let lossy = String::from_utf8_lossy(&tar.name);
+        let same = clean(toc.name.as_bytes()) == clean(lossy.as_bytes());
+        if same {
+            let (toc, tar) = (shown(&toc.name), shown(&tar.name));
+            self.findings.add(Rule::EntryName, format!("{toc} in the TOC, {tar} in the tar"));
+        }
+        same
+    }
+
+    fn next_header(&mut self) -> Option<Header> {
+        let headers = self.headers.as_mut()?;
+        let mut visitor = self.astray.is_none().then_some(&mut *self.visitor);
+        let totals = &mut self.totals;
+        let result = headers.next(self.findings, |raw, findings| {
+            totals.tar_len += raw.len() as u64;
+            if let Some(visitor) = &mut visitor {
+                visitor.segment(raw, findings);
+            }
+        });
+        match result {
+            Ok(header) => header,
+            Err((rule, detail)) => {
+                self.findings.add(rule, detail);
+                self.headers = None;
+                None
+            }
+        }
+    }
+
+    /// From here on only names are compared, to tell what is missing.
+    fn go_astray(&mut self, toc: TocEntry, header: Option<Header>) {
+        if self.headers.is_none() {
+            return;
+        }
+        self.astray = Some(BTreeSet::from([toc.name.into_bytes()]));
+        if let Some(header) = header {
+            self.not_in_order(&header);
+        }
+    }
+
+    fn not_in_order(&mut self, header: &Header) {
+        let known = self.astray.as_mut().is_some_and(|names| names.remove(&header.entry.name));
+        if !known && let Some(headers) = &mut self.headers {
+            headers.unmatched.insert(header.entry.name.clone());
+        }
+    }
+
+    /// Comes to an end with the entry at hand.
+    fn close(&mut self) {
+        let Some(Open { toc, header, chunks }) = self.open.take() else { return };
+        let len = match &header {
+            Some(header) => header.entry.payload_len,
+            None if toc.kind == "reg" => u64::try_from(toc.size).unwrap_or_default(),
+            None => 0,
+        };
+        if len == 0 {
+            if !chunks.is_empty() {
+                let detail = format!("{} has chunks and no content", shown(&toc.name));
+                self.findings.add(Rule::ChunkEntry, detail);
+            }
+            return;
+        }
+        self.totals.files += 1;
+        self.totals.chunks += 1 + chunks.len() as u64;
+        self.totals.tar_len += len;
+        let crc = header.as_ref().and_then(|header| header.crc);
+        match self.ranges.file(&toc, &chunks, len, crc, self.findings) {
+            // Without the headers in front of it, a content cannot be found in the data.
+            _ if header.is_none() => {}
+            Some(file) => self.visitor.file(&file, self.findings),
+            None => self.visitor.lost_file(&shown(&toc.name), len, self.findings),
+        }
+    }
+
+    /// Comes to the end of the TOC, which was read `whole` or in part. Returns the totals, and
+    /// whether all of the tar was walked.
+    pub(super) fn finish(mut self, whole: bool) -> (Totals, bool) {
+        self.close();
+        if !whole {
+            return (self.totals, false);
+        }
+        self.paths.finish(self.findings);
+        while let Some(header) = self.next_header() {
+            self.astray.get_or_insert_default();
+            self.not_in_order(&header);
+        }
+        let Some(headers) = self.headers else { return (self.totals, false) };
+        if let Some(at) = headers.objects.misnumbered {
+            let detail = format!("object {at} of the tar-split stream has another number");
+            self.findings.add(Rule::TarSplitOrder, detail);
+        }
+        let Some(mut extra) = self.astray else { return (self.totals, true) };
+        let mut missing = headers.unmatched;
+        missing.retain(|name| !extra.remove(name));
+        for name in &missing {
+            self.findings.add(Rule::EntryMissing, format!("{} is not in the TOC", shown(name)));
+        }
+        for name in &extra {
+            let detail = format!("{} is in the TOC and not in the tar", shown(name));
+            self.findings.add(Rule::EntryExtra, detail);
+        }
+        if missing.is_empty() && extra.is_empty() {
+            self.findings.add(Rule::EntryOrder, "the TOC is in another order than the tar");
+        }
+        (self.totals, false)
+    }
+}
+
+/// The tar-split stream as a row of headers.
+struct Headers<R> {
+    objects: Objects<R>,
+    /// Of the last content, to be skipped in front of the next header.
+    padding: u64,
+    /// Names that the TOC had not when they came.
+    unmatched: BTreeSet<Vec<u8>>,
+}
+
+impl<R: Read> Headers<R> {
+    fn new(json: R) -> Self {
+        Self { objects: Objects::new(json), padding: 0, unmatched: BTreeSet::new() }
+    }
+
+    /// Goes on to the next header, past segments that have none (`tar/asm/iterate.go` of
+    /// vbatts/tar-split says how a client reads them).
+    fn next(
+        &mut self,
+        findings: &mut Findings,
+        mut segment: impl FnMut(&[u8], &mut Findings),
+    ) -> Result<Option<Header>, Stop> {
+        let entry = loop {
+            match self.objects.next_object()? {
+                None => return Ok(None),
+                Some(Object::File { name, .. }) => {
+                    let detail = format!("the file object of {} follows no header", shown(&name));
+                    return Err((Rule::TarSplitFile, detail));
+                }
+                Some(Object::Segment(raw)) => {
+                    let header = header_in(raw, std::mem::take(&mut self.padding))?;
+                    segment(raw, findings);
+                    if let Some(entry) = header {
+                        break entry;
+                    }
+                }
+            }
+        };
+        self.padding = entry.payload_len.wrapping_neg() % 512;
+        let Some(Object::File { name, size, crc }) = self.objects.next_object()? else {
+            let detail = format!("{} has no file object", shown(&entry.name));
+            return Err((Rule::TarSplitFile, detail));
+        };
+        let crc = file_object(&entry, &name, size, crc, findings);
+        Ok(Some(Header { entry, crc }))
+    }
+}
+
+/// Why the tar-split stream cannot be followed any further.
+type Stop = (Rule, String);
+
+impl From<Broken> for Stop {
+    fn from(broken: Broken) -> Self {
+        let rule = match broken {
+            Broken::Encoding(_) => Rule::TarSplitEncoding,
+            Broken::Form { .. } => Rule::TarSplitJson,
+        };
+        (rule, broken.to_string())
+    }
+}
+
+/// The header in a segment, or nothing where it holds none.
+fn header_in(raw: &[u8], padding: u64) -> Result<Option<tar::Entry>, Stop> {
+    let stop = |detail| Err((Rule::TarSplitSegment, detail));
+    let skip = usize::try_from(padding).unwrap_or(usize::MAX);
+    let Some(raw) = raw.get(skip..) else {
+        let len = raw.len();
+        return stop(format!("a segment of {len} bytes where a padding of {padding} has to be"));
+    };
+    let mut reader = tar::Reader::new(raw);
+    match reader.next_step() {
+        Ok(tar::Step::End) => Ok(None),
+        Ok(tar::Step::Entry(entry)) if reader.position() < raw.len() as u64 => {
+            stop(format!("more than one header in the segment of {}", shown(&entry.name)))
+        }
+        Ok(tar::Step::Entry(entry)) => Ok(Some(*entry)),
+        Err(error) => stop(format!("a segment that holds no header: {error}")),
+    }
+}
+
+/// Returns the content's CRC.
+fn file_object(
+    entry: &tar::Entry,
+    name: &[u8],
+    size: i64,
+    crc: &[u8],
+    findings: &mut Findings,
+) -> Option<u64> {
+    let shown_name = shown(&entry.name);
+    if name != entry.name {
+        let detail = format!("the file object of {shown_name} has the name {}", shown(name));
+        findings.add(Rule::TarSplitFile, detail);
+    }
+    if u64::try_from(size) != Ok(entry.payload_len) {
+        let detail = format!(
+            "the file object of {shown_name} has the size {size}, the tar has {} bytes",
+            entry.payload_len
+        );
+        findings.add(Rule::TarSplitFile, detail);
+    }
+    if entry.payload_len == 0 {
+        return None;
+    }
+    let crc = <[u8; 8]>::try_from(crc).ok().map(u64::from_be_bytes);
+    if crc.is_none() {
+        findings.add(Rule::TarSplitCrc, format!("{shown_name} has no CRC"));
+    }
+    crc
+}

@@ -1,0 +1,97 @@
+//! One layer: counted by its TOC where it has one, and by its tar where not.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+};
+
+use super::report::{Entry, Largest, LayerReport};
+use crate::{
+    check::{self, Claims, Findings, Kind, Section, TocEntry},
+    image::Digest,
+    tar::{Reader, Step, TarError},
+    verify::image::Descriptor,
+};
+
+/// How many of the largest files are named.
+const LARGEST: usize = 5;
+
+pub(super) fn look(
+    blob: &File,
+    descriptor: &Descriptor,
+    with_toc: bool,
+    report: &mut LayerReport,
+) -> io::Result<()> {
+    let section = Section::new(blob, 0, descriptor.size);
+    let kind = Kind::of(&section.read_at(0, 4)?, descriptor.annotations());
+    report.kind = Some(kind);
+    if kind == Kind::ZstdChunked {
+        let claims = Claims::read(descriptor.annotations(), &mut Findings::default());
+        report.toc_size = claims.as_ref().map(|claims| claims.toc.len);
+        report.tar_split_size = claims.and_then(|claims| claims.tar_split).map(|span| span.len);
+        toc(blob, descriptor, with_toc, report)?;
+    }
+    if let Err(error) = tar(kind, section, report) {
+        report.problem = Some(format!("it cannot be read as a tar: {error}"));
+    }
+    Ok(())
+}
+
+fn toc(
+    blob: &File,
+    descriptor: &Descriptor,
+    with_toc: bool,
+    report: &mut LayerReport,
+) -> io::Result<()> {
+    let layer = check::Layer {
+        blob,
+        len: descriptor.size,
+        media_type: &descriptor.media_type,
+        annotations: descriptor.annotations(),
+        // Not looked at for a TOC.
+        diff_id: &Digest::sha256_of(b""),
+    };
+    let (mut chunks, mut holes, mut entries) = (0, 0, with_toc.then(Vec::new));
+    let sound = check::toc_entries(layer, |entry: TocEntry| {
+        if entry.offset.is_some() {
+            chunks += 1;
+        }
+        if entry.chunk_type == "zeros" {
+            holes += entry.chunk_size;
+        }
+        if let Some(entries) = &mut entries {
+            entries.push(Entry::from(entry));
+        }
+    })?;
+    report.chunks = Some(chunks);
+    report.hole_bytes = Some(holes);
+    report.toc = entries;
+    if !sound {
+        report.problem = Some("its TOC cannot be read; verify tells why".to_owned());
+    }
+    Ok(())
+}
+
+fn tar(kind: Kind, blob: Section<'_>, report: &mut LayerReport) -> Result<(), TarError> {
+    let failed = |source| TarError::Io { position: 0, source };
+    let mut reader = Reader::new(check::tar_stream(kind, blob).map_err(failed)?);
+    let mut buffer = vec![0; 64 << 10];
+    while let Step::Entry(entry) = reader.next_step()? {
+        report.entries += 1;
+        let size = reader.payload_left();
+        if size > 0 {
+            report.files += 1;
+            report.content_bytes += size;
+            report
+                .largest
+                .push(Largest { name: String::from_utf8_lossy(&entry.name).into_owned(), size });
+            report.largest.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.name.cmp(&b.name)));
+            report.largest.truncate(LARGEST);
+        }
+        while reader.read_payload(&mut buffer)? > 0 {}
+    }
+    let position = reader.position();
+    let rest = io::copy(&mut reader.into_inner().by_ref(), &mut io::sink()).map_err(failed)?;
+    report.uncompressed_size = Some(position + rest);
+    Ok(())
+}

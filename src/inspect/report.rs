@@ -1,0 +1,309 @@
+//! What `inspect` tells, as text and as JSON.
+
+use std::fmt;
+
+use bytesize::ByteSize;
+use serde::Serialize;
+
+use crate::{
+    check::{Kind, TocEntry},
+    image::{Digest, index::Platform},
+    store::RawManifest,
+    verify::image::Descriptor,
+};
+
+/// An image or an index.
+#[derive(Debug, Clone, Serialize)]
+pub struct InspectReport {
+    /// The reference as it was given.
+    pub reference: String,
+    /// Of the manifest; of an index where that is what is listed.
+    pub digest: Digest,
+    /// Of what the reference leads to.
+    pub media_type: String,
+    /// The image ID.
+    pub config_digest: Option<Digest>,
+    /// What is in an index.
+    pub images: Vec<Member>,
+    /// What is in an image, the lowest layer first.
+    pub layers: Vec<LayerReport>,
+}
+
+/// One manifest of an index.
+#[derive(Debug, Clone, Serialize)]
+pub struct Member {
+    /// `OS/ARCH[/VARIANT]`; nothing for attestations and the like.
+    pub platform: Option<String>,
+    /// Of the manifest.
+    pub digest: Digest,
+    /// Of the manifest.
+    pub media_type: String,
+    /// Marked as having zstd layers (`io.github.containers.compression.zstd`).
+    pub marked_zstd: bool,
+}
+
+/// One layer.
+#[derive(Debug, Clone, Serialize)]
+pub struct LayerReport {
+    /// Counted from 1, the lowest layer first.
+    pub number: usize,
+    /// Of the blob.
+    pub digest: Digest,
+    /// As the manifest has it.
+    pub media_type: String,
+    /// Length of the blob in bytes.
+    pub size: u64,
+    /// How it is compressed; nothing for a layer that was not read.
+    pub kind: Option<Kind>,
+    /// Length of the tar in bytes.
+    pub uncompressed_size: Option<u64>,
+    /// Entries of the tar.
+    pub entries: u64,
+    /// Files that are not empty.
+    pub files: u64,
+    /// Length of all files in bytes.
+    pub content_bytes: u64,
+    /// Pieces that can be fetched on their own.
+    pub chunks: Option<u64>,
+    /// Bytes that need not be fetched, for they are zeros.
+    pub hole_bytes: Option<u64>,
+    /// Compressed length in bytes.
+    pub toc_size: Option<u64>,
+    /// Compressed length in bytes.
+    pub tar_split_size: Option<u64>,
+    /// The largest first.
+    pub largest: Vec<Largest>,
+    /// Why something is not known.
+    pub problem: Option<String>,
+    /// What the TOC has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub toc: Option<Vec<Entry>>,
+}
+
+/// A large file.
+#[derive(Debug, Clone, Serialize)]
+pub struct Largest {
+    /// As the tar has it.
+    pub name: String,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// A line of the TOC.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    /// `reg`, `dir`, `chunk` and so on.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The name.
+    pub name: String,
+    /// Target of a link.
+    pub link_name: String,
+    /// Permissions.
+    pub mode: i64,
+    /// User.
+    pub uid: i64,
+    /// Group.
+    pub gid: i64,
+    /// Of the file, or of the chunk, in bytes.
+    pub size: i64,
+    /// RFC 3339.
+    pub modified: Option<String>,
+    /// Where it begins in the blob.
+    pub offset: Option<u64>,
+    /// Where it ends in the blob, as far as the TOC says.
+    pub end_offset: Option<u64>,
+    /// A chunk of zeros.
+    pub hole: bool,
+}
+
+impl From<TocEntry> for Entry {
+    fn from(entry: TocEntry) -> Self {
+        let chunk = i64::try_from(entry.chunk_size).unwrap_or(i64::MAX);
+        Self {
+            size: if entry.kind == "chunk" { chunk } else { entry.size },
+            kind: entry.kind,
+            name: entry.name,
+            link_name: entry.link_name,
+            mode: entry.mode,
+            uid: entry.uid,
+            gid: entry.gid,
+            modified: entry.modified,
+            offset: entry.offset,
+            end_offset: entry.end_offset,
+            hole: entry.chunk_type == "zeros",
+        }
+    }
+}
+
+impl Member {
+    pub(super) fn new(member: &Descriptor) -> Self {
+        let mark = member.annotations().get("io.github.containers.compression.zstd");
+        Self {
+            platform: member.platform().as_ref().map(Platform::to_string),
+            digest: member.digest.clone(),
+            media_type: member.media_type.clone(),
+            marked_zstd: mark.is_some_and(|mark| mark == "true"),
+        }
+    }
+}
+
+impl LayerReport {
+    pub(super) fn new(number: usize, layer: &Descriptor) -> Self {
+        Self {
+            number,
+            digest: layer.digest.clone(),
+            media_type: layer.media_type.clone(),
+            size: layer.size,
+            kind: None,
+            uncompressed_size: None,
+            entries: 0,
+            files: 0,
+            content_bytes: 0,
+            chunks: None,
+            hole_bytes: None,
+            toc_size: None,
+            tar_split_size: None,
+            largest: Vec::new(),
+            problem: None,
+            toc: None,
+        }
+    }
+}
+
+impl InspectReport {
+    pub(super) fn new(reference: String, raw: &RawManifest) -> Self {
+        Self {
+            reference,
+            digest: raw.digest.clone(),
+            media_type: raw.media_type.clone(),
+            config_digest: None,
+            images: Vec::new(),
+            layers: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for InspectReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} ({})", self.reference, self.digest)?;
+        for Member { platform, digest, marked_zstd, .. } in &self.images {
+            let platform = platform.as_deref().unwrap_or("no platform");
+            writeln!(f, "  {platform} {digest}{}", if *marked_zstd { " (zstd)" } else { "" })?;
+        }
+        for layer in &self.layers {
+            layer.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for LayerReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind.map_or_else(|| "not read".to_owned(), |kind| kind.to_string());
+        writeln!(f, "  layer {} {}: {kind}", self.number, self.digest)?;
+        write!(f, "    {}", size(self.size))?;
+        if let Some(len) = self.uncompressed_size {
+            write!(f, ", {} uncompressed", size(len))?;
+        }
+        write!(f, ", {} entries, {} files", self.entries, self.files)?;
+        if let Some(chunks) = self.chunks {
+            write!(f, ", {chunks} chunks")?;
+        }
+        writeln!(f)?;
+        if let (Some(toc), Some(tar_split)) = (self.toc_size, self.tar_split_size) {
+            write!(f, "    TOC {}, tar-split {}", size(toc), size(tar_split))?;
+            let holes = self.hole_bytes.unwrap_or_default();
+            writeln!(f, ", holes {} ({})", size(holes), share(holes, self.content_bytes))?;
+        }
+        for Largest { name, size: len } in &self.largest {
+            writeln!(f, "    {:>10}  {}", size(*len), name.escape_debug())?;
+        }
+        if let Some(problem) = &self.problem {
+            writeln!(f, "    {problem}")?;
+        }
+        for entry in self.toc.iter().flatten() {
+            entry.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let range = match (self.offset, self.end_offset) {
+            (None, _) => String::new(),
+            (Some(offset), None) => format!("{offset}-"),
+            (Some(offset), Some(end)) => format!("{offset}-{end}"),
+        };
+        write!(f, "    {} ", permissions(&self.kind, self.mode))?;
+        write!(f, "{:>11} {:>10} {range:>21} ", format!("{}/{}", self.uid, self.gid), self.size)?;
+        write!(f, "{:<20} ", self.modified.as_deref().unwrap_or_default())?;
+        write!(f, "{}", self.name.escape_debug())?;
+        match self.kind.as_str() {
+            "hardlink" => write!(f, " link to {}", self.link_name.escape_debug())?,
+            "symlink" => write!(f, " -> {}", self.link_name.escape_debug())?,
+            _ if self.hole => write!(f, " (hole)")?,
+            _ => {}
+        }
+        writeln!(f)
+    }
+}
+
+/// As `ls -l` has them; a chunk has none of its own.
+fn permissions(kind: &str, mode: i64) -> String {
+    let letter = match kind {
+        "dir" => 'd',
+        "symlink" => 'l',
+        "hardlink" => 'h',
+        "char" => 'c',
+        "block" => 'b',
+        "fifo" => 'p',
+        "chunk" => return "  chunk   ".to_owned(),
+        _ => '-',
+    };
+    let mut text = String::from(letter);
+    for (shift, special, set, unset) in
+        [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')]
+    {
+        let bits = mode >> shift;
+        text.push(if bits & 4 != 0 { 'r' } else { '-' });
+        text.push(if bits & 2 != 0 { 'w' } else { '-' });
+        text.push(match (mode & special != 0, bits & 1 != 0) {
+            (true, true) => set,
+            (true, false) => unset,
+            (false, true) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
+}
+
+fn size(bytes: u64) -> String {
+    ByteSize(bytes).display().iec().to_string()
+}
+
+fn share(part: u64, whole: u64) -> String {
+    // Only for the eye: a fraction of a per cent lost does not matter.
+    #[expect(clippy::cast_precision_loss)]
+    let percent = part as f64 * 100.0 / whole.max(1) as f64;
+    format!("{percent:.0} %")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_as_ls_has_them() {
+        for (kind, mode, text) in [
+            ("dir", 0o755, "drwxr-xr-x"),
+            ("reg", 0o4755, "-rwsr-xr-x"),
+            ("reg", 0o2644, "-rw-r-Sr--"),
+            ("dir", 0o1777, "drwxrwxrwt"),
+            ("symlink", 0o777, "lrwxrwxrwx"),
+        ] {
+            assert_eq!(permissions(kind, mode), text);
+        }
+    }
+}

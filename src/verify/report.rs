@@ -1,0 +1,201 @@
+//! What `verify` tells, as text and as JSON.
+
+use std::fmt;
+
+use bytesize::ByteSize;
+use serde::Serialize;
+
+use super::image::Descriptor;
+use crate::{
+    check::{Findings, Kind, Totals, Verdict},
+    image::Digest,
+};
+
+/// All that was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct VerifyReport {
+    /// The reference as it was given.
+    pub reference: String,
+    /// What it led to: a manifest or an index.
+    pub digest: Digest,
+    /// Number of errors; with 0 the image is right.
+    pub errors: u64,
+    /// Number of warnings.
+    pub warnings: u64,
+    /// Members of the index that are no images for a platform, and were not looked at.
+    pub skipped: usize,
+    /// Each image.
+    pub images: Vec<ImageReport>,
+}
+
+/// One image.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImageReport {
+    /// Of its manifest.
+    pub digest: Digest,
+    /// By the index.
+    pub platform: Option<String>,
+    /// The image ID.
+    pub config_digest: Digest,
+    /// What is wrong with the manifest or the config.
+    pub findings: Findings,
+    /// Each layer, the lowest first.
+    pub layers: Vec<LayerReport>,
+    /// The image it was compared with.
+    pub against: Option<AgainstReport>,
+}
+
+/// The image that another one is to be the same as.
+#[derive(Debug, Clone, Serialize)]
+pub struct AgainstReport {
+    /// The reference as it was given.
+    pub reference: String,
+    /// Of its manifest.
+    pub digest: Digest,
+    /// What is wrong with the manifest or the config.
+    pub findings: Findings,
+    /// Each layer, of which the content alone was checked.
+    pub layers: Vec<LayerReport>,
+}
+
+/// One layer.
+#[derive(Debug, Clone, Serialize)]
+pub struct LayerReport {
+    /// Counted from 1, the lowest layer first.
+    pub number: usize,
+    /// Of the blob.
+    pub digest: Digest,
+    /// Length of the blob in bytes.
+    pub size: u64,
+    /// How it is compressed; nothing for a layer that was not read.
+    pub kind: Option<Kind>,
+    /// Length of the content in bytes.
+    pub uncompressed_size: Option<u64>,
+    /// What the TOC has.
+    #[serde(flatten)]
+    pub totals: Option<Totals>,
+    /// What is wrong with it.
+    pub findings: Findings,
+}
+
+impl LayerReport {
+    pub(super) fn new(number: usize, layer: &Descriptor, verdict: Verdict) -> Self {
+        Self {
+            kind: Some(verdict.kind),
+            uncompressed_size: Some(verdict.tar_len),
+            totals: verdict.totals,
+            ..Self::unread(number, layer, verdict.findings)
+        }
+    }
+
+    pub(super) fn unread(number: usize, layer: &Descriptor, findings: Findings) -> Self {
+        Self {
+            number,
+            digest: layer.digest.clone(),
+            size: layer.size,
+            kind: None,
+            uncompressed_size: None,
+            totals: None,
+            findings,
+        }
+    }
+}
+
+impl VerifyReport {
+    pub(super) fn new(
+        reference: String,
+        digest: Digest,
+        skipped: usize,
+        images: Vec<ImageReport>,
+    ) -> Self {
+        let of_layers = |layers: &[LayerReport]| -> Vec<(u64, u64)> {
+            layers.iter().map(|layer| layer.findings.weigh()).collect()
+        };
+        let all = images.iter().flat_map(|image| {
+            let mut all = of_layers(&image.layers);
+            all.push(image.findings.weigh());
+            if let Some(against) = &image.against {
+                all.push(against.findings.weigh());
+                all.extend(of_layers(&against.layers));
+            }
+            all
+        });
+        let (errors, warnings) = all.fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
+        Self { reference, digest, errors, warnings, skipped, images }
+    }
+}
+
+impl fmt::Display for VerifyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} ({})", self.reference, self.digest)?;
+        for image in &self.images {
+            image.fmt(f)?;
+        }
+        if self.skipped > 0 {
+            let skipped = self.skipped;
+            writeln!(f, "skipped: {skipped} without a platform (attestations and the like)")?;
+        }
+        let (errors, warnings) = (self.errors, self.warnings);
+        let verdict = if errors == 0 { "right" } else { "NOT right" };
+        writeln!(f, "{verdict}: errors: {errors}, warnings: {warnings}")
+    }
+}
+
+impl fmt::Display for ImageReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(platform) = &self.platform {
+            writeln!(f, "{platform} {}", self.digest)?;
+        }
+        for layer in &self.layers {
+            layer.fmt(f)?;
+        }
+        let Some(against) = &self.against else { return list(f, &self.findings) };
+        writeln!(f, "against {} ({})", against.reference, against.digest)?;
+        for layer in &against.layers {
+            layer.fmt(f)?;
+        }
+        list(f, &against.findings)?;
+        list(f, &self.findings)?;
+        let layers = self.layers.iter().chain(&against.layers).map(|layer| &layer.findings);
+        let mut all = layers.chain([&against.findings, &self.findings]);
+        if all.all(|findings| findings.errors() == 0) {
+            writeln!(f, "  the same root file system: equal config and diffIDs, and content")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for LayerReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = |bytes| ByteSize(bytes).display().iec();
+        write!(f, "  layer {} {}: ", self.number, self.digest)?;
+        match self.kind {
+            Some(kind) => write!(f, "{kind}, {}", size(self.size))?,
+            None if self.findings.errors() > 0 => write!(f, "not readable")?,
+            None => write!(f, "foreign, not looked at")?,
+        }
+        if let Some(len) = self.uncompressed_size {
+            write!(f, " of {}", size(len))?;
+        }
+        if let Some(Totals { files, chunks, .. }) = self.totals {
+            write!(f, ", {files} files in {chunks} chunks")?;
+        }
+        writeln!(f)?;
+        list(f, &self.findings)
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, findings: &Findings) -> fmt::Result {
+    for finding in findings.kept() {
+        let severity = finding.rule.severity();
+        writeln!(f, "    {severity} {}: {}", finding.rule, finding.detail)?;
+    }
+    for (rule, count) in findings.counts() {
+        let more = match findings.kept().iter().filter(|found| found.rule == *rule).count() as u64 {
+            kept if kept < *count => format!(" ({count} times in all)"),
+            _ => String::new(),
+        };
+        writeln!(f, "    {rule}{more}: {}", rule.effect().text())?;
+    }
+    Ok(())
+}
