@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn boundaries() {
         let skippable = [0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 9, 9, 9];
-        let big: Vec<u8> = (0..400_000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+        let big: Vec<u8> = (0..400_000_u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
         let parts = [frame(b"first"), frame(b""), skippable.to_vec(), frame(&big), frame(b"last")];
         let starts: Vec<u64> = parts
             .iter()
@@ -258,6 +258,7 @@ mod tests {
         let good = frame(&[7; 5000]);
         let mut wide = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
         wide.window_log(28).unwrap();
+        io::Write::write_all(&mut wide, b"content").unwrap();
         let wide = wide.finish().unwrap();
         let mut dictionary = good.clone();
         dictionary[4] |= 1;

@@ -20,6 +20,11 @@ pub(crate) struct Layout {
 /// A tar with `files` files of some text, the last one larger than a chunk.
 pub(crate) fn tar(files: usize) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o755);
+    header.set_size(0);
+    tar.append_data(&mut header, "dir/", &[][..]).unwrap();
     for number in 1..=files {
         let text =
             format!("line {number} of a file\n").repeat(if number == files { 20_000 } else { 50 });

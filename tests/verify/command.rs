@@ -194,8 +194,8 @@ fn inspect_counts_what_is_there() {
 /// What the reference's own writer makes passes, and is the same image.
 #[test]
 fn what_skopeo_makes_is_right() {
-    let test = "what_skopeo_makes_is_right";
-    let Some(peers) = need(test, Peers::find()) else { return };
+    let name = "what_skopeo_makes_is_right";
+    let Some(peers) = need(name, Peers::find()) else { return };
     let from = peers.work().join("from");
     fs::create_dir_all(&from).unwrap();
     let small = TarBuilder::new().file(Dialect::Ustar, b"small", b"file").end().finish();
