@@ -8,6 +8,7 @@ mod faults;
 mod layout;
 mod origins;
 mod peer;
+mod probe;
 mod pull_push;
 mod retries;
 mod scripted;
