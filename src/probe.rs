@@ -98,10 +98,12 @@ pub async fn run(job: &Job) -> Result<ProbeReport, ProbeError> {
     let reference = || job.image.clone();
     let failed = |error| ProbeError::Store { reference: reference(), error: Box::new(error) };
     let unfit = |reason: &str| ProbeError::Unfit { reference: reference(), reason: reason.into() };
+    let no_registry = || ProbeError::NoRegistry { reference: reference() };
+    if matches!(job.image, ImageReference::Layout(_)) {
+        return Err(no_registry());
+    }
     let store = Store::open(&job.image, Intent::Pull, &job.access).await.map_err(failed)?;
-    let Store::Registry(registry) = &store else {
-        return Err(ProbeError::NoRegistry { reference: reference() });
-    };
+    let Store::Registry(registry) = &store else { return Err(no_registry()) };
     let mut manifest = store.manifest(&Selector::of(&job.image)).await.map_err(failed)?;
     if manifest.is_index() {
         let image = first_image(&manifest).ok_or_else(|| unfit("it is an index of no images"))?;

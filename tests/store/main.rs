@@ -9,6 +9,7 @@ mod layout;
 mod origins;
 mod peer;
 mod probe;
+mod probe_after_push;
 mod pull_push;
 mod retries;
 mod scripted;

@@ -161,7 +161,7 @@ async fn answers_and_verdicts() {
             "Unsupported client range",
         ),
         ("500", single(&span), status(500), (Partial, Refused), Verdict::Broken, ""),
-        ("403", single(&span), status(418), (Partial, Refused), Verdict::Broken, ""),
+        ("418", single(&span), status(418), (Partial, Refused), Verdict::Broken, ""),
         ("one refused", status(416), both(), (Refused, Partial), Verdict::Broken, ""),
         ("one rejected", status(400), both(), (Rejected, Partial), Verdict::Broken, ""),
         (
