@@ -1,7 +1,8 @@
 //! The job: read what there is to do, convert each layer, publish the image.
 //!
 //! Nothing is published before everything has been checked: layers first, then the config, then
-//! the manifest, then its tag; then all of it is read back. Only then are there results.
+//! the manifest, then its tag; then all of it is read back. Only then are there results. The probe
+//! of the destination comes after them, and changes nothing about them.
 
 mod error;
 mod layers;
