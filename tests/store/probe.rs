@@ -175,7 +175,7 @@ async fn answers_and_verdicts() {
         (
             "merged",
             single(&span),
-            multipart(&[toc.clone()]),
+            multipart(std::slice::from_ref(&toc)),
             (Partial, Wrong),
             Verdict::Broken,
             "1 parts",
