@@ -4,6 +4,7 @@
 pub mod access;
 pub mod convert;
 pub mod inspect;
+pub mod probe;
 pub mod verify;
 
 use std::{fmt::Display, io::Write as _};
@@ -39,6 +40,8 @@ pub enum Command {
     Verify(Box<verify::Args>),
     /// Show what the layers of an image consist of
     Inspect(Box<inspect::Args>),
+    /// Find out whether a registry serves partial pulls
+    Probe(Box<probe::Args>),
 }
 
 /// Prints a report on standard output.

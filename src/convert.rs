@@ -1,7 +1,8 @@
 //! The job: read what there is to do, convert each layer, publish the image.
 //!
 //! Nothing is published before everything has been checked: layers first, then the config, then
-//! the manifest, then its tag; then all of it is read back. Only then are there results.
+//! the manifest, then its tag; then all of it is read back. Only then are there results. The probe
+//! of the destination comes after them, and changes nothing about them.
 
 mod error;
 mod layers;
@@ -14,8 +15,10 @@ pub use self::error::ConvertError;
 use self::plan::Plan;
 pub(crate) use self::plan::derived_tag;
 use crate::{
-    image::{ImageReference, index::Platform},
+    chunked::{annotations::ChunkedAnnotations, footer::Position},
+    image::{ImageReference, index::Platform, manifest::Descriptor},
     layer::{Pool, Recipe},
+    probe::{self, Blob},
     report::{Event, ImageReport, LayerReport, Reporter, Summary},
     store::{AccessOptions, Intent, Store},
     tekton,
@@ -38,6 +41,8 @@ pub struct Job {
     pub require_chunked: bool,
     /// Worker threads.
     pub jobs: usize,
+    /// Ask the destination afterwards what it does for partial pulls.
+    pub probe: bool,
     /// How registries are talked to.
     pub access: AccessOptions,
     /// Where Tekton wants its results.
@@ -69,12 +74,34 @@ pub async fn run(job: &Job, reporter: &Reporter) -> Result<Summary, ConvertError
     let pool = Arc::new(Pool::new(job.jobs).map_err(ConvertError::Threads)?);
     let layers = layers::convert(job, &plan, &source, &destination, &pool, reporter).await?;
     let image = publish::publish(job, &plan, &destination, &layers).await?;
-    let summary = summary(job, &plan, image, layers);
+    let mut summary = summary(job, &plan, image, layers);
     if let Some(dir) = &job.results_dir {
         tekton::write_results(dir, &results(&summary.image))?;
     }
     reporter.event(&Event::Published { summary: &summary });
+    if let Store::Registry(registry) = &destination
+        && job.probe
+    {
+        let chunked = chunked(&summary.layers);
+        if !chunked.is_empty() {
+            let probed = probe::after_push(registry, chunked).await;
+            reporter.event(&Event::Probed { probed: &probed });
+            summary.probe = Some(probed);
+        }
+    }
     Ok(summary)
+}
+
+/// The new layers that can be pulled partially.
+fn chunked(layers: &[LayerReport]) -> Vec<Blob> {
+    let blob = |layer: &LayerReport| {
+        let ChunkedAnnotations { toc_digest, toc, tar_split } =
+            &layer.outline.as_ref()?.annotations;
+        let range = |at: &Position| at.offset..at.offset + at.len;
+        let blob = Descriptor { digest: layer.digest.clone(), size: layer.size };
+        Some(Blob { blob, metadata: Some((toc_digest.clone(), [range(toc), range(tar_split)])) })
+    };
+    layers.iter().filter_map(blob).collect()
 }
 
 fn results(image: &ImageReport) -> [(&'static str, String); 3] {
@@ -97,5 +124,6 @@ fn summary(job: &Job, plan: &Plan, image: ImageReport, layers: Vec<LayerReport>)
         plain_layers: layers.iter().filter(|layer| layer.reason.is_some()).count(),
         image,
         layers,
+        probe: None,
     }
 }

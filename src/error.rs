@@ -6,6 +6,7 @@ use crate::{
     convert::ConvertError,
     layer::LayerError,
     options::UsageError,
+    probe::ProbeError,
     store::{BlobMismatch, StoreError},
     verify::ImageError,
 };
@@ -25,6 +26,9 @@ pub enum Failure {
     /// An image could not be looked at.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// A registry could not be probed.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
     /// Standard output could not be written.
     #[error("the report could not be printed")]
     Print(#[source] io::Error),
@@ -69,6 +73,7 @@ impl Failure {
             Self::Findings { .. } => ExitCode::Findings,
             Self::Convert(error) => of_convert(error),
             Self::Image(error) => of_image(error),
+            Self::Probe(error) => of_probe(error),
         }
     }
 }
@@ -81,6 +86,14 @@ fn of_image(error: &ImageError) -> ExitCode {
         ImageError::Spool { .. } => ExitCode::Local,
         ImageError::Download(error) => of_blob(error),
         ImageError::Internal => ExitCode::Internal,
+    }
+}
+
+fn of_probe(error: &ProbeError) -> ExitCode {
+    match error {
+        ProbeError::Store { error, .. } => of_store(error, ExitCode::BrokenSource),
+        ProbeError::Unfit { .. } => ExitCode::UnfitSource,
+        ProbeError::NoRegistry { .. } => ExitCode::Usage,
     }
 }
 

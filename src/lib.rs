@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The rooms, each allowed to call only those to its right:
-//! `cli → options → {convert, verify, inspect} → {layer, store, report, tekton} → {chunked, check, tar, image}`.
+//! `cli → options → {convert, verify, inspect} → {layer, probe, store, report, tekton} → {chunked, check, tar, image}`.
 //!
 //! * [`chunked`] and [`tar`] know the formats: no network, no async, `Read` in and `Write` out.
 //! * [`check`] judges layers, new ones before they are published: it knows the same formats, and
@@ -17,6 +17,7 @@
 //! * [`image`] holds documents (digests, references, manifests) and does no I/O.
 //! * [`layer`] turns one compressed blob into another, on threads.
 //! * [`store`] is where images live; it knows no compression.
+//! * [`probe`] finds out what a registry does for partial pulls, for `convert` and by itself.
 //! * [`convert`] is the job itself: plan, run, publish. [`verify`] and [`inspect`] look at images.
 
 pub mod check;
@@ -28,6 +29,7 @@ pub mod image;
 pub mod inspect;
 pub mod layer;
 pub mod options;
+pub mod probe;
 pub mod report;
 pub mod store;
 pub mod tar;

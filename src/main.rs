@@ -42,7 +42,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             result = command(cli.command) => result.map(|()| ExitCode::SUCCESS),
             signal = stopped() => {
                 let code = signal.context("cannot wait for signals")?;
-                complain("stopped by a signal; nothing was published");
+                complain("stopped by a signal; nothing is published that was not reported");
                 Ok(ExitCode::from(code))
             }
         };
@@ -59,6 +59,7 @@ async fn command(command: Command) -> anyhow::Result<()> {
         Command::Convert(args) => Ok(cli::convert::run(*args).await?),
         Command::Verify(args) => Ok(cli::verify::run(*args).await?),
         Command::Inspect(args) => Ok(cli::inspect::run(*args).await?),
+        Command::Probe(args) => Ok(cli::probe::run(*args).await?),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     image::{ImageReference, ReferenceError, index::Platform, index::PlatformError},
     inspect,
     layer::Recipe,
+    probe,
     store::{AccessOptions, Patience},
     verify,
 };
@@ -68,6 +69,12 @@ pub enum UsageError {
     /// Two options that contradict each other.
     #[error("--require-chunked goes with the format zstd:chunked only")]
     RequireChunked,
+    /// A repository, and no image in it.
+    #[error(
+        "{0} names no image: a registry can only be probed with the blob of an image; write \
+         {0}:TAG or {0}@sha256:…"
+    )]
+    NoImage(String),
 }
 
 impl TryFrom<Args> for Job {
@@ -112,6 +119,7 @@ impl TryFrom<Args> for Job {
             },
             require_chunked: args.require_chunked,
             jobs,
+            probe: args.probe,
             access: args.access.into(),
             results_dir: given_path(args.results_dir),
         })
@@ -155,6 +163,21 @@ impl TryFrom<cli::inspect::Args> for inspect::Job {
             toc: args.toc,
             access: args.access.into(),
         })
+    }
+}
+
+impl TryFrom<cli::probe::Args> for probe::Job {
+    type Error = UsageError;
+
+    fn try_from(args: cli::probe::Args) -> Result<Self, UsageError> {
+        let image = reference("image", &args.image)?;
+        if let ImageReference::Registry(reference) = &image
+            && reference.tag().is_none()
+            && reference.digest().is_none()
+        {
+            return Err(UsageError::NoImage(reference.to_string()));
+        }
+        Ok(Self { image, access: args.access.into() })
     }
 }
 
@@ -277,6 +300,7 @@ mod tests {
         assert!(with("--tls-verify").unwrap().access.tls_verify);
         assert!(!with("--ca-file=x").unwrap().access.ca_file_optional);
         assert!(with("--ca-file-optional").unwrap().access.ca_file_optional);
+        assert!(with("--tls-verify").unwrap().probe && !with("--probe=false").unwrap().probe);
         let contradiction = job(&[&source, "--require-chunked", "--compression-format=zstd"]);
         assert!(matches!(contradiction, Err(UsageError::RequireChunked)));
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::{
     image::{Digest, ImageReference, manifest::Descriptor},
     layer::{Compression, Outline, Progress},
+    probe::Probed,
 };
 
 /// What happens, in the order in which it happens.
@@ -47,6 +48,11 @@ pub enum Event<'a> {
     Published {
         /// The whole story.
         summary: &'a Summary,
+    },
+    /// The destination's registry has been asked what it does for partial pulls.
+    Probed {
+        /// What came out.
+        probed: &'a Probed,
     },
 }
 
@@ -161,6 +167,8 @@ pub struct Summary {
     pub plain_layers: usize,
     /// Each layer.
     pub layers: Vec<LayerReport>,
+    /// What the destination's registry does for partial pulls, where that was asked.
+    pub probe: Option<Probed>,
 }
 
 #[derive(Serialize)]

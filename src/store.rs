@@ -19,7 +19,7 @@ pub use blob::{BlobContent, BlobMismatch, BlobReader};
 pub use error::{CredentialOrigin, Refusal, StoreError, Tried, Unreachable};
 pub use manifest::{MANIFEST_SIZE_MAX, ManifestError, RawManifest};
 pub use oci_layout::{LayoutError, OciLayout};
-pub use registry::{AuthError, Registry, uploads_cancelled};
+pub use registry::{AuthError, Part, RangeAnswer, RangeContent, Registry, uploads_cancelled};
 pub use spool::{Spool, SpoolWriter};
 
 use self::spool::Extent;

@@ -47,6 +47,11 @@ pub struct Args {
     /// What to print on standard output: the new reference, or all there is to know
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
     pub output: Output,
+    /// Ask the destination's registry afterwards whether it serves partial pulls
+    #[arg(long, env = "RECOMPRESS_PROBE", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, require_equals = true, default_value = "true")]
+    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub probe: bool,
     /// Number of threads that compress; without it, as many as there are cores to use
     #[arg(long, env = "RECOMPRESS_JOBS", value_name = "N")]
     pub jobs: Option<String>,

@@ -64,7 +64,7 @@ impl Bars {
                     bar.finish_and_clear();
                 }
             }
-            Event::Planned { .. } | Event::Published { .. } => {}
+            Event::Planned { .. } | Event::Published { .. } | Event::Probed { .. } => {}
         }
         if let Some(text) = lines::line(event) {
             self.screen.suspend(|| lines::print_text(&text));

@@ -33,6 +33,7 @@ pub(super) fn line(event: &Event<'_>) -> Option<String> {
         }
         Event::Stored { report } => Some(format!("layer {}: stored", report.number)),
         Event::Published { summary } => Some(published(summary)),
+        Event::Probed { probed } => Some(probed.to_string()),
     }
 }
 

@@ -12,6 +12,7 @@ mod client;
 mod download;
 mod error;
 mod origin;
+mod ranges;
 mod request;
 mod retry;
 mod token;
@@ -20,7 +21,11 @@ mod upload;
 use oci_client::Reference;
 use reqwest::Url;
 
-pub use self::{auth::AuthError, upload::uploads_cancelled};
+pub use self::{
+    auth::AuthError,
+    ranges::{Part, RangeAnswer, RangeContent},
+    upload::uploads_cancelled,
+};
 
 use self::certificates::Certificates;
 use super::{AccessOptions, CredentialOrigin, Intent, Patience, StoreError};

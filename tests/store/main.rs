@@ -8,6 +8,8 @@ mod faults;
 mod layout;
 mod origins;
 mod peer;
+mod probe;
+mod probe_after_push;
 mod pull_push;
 mod retries;
 mod scripted;

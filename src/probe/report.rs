@@ -1,0 +1,339 @@
+//! What the answers mean, as text and as JSON.
+
+use std::{fmt, ops::Range};
+
+use bytesize::ByteSize;
+use serde::Serialize;
+
+use super::Sample;
+use crate::{
+    image::Digest,
+    store::{Part, RangeAnswer, RangeContent},
+};
+
+/// What clients that pull partially get out of a registry, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Only what they do not have.
+    Partial,
+    /// Whole layers, twice.
+    Whole,
+    /// Whole layers, once.
+    Fallback,
+    /// Nothing.
+    Broken,
+    /// The probe could not be made.
+    Unknown,
+}
+
+impl Verdict {
+    /// As the JSON has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Partial => "partial",
+            Self::Whole => "whole",
+            Self::Fallback => "fallback",
+            Self::Broken => "broken",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// What it means for users, and what to do about it.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Partial => "the registry serves partial pulls",
+            Self::Whole => {
+                "partial pulls work, but save nothing: the registry sends whole blobs where parts \
+                 are asked for, and clients download each layer twice; consider \
+                 --compression-format zstd for this registry"
+            }
+            Self::Fallback => {
+                "the registry serves no partial pulls: it rejects the request for two ranges, and \
+                 clients pull whole layers instead"
+            }
+            Self::Broken => {
+                "where partial pulls are turned on, podman 5.3 and later and what is built like it \
+                 cannot pull zstd:chunked images from this registry at all; use \
+                 --compression-format zstd for it, or leave partial pulls turned off"
+            }
+            Self::Unknown => {
+                "whether the registry serves partial pulls is not known; `recompress-image probe` \
+                 asks again"
+            }
+        }
+    }
+
+    /// After two rejected ranges nobody asks for one. A rejected single range is no reason to fall
+    /// back, since by then the pull has begun.
+    fn of(single: Outcome, two: Outcome) -> Self {
+        match (two, single) {
+            (Outcome::Rejected, _) => Self::Fallback,
+            (Outcome::Wrong | Outcome::Refused, _)
+            | (_, Outcome::Rejected | Outcome::Wrong | Outcome::Refused) => Self::Broken,
+            (Outcome::Whole, _) | (_, Outcome::Whole) => Self::Whole,
+            (Outcome::Partial, Outcome::Partial) => Self::Partial,
+        }
+    }
+}
+
+/// How a request for parts of a blob was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// With these parts (206).
+    Partial,
+    /// With the whole blob (200).
+    Whole,
+    /// As a bad request (400).
+    Rejected,
+    /// With something else than these parts (206).
+    Wrong,
+    /// With any other status.
+    Refused,
+}
+
+/// A request for parts of a blob, and its answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct RangeReport {
+    /// The HTTP status.
+    pub status: u16,
+    /// What came.
+    pub outcome: Outcome,
+    /// What is wrong with it, or what the registry said.
+    pub detail: Option<String>,
+}
+
+/// Whether the registry can tell what refers to an image, as signatures do.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReferrersReport {
+    /// The HTTP status.
+    pub status: u16,
+    /// The registry has the referrers API.
+    pub supported: bool,
+}
+
+/// What a registry does for partial pulls.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProbeReport {
+    /// All in one word.
+    pub verdict: Verdict,
+    /// The same in a sentence.
+    pub meaning: &'static str,
+    /// The blob that was asked for.
+    pub blob: Digest,
+    /// Its length in bytes.
+    pub blob_size: u64,
+    /// It is a layer of zstd:chunked, and the ranges were those of TOC and tar-split.
+    pub chunked: bool,
+    /// The host that the registry redirects to for blobs.
+    pub redirected_to: Option<String>,
+    /// One range, from the first one's start to the second one's end.
+    pub single_range: RangeReport,
+    /// Both ranges in one request.
+    pub two_ranges: RangeReport,
+    /// Not asked for after a push.
+    pub referrers: Option<ReferrersReport>,
+}
+
+/// What came out of a probe after a push.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum Probed {
+    /// An answer.
+    Done(Box<ProbeReport>),
+    /// None.
+    Failed {
+        /// [`Verdict::Unknown`].
+        verdict: Verdict,
+        /// Why.
+        error: String,
+    },
+}
+
+impl Probed {
+    pub(super) fn failed(error: &str) -> Self {
+        Self::Failed { verdict: Verdict::Unknown, error: error.to_owned() }
+    }
+}
+
+impl ProbeReport {
+    pub(super) fn new(sample: &Sample, single: &RangeAnswer, two: &RangeAnswer) -> Self {
+        let [first, second] = &sample.ranges;
+        let toc = |bytes: &[u8]| match &sample.toc_digest {
+            Some(expected) if !is_of(expected, bytes) => Err(OTHER_TOC),
+            _ => Ok(()),
+        };
+        let single_range = RangeReport::new(single, || {
+            let part = match &single.content {
+                RangeContent::Single(part) => Some(part),
+                RangeContent::Multipart(parts) => parts.first().filter(|_| parts.len() == 1),
+                _ => None,
+            };
+            let part = part.ok_or("it sends several parts where one was asked for")?;
+            fits(part, &sample.span())?;
+            toc(part.bytes.get(..length(first)).unwrap_or_default()).map_err(str::to_owned)
+        });
+        let known = match &single.content {
+            RangeContent::Single(part) if single_range.outcome == Outcome::Partial => {
+                Some(&part.bytes)
+            }
+            _ => None,
+        };
+        let two_ranges = RangeReport::new(two, || {
+            let parts = match &two.content {
+                RangeContent::Multipart(parts) => parts.as_slice(),
+                _ => return Err("it sends a single part where two were asked for".to_owned()),
+            };
+            let [one, other] = parts else {
+                return Err(format!("it sends {} parts where two were asked for", parts.len()));
+            };
+            fits(one, first)?;
+            fits(other, second)?;
+            toc(&one.bytes)?;
+            let differs = known
+                .is_some_and(|all| !all.starts_with(&one.bytes) || !all.ends_with(&other.bytes));
+            if differs { Err(OTHER_BYTES.to_owned()) } else { Ok(()) }
+        });
+        let verdict = Verdict::of(single_range.outcome, two_ranges.outcome);
+        let redirected_to = two.redirected_to.as_ref().or(single.redirected_to.as_ref());
+        Self {
+            verdict,
+            meaning: verdict.meaning(),
+            blob: sample.digest.clone(),
+            blob_size: sample.size,
+            chunked: sample.toc_digest.is_some(),
+            redirected_to: redirected_to.cloned(),
+            single_range,
+            two_ranges,
+            referrers: None,
+        }
+    }
+}
+
+const OTHER_TOC: &str = "the bytes are not the TOC that the manifest promises; `recompress-image \
+                         verify` tells whether that is the image's fault";
+const OTHER_BYTES: &str = "the bytes are others than those of the same part in a single range";
+
+impl RangeReport {
+    /// `judge` looks at the content of a 206, and says what is wrong with it.
+    fn new(answer: &RangeAnswer, judge: impl FnOnce() -> Result<(), String>) -> Self {
+        let (outcome, detail) = match &answer.content {
+            RangeContent::Whole => (Outcome::Whole, None),
+            RangeContent::Refused(message) => {
+                let detail = (!message.is_empty()).then(|| message.clone());
+                let is_bad_request = answer.status == 400;
+                (if is_bad_request { Outcome::Rejected } else { Outcome::Refused }, detail)
+            }
+            RangeContent::Malformed(reason) => (Outcome::Wrong, Some((*reason).to_owned())),
+            RangeContent::Single(_) | RangeContent::Multipart(_) => match judge() {
+                Ok(()) => (Outcome::Partial, None),
+                Err(reason) => (Outcome::Wrong, Some(reason)),
+            },
+        };
+        Self { status: answer.status, outcome, detail }
+    }
+}
+
+fn fits(part: &Part, wanted: &Range<u64>) -> Result<(), String> {
+    match &part.range {
+        None => Err("it does not say which part of the blob it sends".to_owned()),
+        Some(range) if range != wanted => Err(format!(
+            "it sends the bytes {}-{} where {}-{} were asked for",
+            range.start,
+            range.end - 1,
+            wanted.start,
+            wanted.end - 1
+        )),
+        Some(_) if part.bytes.len() != length(wanted) => {
+            Err(format!("it sends {} bytes of {}", part.bytes.len(), length(wanted)))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn length(range: &Range<u64>) -> usize {
+    // What is asked for is a few megabytes at most.
+    usize::try_from(range.end - range.start).unwrap_or(usize::MAX)
+}
+
+fn is_of(expected: &Digest, bytes: &[u8]) -> bool {
+    let mut hasher = expected.hasher();
+    hasher.update(bytes);
+    hasher.finish() == *expected
+}
+
+impl fmt::Display for RangeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self.outcome {
+            Outcome::Partial => ", as asked",
+            Outcome::Whole => ", the whole blob",
+            Outcome::Wrong => ", but wrong",
+            Outcome::Rejected | Outcome::Refused => "",
+        };
+        write!(f, "{}{text}", self.status)?;
+        self.detail.as_ref().map_or(Ok(()), |detail| write!(f, ": {detail}"))
+    }
+}
+
+impl fmt::Display for ProbeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.verdict.as_str(), self.meaning)?;
+        let size = ByteSize(self.blob_size).display().iec();
+        let kind = if self.chunked { "its TOC and tar-split" } else { "no zstd:chunked layer" };
+        writeln!(f, "  blob        {} ({size}), {kind}", self.blob)?;
+        writeln!(f, "  one range   {}", self.single_range)?;
+        writeln!(f, "  two ranges  {}", self.two_ranges)?;
+        match &self.redirected_to {
+            Some(host) => writeln!(f, "  blobs       redirected to {host}")?,
+            None => writeln!(f, "  blobs       from the registry itself")?,
+        }
+        if let Some(ReferrersReport { status, supported }) = &self.referrers {
+            let has = if *supported { "yes" } else { "no" };
+            writeln!(f, "  referrers   {has} ({status})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Probed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(report) if report.verdict == Verdict::Partial => {
+                write!(f, "{}", report.meaning)
+            }
+            Self::Done(report) => {
+                let ProbeReport { meaning, single_range, two_ranges, .. } = &**report;
+                write!(f, "warning: {meaning} (one range: {single_range}; two: {two_ranges})")
+            }
+            Self::Failed { verdict, error } => write!(f, "warning: {}: {error}", verdict.meaning()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Outcome::{Partial, Refused, Rejected, Whole, Wrong},
+        *,
+    };
+
+    #[test]
+    fn the_worse_answer_counts() {
+        for (two, single, verdict) in [
+            (Partial, Partial, Verdict::Partial),
+            (Partial, Whole, Verdict::Whole),
+            (Whole, Partial, Verdict::Whole),
+            (Whole, Whole, Verdict::Whole),
+            (Rejected, Partial, Verdict::Fallback),
+            (Rejected, Refused, Verdict::Fallback),
+            (Partial, Rejected, Verdict::Broken),
+            (Whole, Rejected, Verdict::Broken),
+            (Refused, Partial, Verdict::Broken),
+            (Wrong, Partial, Verdict::Broken),
+            (Partial, Wrong, Verdict::Broken),
+        ] {
+            assert_eq!(Verdict::of(single, two), verdict, "{two:?} {single:?}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Bodies of the type `multipart/byteranges` (RFC 9110, section 14.6; RFC 2046, section 5.1).
+
+use bytes::Bytes;
+
+use super::{Part, content_range};
+
+/// The longest boundary there may be (RFC 2046, section 5.1.1).
+const BOUNDARY_MAX: usize = 70;
+
+/// What a `Content-Type` says of parts.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// There are none.
+    None,
+    /// There are some, and what is between them is not told.
+    Unbounded,
+    /// There are some, with this between them.
+    Boundary(String),
+}
+
+impl Kind {
+    /// As with containers/image, each type that begins with `multipart/` counts
+    /// (`image/docker/docker_image_src.go`).
+    pub(super) fn of(content_type: &str) -> Self {
+        let mut fields = content_type.split(';').map(str::trim);
+        let is_multipart = fields
+            .next()
+            .and_then(|kind| kind.get(.."multipart/".len()))
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/"));
+        if !is_multipart {
+            return Self::None;
+        }
+        let boundary = fields.find_map(|field| {
+            let (name, value) = field.split_once('=')?;
+            name.trim_end().eq_ignore_ascii_case("boundary").then(|| value.trim().trim_matches('"'))
+        });
+        match boundary {
+            Some(boundary) if (1..=BOUNDARY_MAX).contains(&boundary.len()) => {
+                Self::Boundary(boundary.to_owned())
+            }
+            _ => Self::Unbounded,
+        }
+    }
+}
+
+/// Takes a whole body apart. `None` if it is malformed, or does not end as it should.
+pub(super) fn parse(body: &Bytes, boundary: &str) -> Option<Vec<Part>> {
+    let delimiter = format!("\r\n--{boundary}");
+    let (opening, delimiter) = (delimiter.as_bytes().get(2..)?, delimiter.as_bytes());
+    let mut rest = if body.starts_with(opening) {
+        body.slice(opening.len()..)
+    } else {
+        let at = find(body, delimiter)?;
+        body.slice(at + delimiter.len()..)
+    };
+    let mut parts = Vec::new();
+    while !rest.starts_with(b"--") {
+        let line = find(&rest, b"\r\n")?;
+        if !rest.get(..line)?.iter().all(|byte| matches!(byte, b' ' | b'\t')) {
+            return None;
+        }
+        // From the line's end on, so that a part without headers has its empty line.
+        let head = find(rest.get(line..)?, b"\r\n\r\n")?;
+        let range = range(rest.get(line..line + head)?);
+        let content = rest.slice(line + head + 4..);
+        let end = find(&content, delimiter)?;
+        parts.push(Part { range, bytes: content.slice(..end) });
+        rest = content.slice(end + delimiter.len()..);
+    }
+    Some(parts)
+}
+
+fn range(head: &[u8]) -> Option<std::ops::Range<u64>> {
+    let head = std::str::from_utf8(head).ok()?;
+    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+    let (_, value) = fields.find(|(name, _)| name.trim().eq_ignore_ascii_case("content-range"))?;
+    content_range(value)
+}
+
+fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+    text.windows(what.len()).position(|window| window == what)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn kinds() {
+        let named = |boundary: &str| Kind::Boundary(boundary.to_owned());
+        for (value, expected) in [
+            ("multipart/byteranges; boundary=x", named("x")),
+            ("Multipart/ByteRanges; a=b; BOUNDARY=\"x y\"", named("x y")),
+            ("multipart/byteranges", Kind::Unbounded),
+            ("multipart/byteranges; boundary=", Kind::Unbounded),
+            ("application/octet-stream", Kind::None),
+            ("multi", Kind::None),
+            ("", Kind::None),
+        ] {
+            assert_eq!(Kind::of(value), expected, "{value}");
+        }
+        let long = format!("multipart/byteranges; boundary={}", "x".repeat(71));
+        assert_eq!(Kind::of(&long), Kind::Unbounded);
+    }
+
+    #[test]
+    fn bodies() {
+        let part = |range, bytes: &'static str| Part {
+            range,
+            bytes: Bytes::from_static(bytes.as_bytes()),
+        };
+        let told = "--x\r\nContent-Type: a/b\r\ncontent-RANGE: bytes 2-4/9\r\n\r\nabc";
+        for (body, expected) in [
+            (format!("{told}\r\n--x--\r\n"), Some(vec![part(Some(2..5), "abc")])),
+            (format!("preamble\r\n{told}\r\n--x--"), Some(vec![part(Some(2..5), "abc")])),
+            (
+                format!("{told}\r\n--x \t\r\n\r\n\r\n\r\n\r\n--x--\r\n"),
+                Some(vec![part(Some(2..5), "abc"), part(None, "\r\n")]),
+            ),
+            ("--x--".to_owned(), Some(vec![])),
+            (told.to_owned(), None),
+            (format!("{told}\r\n--x"), None),
+            (format!("{told}\r\n--xy--"), None),
+            ("--x\r\n--x--".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(parse(&body.clone().into(), "x"), expected, "{body:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_is_too_strange(body in "(\r|\n|-|x| |:|a|--x|\r\n){0,60}") {
+            let length = body.len();
+            let parts = parse(&body.into(), "x").unwrap_or_default();
+            prop_assert!(parts.iter().map(|part| part.bytes.len()).sum::<usize>() <= length);
+        }
+    }
+}
