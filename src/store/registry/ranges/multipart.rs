@@ -116,7 +116,7 @@ mod tests {
             (format!("{told}\r\n--x--\r\n"), Some(vec![part(Some(2..5), "abc")])),
             (format!("preamble\r\n{told}\r\n--x--"), Some(vec![part(Some(2..5), "abc")])),
             (
-                format!("{told}\r\n--x \t\r\n\r\n\r\n\r\n\r\n--x--\r\n"),
+                format!("{told}\r\n--x \t\r\n\r\n\r\n\r\n--x--\r\n"),
                 Some(vec![part(Some(2..5), "abc"), part(None, "\r\n")]),
             ),
             ("--x--".to_owned(), Some(vec![])),
