@@ -11,7 +11,7 @@ function median(list, values, n, i, j, value) {
     return n % 2 ? values[(n + 1) / 2] + 0 : (values[n / 2] + values[n / 2 + 1]) / 2
 }
 
-function ratio(of, to) { return to > 0 ? sprintf("%.2f", of / to) : "-" }
+function ratio(of, to) { return of > 0 && to > 0 ? sprintf("%.2f", of / to) : "-" }
 
 {
     key = $1 " " $2 " " $3
