@@ -1,0 +1,117 @@
+# The images that hack/bench converts. Versions and times are fixed: it is the same image wherever
+# it is built, except for debian, which is as old as the peers' root folder.
+# shellcheck shell=bash disable=SC2154  # work and peers are set by hack/bench
+
+npm_packages=(@mui/icons-material@9.5.0 @mui/material@9.5.0 antd@6.6.8 aws-sdk@2.1693.0
+    core-js@3.51.0 date-fns@4.4.0 lodash@4.18.1 next@16.4.6 rxjs@7.8.2 three@0.187.0)
+wheels=(matplotlib==3.11.2 numpy==2.4.6 pyarrow==26.0.1 scipy==1.17.1)
+wheels_before=(pandas==3.1.0 scikit-learn==1.9.0)
+wheels_after=(pandas==3.1.1 scikit-learn==1.9.1)
+
+# build_corpus NAME: leaves an OCI image layout in $work/corpora/NAME, with the tag t.
+build_corpus() {
+    say "building the corpus $1"
+    corpus=$work/run/corpus
+    rm -rf --one-file-system -- "$corpus" "$work/run/tree"
+    mkdir -p "$corpus/blobs/sha256" "$work/run/tree"
+    layers=()
+    diff_ids=()
+    case $1 in
+    debian) debian_layers ;;
+    node) node_tree ;;
+    python) python_tree "${wheels[@]}" "${wheels_before[@]}" ;;
+    python-next) python_tree "${wheels[@]}" "${wheels_after[@]}" ;;
+    big) big_tree ;;
+    *) fail "there is no corpus $1" ;;
+    esac
+    [[ $1 == debian ]] || layer "$work/run/tree" .
+    image
+    mv -T "$corpus" "$work/corpora/$1"
+    rm -rf --one-file-system -- "$work/run/tree"
+}
+
+debian_layers() {
+    layer "$peers" usr/lib
+    layer "$peers" usr/share
+    layer "$peers" etc var usr/bin usr/sbin
+}
+
+node_tree() {
+    local package file dir
+    need npm:npm
+    for package in "${npm_packages[@]}"; do
+        file=$(cd "$work/run" && npm pack --silent --cache "$work/npm" "$package")
+        dir=$work/run/tree/node_modules/${package%@*}
+        mkdir -p "$dir"
+        tar -C "$dir" --strip-components=1 --no-same-owner -xzf "$work/run/$file"
+        rm "$work/run/$file"
+    done
+}
+
+python_tree() {
+    local wheel
+    need python3:python3 pip3:python3-pip
+    python3 -m pip download --quiet --dest "$work/run/wheels" --no-deps --only-binary=:all: \
+        --implementation cp --python-version 3.11 --abi cp311 --platform manylinux_2_28_x86_64 \
+        --platform manylinux2014_x86_64 "$@" >&2
+    for wheel in "$work"/run/wheels/*.whl; do
+        python3 -m zipfile -e "$wheel" "$work/run/tree/site-packages"
+    done
+    rm -r "$work/run/wheels"
+}
+
+# noise SEED BYTES: what nobody can compress, the same bytes each time.
+noise() {
+    head -c "$2" /dev/zero |
+        openssl enc -aes-128-ctr -nosalt -K "$(printf '%032x' "$1")" -iv "$(printf '%032x' 0)"
+}
+
+# Files of 600 MB, as disks and models are: noise, runs of zeros, repetitions.
+big_tree() {
+    local file part
+    need openssl:openssl
+    for file in 1 2; do
+        for part in {1..25}; do
+            noise "$file$part" $((6 << 20))
+            noise "$part$file" $((3 << 20)) | base64
+            head -c $((8 << 20)) /dev/zero
+            seq -f 'line %.0f of a log that says much the same in each of them' 100000
+        done >"$work/run/tree/big-$file"
+    done
+}
+
+# layer BASE PATH...: the next layer of the image, compressed as builders do.
+layer() {
+    local tar=$work/run/layer.tar base=$1
+    shift
+    tar -C "$base" --sort=name --mtime=@1700000000 --owner=0 --group=0 --numeric-owner \
+        -cf "$tar" "$@"
+    diff_ids+=("\"sha256:$(digest_of "$tar")\"")
+    gzip -6n "$tar"
+    say "layer of $(stat -c %s "$tar.gz") bytes"
+    layers+=("$(blob application/vnd.oci.image.layer.v1.tar+gzip "$tar.gz")")
+}
+
+digest_of() { sha256sum "$1" | cut -d ' ' -f 1; }
+
+# blob MEDIA_TYPE FILE: moves the file into the layout and prints its descriptor.
+blob() {
+    local digest size
+    digest=$(digest_of "$2")
+    size=$(stat -c %s "$2")
+    mv "$2" "$corpus/blobs/sha256/$digest"
+    printf '{"mediaType":"%s","digest":"sha256:%s","size":%d}' "$1" "$digest" "$size"
+}
+
+image() {
+    local IFS=, oci=application/vnd.oci.image file=$work/run/document config manifest
+    printf '{"os":"linux","architecture":"amd64","config":{},"rootfs":{"type":"layers","diff_ids":[%s]}}' \
+        "${diff_ids[*]}" >"$file"
+    config=$(blob $oci.config.v1+json "$file")
+    printf '{"schemaVersion":2,"mediaType":"%s","config":%s,"layers":[%s]}' \
+        $oci.manifest.v1+json "$config" "${layers[*]}" >"$file"
+    manifest=$(blob $oci.manifest.v1+json "$file")
+    printf '{"schemaVersion":2,"manifests":[%s,"annotations":{"org.opencontainers.image.ref.name":"t"}}]}' \
+        "${manifest%\}}" >"$corpus/index.json"
+    printf '{"imageLayoutVersion":"1.0.0"}' >"$corpus/oci-layout"
+}
