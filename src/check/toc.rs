@@ -7,9 +7,11 @@ use serde::{
     de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-/// One element of `entries`, as it stands in the JSON.
+use super::keys::{AnyCase, Keys};
+
+/// One element of `entries`, as it stands in the JSON, but for the case of the keys.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct TocEntry {
     /// `reg`, `dir` and so on, or `chunk`.
     #[serde(rename = "type")]
@@ -17,6 +19,7 @@ pub struct TocEntry {
     /// The name.
     pub name: String,
     /// Target of a link.
+    #[serde(rename = "linkname")]
     pub link_name: String,
     /// The header's mode.
     pub mode: i64,
@@ -36,8 +39,10 @@ pub struct TocEntry {
     #[serde(rename = "changetime")]
     pub changed: Option<String>,
     /// Device number.
+    #[serde(rename = "devmajor")]
     pub dev_major: i64,
     /// Device number.
+    #[serde(rename = "devminor")]
     pub dev_minor: i64,
     /// Values in base64.
     pub xattrs: Option<BTreeMap<String, String>>,
@@ -46,14 +51,19 @@ pub struct TocEntry {
     /// Where the content begins in the blob.
     pub offset: Option<u64>,
     /// Just past the content.
+    #[serde(rename = "endoffset")]
     pub end_offset: Option<u64>,
     /// Uncompressed length of the chunk.
+    #[serde(rename = "chunksize")]
     pub chunk_size: u64,
     /// Where the chunk begins in the file.
+    #[serde(rename = "chunkoffset")]
     pub chunk_offset: u64,
     /// Of the chunk.
+    #[serde(rename = "chunkdigest")]
     pub chunk_digest: String,
     /// Empty, or `zeros`.
+    #[serde(rename = "chunktype")]
     pub chunk_type: String,
 }
 
@@ -77,12 +87,12 @@ impl<'de, F: FnMut(TocEntry)> Visitor<'de> for Top<'_, F> {
         f.write_str("a table of contents")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut digest = None;
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        let (mut map, mut digest) = (Keys(map), None);
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "entries" => map.next_value_seed(Entries(&mut *self.0))?,
-                "tarSplitDigest" => digest = Some(map.next_value()?),
+                "tarsplitdigest" => digest = Some(map.next_value()?),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -115,7 +125,7 @@ impl<'de, F: FnMut(TocEntry)> Visitor<'de> for Entries<'_, F> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        while let Some(entry) = entries.next_element()? {
+        while let Some(AnyCase(entry)) = entries.next_element()? {
             (self.0)(entry);
         }
         Ok(())
@@ -134,15 +144,30 @@ mod tests {
     }
 
     #[test]
+    fn keys_in_any_case() {
+        let json = r#"{"entries":[{"name":"a"}],"ENTRIES":[{"NAME":"b"}],"TARSPLITdigest":"x"}"#;
+        assert_eq!(names(json).unwrap(), (vec!["a".into(), "b".into()], Some("x".into())));
+        assert!(names(r#"{"entries":[{"name":"a","Name":"b"}]}"#).is_err(), "the same key twice");
+    }
+
+    #[test]
     fn forms_of_other_writers() {
         let json = r#"{ "tarSplitDigest": "x", "entries": [{"name":"a","xattrs":null,"new":[1]},
             {"type":"chunk","name":"b"}], "version": 7 }
         "#;
         assert_eq!(names(json).unwrap(), (vec!["a".into(), "b".into()], Some("x".into())));
         assert_eq!(names(r#"{"version":1,"entries":null}"#).unwrap(), (vec![], None));
-        let bad = ["", "{", "[]", r#"{"entries":[1]}"#, r#"{"entries":[]} x"#];
+        let bad = [
+            "",
+            "{",
+            "[]",
+            r#"{"entries":[1]}"#,
+            r#"{"entries":[["reg"]]}"#,
+            r#"{"entries":[]} x"#,
+        ];
         let deep = format!(r#"{{"x":{}"#, "[".repeat(1 << 20));
-        for bad in bad.into_iter().chain([deep.as_str(), r#"{"entries":[{"offset":-1}]}"#]) {
+        let bad = bad.into_iter().chain([r#"{"":1}"#, r#"{"entries":[{"":1}]}"#, r#"{"Ö":1}"#]);
+        for bad in bad.chain([deep.as_str(), r#"{"entries":[{"offset":-1}]}"#]) {
             assert!(names(bad).is_err());
         }
     }

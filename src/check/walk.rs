@@ -14,6 +14,10 @@ use super::{
 };
 use crate::tar;
 
+/// More chunks than a file can have in a TOC that clients take: each takes some 200 bytes there,
+/// of 150 MiB. All of a file's are held, however short a hostile TOC makes them.
+const CHUNKS_MAX: usize = 1 << 20;
+
 /// What the walk comes across, in the order of the tar.
 pub(super) trait Visit {
     /// Bytes of the tar that are no content.
@@ -96,7 +100,17 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
             match &mut self.open {
                 _ if self.astray.is_some() => {}
                 Some(open) if open.toc.kind == "reg" && open.toc.name == toc.name => {
-                    open.chunks.push(toc);
+                    if open.chunks.len() < CHUNKS_MAX {
+                        open.chunks.push(TocEntry {
+                            kind: String::new(),
+                            name: String::new(),
+                            xattrs: None,
+                            ..toc
+                        });
+                    } else {
+                        let detail = format!("{} has too many chunks", shown(&toc.name));
+                        self.findings.add(Rule::ChunkEntry, detail);
+                    }
                 }
                 _ => {
                     let detail = format!("a chunk of {} does not follow it", shown(&toc.name));
@@ -143,7 +157,7 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
         let mut visitor = self.astray.is_none().then_some(&mut *self.visitor);
         let totals = &mut self.totals;
         let result = headers.next(self.findings, |raw, findings| {
-            totals.tar_len += raw.len() as u64;
+            totals.tar_len = totals.tar_len.saturating_add(raw.len() as u64);
             if let Some(visitor) = &mut visitor {
                 visitor.segment(raw, findings);
             }
@@ -193,7 +207,8 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
         }
         self.totals.files += 1;
         self.totals.chunks += 1 + chunks.len() as u64;
-        self.totals.tar_len += len;
+        // A TOC may claim more than any file can have.
+        self.totals.tar_len = self.totals.tar_len.saturating_add(len);
         let crc = header.as_ref().and_then(|header| header.crc);
         match self.ranges.file(&toc, &chunks, len, crc, self.findings) {
             // Without the headers in front of it, a content cannot be found in the data.
