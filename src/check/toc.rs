@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, io::Read};
 
 use serde::{
     Deserialize,
-    de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
 use super::keys::{AnyCase, Keys};
@@ -45,6 +45,7 @@ pub struct TocEntry {
     #[serde(rename = "devminor")]
     pub dev_minor: i64,
     /// Values in base64.
+    #[serde(deserialize_with = "xattrs")]
     pub xattrs: Option<BTreeMap<String, String>>,
     /// Of the content.
     pub digest: String,
@@ -65,6 +66,40 @@ pub struct TocEntry {
     /// Empty, or `zeros`.
     #[serde(rename = "chunktype")]
     pub chunk_type: String,
+}
+
+/// More attributes than fit into an extended header of 1 MiB, at 19 bytes each.
+const XATTRS_MAX: usize = 1 << 16;
+
+fn xattrs<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<String, String>>, D::Error> {
+    deserializer.deserialize_any(Xattrs)
+}
+
+struct Xattrs;
+
+impl<'de> Visitor<'de> for Xattrs {
+    type Value = Option<BTreeMap<String, String>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {XATTRS_MAX} attributes, or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut xattrs = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry()? {
+            if xattrs.len() == XATTRS_MAX {
+                return Err(A::Error::invalid_length(XATTRS_MAX + 1, &self));
+            }
+            xattrs.insert(key, value);
+        }
+        Ok(Some(xattrs))
+    }
 }
 
 /// Reads a TOC and hands out its entries; returns its `tarSplitDigest`.
@@ -141,6 +176,16 @@ mod tests {
         let mut names = Vec::new();
         let digest = read_toc(json.as_bytes(), |entry| names.push(entry.name))?;
         Ok((names, digest))
+    }
+
+    #[test]
+    fn attributes_are_bounded() {
+        let toc = |count: usize| {
+            let xattrs: Vec<_> = (0..count).map(|n| format!("\"{n}\":\"\"")).collect();
+            format!(r#"{{"entries":[{{"name":"a","xattrs":{{{}}}}}]}}"#, xattrs.join(","))
+        };
+        assert!(names(&toc(XATTRS_MAX)).is_ok());
+        assert!(names(&toc(XATTRS_MAX + 1)).is_err());
     }
 
     #[test]
