@@ -14,6 +14,7 @@ mod finding;
 mod footer;
 mod frames;
 mod header;
+mod keys;
 mod paths;
 mod section;
 mod tar_split;

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     claims::{Claims, TOC_MAX},
-    finding::{Findings, Rule},
+    finding::{Findings, Rule, shown},
     toc::read_toc,
     walk::{Totals, Visit, Walk},
 };
@@ -100,6 +100,7 @@ pub(super) fn check<V: Visit>(
     match (committed, tar_split_digest) {
         (None, _) => findings.add(Rule::TarSplitDigestMissing, "the TOC has no tarSplitDigest"),
         (Some(committed), Some(actual)) if committed != actual.as_str() => {
+            let committed = shown(&committed);
             let detail =
                 format!("the tar-split stream has the digest {actual}, the TOC says {committed}");
             findings.add(Rule::TarSplitDigest, detail);

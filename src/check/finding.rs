@@ -267,6 +267,9 @@ impl Serialize for Finding {
 /// Findings of one kind that are kept; of a broken layer there may be millions.
 const KEPT: u64 = 10;
 
+/// Longer details are cut, in characters; they quote what the image says.
+const DETAIL_MAX: usize = 1000;
+
 /// Everything that was found, in its order.
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
@@ -286,7 +289,12 @@ impl Findings {
         let count = self.counts.entry(rule).or_default();
         *count += 1;
         if *count <= KEPT {
-            self.kept.push(Finding { rule, detail: detail.into() });
+            let mut detail = detail.into();
+            if let Some((end, _)) = detail.char_indices().nth(DETAIL_MAX) {
+                detail.truncate(end);
+                detail.push('…');
+            }
+            self.kept.push(Finding { rule, detail });
         }
     }
 
@@ -345,8 +353,9 @@ mod tests {
     fn a_flood_is_counted_and_not_kept() {
         let mut findings = Findings::default();
         (0..5000).for_each(|n| findings.add(Rule::EntryMode, n.to_string()));
-        findings.add(Rule::MissingParent, "");
+        findings.add(Rule::MissingParent, "ö".repeat(1 << 20));
         assert_eq!(findings.kept().len(), 11);
         assert_eq!(findings.errors(), 5000);
+        assert_eq!(findings.kept()[10].detail, "ö".repeat(1000) + "…");
     }
 }

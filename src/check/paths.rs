@@ -9,6 +9,9 @@ use super::finding::{Findings, Rule, shown};
 /// The directories that are waited for are remembered by name up to this many.
 const MISSING_MAX: usize = 1000;
 
+/// What Linux takes in one call, in bytes (`PATH_MAX`).
+const PATH_MAX: usize = 4096;
+
 /// What has come so far. Takes about 40 bytes an entry.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
@@ -17,8 +20,12 @@ pub(super) struct Paths {
     missing: HashMap<u128, String>,
 }
 
-/// The path below the layer's root: `a`, `/a`, `./a`, `a/` and `x/../a` are one.
+/// The path below the layer's root: `a`, `/a`, `./a`, `a/` and `x/../a` are one. What is too long
+/// for any client is left as it is: it may have millions of parents.
 pub(super) fn clean(name: &[u8]) -> Vec<&[u8]> {
+    if name.len() > PATH_MAX {
+        return vec![name];
+    }
     let mut parts = Vec::new();
     for part in name.split(|byte| *byte == b'/') {
         match part {
@@ -76,5 +83,28 @@ impl Paths {
         for name in names {
             findings.add(Rule::MissingParent, format!("{name} has no entry of its own"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_path_under_many_names() {
+        for name in ["a/b", "/a/b", "./a//b/", "x/../a/./b", "../a/b"] {
+            assert_eq!(clean(name.as_bytes()), [b"a", b"b"], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_millions_of_directories() {
+        let (mut paths, mut findings) = (Paths::default(), Findings::default());
+        for _ in 0..2 {
+            paths.insert(&b"a/".repeat(4 << 20), &mut findings);
+        }
+        assert_eq!(findings.counts().get(&Rule::DuplicatePath), Some(&1));
+        paths.finish(&mut findings);
+        assert_eq!(findings.counts().len(), 1);
     }
 }

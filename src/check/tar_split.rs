@@ -8,6 +8,8 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
+use super::keys::AnyCase;
+
 /// The longest object that is taken, in bytes. Writers make segments of a few kilobytes, and of
 /// some megabytes at the end of an archive at the most.
 const OBJECT_MAX: usize = 64 << 20;
@@ -86,24 +88,29 @@ impl<R: Read> Objects<R> {
         let at = self.next;
         let broken = |reason: String| Broken::Form { at, reason };
         self.line.clear();
+        let mut room = OBJECT_MAX + 1;
         loop {
-            let room = (OBJECT_MAX + 1).saturating_sub(self.line.len()) as u64;
-            let read = self.lines.by_ref().take(room).read_until(b'\n', &mut self.line)?;
-            if self.line.len() > OBJECT_MAX {
+            let start = self.line.len();
+            let read = self.lines.by_ref().take(room as u64).read_until(b'\n', &mut self.line)?;
+            room = room.saturating_sub(read);
+            if room == 0 {
                 return Err(broken(format!("it has more than {} MiB", OBJECT_MAX >> 20)));
             }
-            if self.line.trim_ascii().is_empty() {
-                if read == 0 {
-                    return Ok(None);
-                }
-                continue;
+            // Only at what is new, or many short lines take time in the square of their number.
+            let line = self.line.get(start..).unwrap_or_default();
+            let last = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+            if read == 0 && start == 0 {
+                return Ok(None);
             }
             // Objects have no objects in them, and texts no line breaks.
-            if read == 0 || self.line.trim_ascii_end().ends_with(b"}") {
+            if read == 0 || last.is_some_and(|last| line.get(last) == Some(&b'}')) {
                 break;
             }
+            if last.is_none() {
+                self.line.truncate(start);
+            }
         }
-        let raw: Raw<'_> =
+        let AnyCase(raw): AnyCase<Raw<'_>> =
             serde_json::from_slice(&self.line).map_err(|error| broken(error.to_string()))?;
         self.next += 1;
         if raw.position.is_some_and(|position| position != at) {
@@ -149,8 +156,29 @@ mod tests {
     }
 
     #[test]
+    fn blank_lines_take_no_time() {
+        let blank = "\n".repeat(1 << 20);
+        let json = format!("{blank}{{{blank}\"type\":2{blank}}}{blank} \t");
+        let mut objects = Objects::new(json.as_bytes());
+        assert_eq!(objects.next_object().unwrap(), Some(Object::Segment(b"")));
+        assert_eq!(objects.next_object().unwrap(), None);
+        let lines = format!("{}\n", " ".repeat(1 << 20)).repeat(65);
+        let result = Objects::new(lines.as_bytes()).next_object().map(drop);
+        assert!(matches!(result, Err(Broken::Form { at: 0, .. })));
+    }
+
+    #[test]
     fn broken_streams() {
-        for bad in ["[]", "{}", "{\"type\":2", "{\"type\":3}", "{\"type\":2,\"payload\":\"%\"}"] {
+        for bad in [
+            "[]",
+            "{}",
+            "{\"type\":2",
+            "{\"type\":3}",
+            "[2,null,null,0,null,0]",
+            "{\"type\":2,\"TYPE\":1}",
+            "\x0c\n{\"type\":2}",
+            "{\"type\":2,\"payload\":\"%\"}",
+        ] {
             assert!(Objects::new(bad.as_bytes()).next_object().is_err(), "{bad}");
         }
     }

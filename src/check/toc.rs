@@ -4,12 +4,14 @@ use std::{collections::BTreeMap, fmt, io::Read};
 
 use serde::{
     Deserialize,
-    de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-/// One element of `entries`, as it stands in the JSON.
+use super::keys::{AnyCase, Keys};
+
+/// One element of `entries`, as it stands in the JSON, but for the case of the keys.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub struct TocEntry {
     /// `reg`, `dir` and so on, or `chunk`.
     #[serde(rename = "type")]
@@ -17,6 +19,7 @@ pub struct TocEntry {
     /// The name.
     pub name: String,
     /// Target of a link.
+    #[serde(rename = "linkname")]
     pub link_name: String,
     /// The header's mode.
     pub mode: i64,
@@ -36,25 +39,67 @@ pub struct TocEntry {
     #[serde(rename = "changetime")]
     pub changed: Option<String>,
     /// Device number.
+    #[serde(rename = "devmajor")]
     pub dev_major: i64,
     /// Device number.
+    #[serde(rename = "devminor")]
     pub dev_minor: i64,
     /// Values in base64.
+    #[serde(deserialize_with = "xattrs")]
     pub xattrs: Option<BTreeMap<String, String>>,
     /// Of the content.
     pub digest: String,
     /// Where the content begins in the blob.
     pub offset: Option<u64>,
     /// Just past the content.
+    #[serde(rename = "endoffset")]
     pub end_offset: Option<u64>,
     /// Uncompressed length of the chunk.
+    #[serde(rename = "chunksize")]
     pub chunk_size: u64,
     /// Where the chunk begins in the file.
+    #[serde(rename = "chunkoffset")]
     pub chunk_offset: u64,
     /// Of the chunk.
+    #[serde(rename = "chunkdigest")]
     pub chunk_digest: String,
     /// Empty, or `zeros`.
+    #[serde(rename = "chunktype")]
     pub chunk_type: String,
+}
+
+/// More attributes than fit into an extended header of 1 MiB, at 19 bytes each.
+const XATTRS_MAX: usize = 1 << 16;
+
+fn xattrs<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<String, String>>, D::Error> {
+    deserializer.deserialize_any(Xattrs)
+}
+
+struct Xattrs;
+
+impl<'de> Visitor<'de> for Xattrs {
+    type Value = Option<BTreeMap<String, String>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {XATTRS_MAX} attributes, or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut xattrs = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry()? {
+            if xattrs.len() == XATTRS_MAX {
+                return Err(A::Error::invalid_length(XATTRS_MAX + 1, &self));
+            }
+            xattrs.insert(key, value);
+        }
+        Ok(Some(xattrs))
+    }
 }
 
 /// Reads a TOC and hands out its entries; returns its `tarSplitDigest`.
@@ -77,12 +122,12 @@ impl<'de, F: FnMut(TocEntry)> Visitor<'de> for Top<'_, F> {
         f.write_str("a table of contents")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut digest = None;
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        let (mut map, mut digest) = (Keys(map), None);
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "entries" => map.next_value_seed(Entries(&mut *self.0))?,
-                "tarSplitDigest" => digest = Some(map.next_value()?),
+                "tarsplitdigest" => digest = Some(map.next_value()?),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -115,7 +160,7 @@ impl<'de, F: FnMut(TocEntry)> Visitor<'de> for Entries<'_, F> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        while let Some(entry) = entries.next_element()? {
+        while let Some(AnyCase(entry)) = entries.next_element()? {
             (self.0)(entry);
         }
         Ok(())
@@ -134,15 +179,40 @@ mod tests {
     }
 
     #[test]
+    fn attributes_are_bounded() {
+        let toc = |count: usize| {
+            let xattrs: Vec<_> = (0..count).map(|n| format!("\"{n}\":\"\"")).collect();
+            format!(r#"{{"entries":[{{"name":"a","xattrs":{{{}}}}}]}}"#, xattrs.join(","))
+        };
+        assert!(names(&toc(XATTRS_MAX)).is_ok());
+        assert!(names(&toc(XATTRS_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn keys_in_any_case() {
+        let json = r#"{"entries":[{"name":"a"}],"ENTRIES":[{"NAME":"b"}],"TARSPLITdigest":"x"}"#;
+        assert_eq!(names(json).unwrap(), (vec!["a".into(), "b".into()], Some("x".into())));
+        assert!(names(r#"{"entries":[{"name":"a","Name":"b"}]}"#).is_err(), "the same key twice");
+    }
+
+    #[test]
     fn forms_of_other_writers() {
         let json = r#"{ "tarSplitDigest": "x", "entries": [{"name":"a","xattrs":null,"new":[1]},
             {"type":"chunk","name":"b"}], "version": 7 }
         "#;
         assert_eq!(names(json).unwrap(), (vec!["a".into(), "b".into()], Some("x".into())));
         assert_eq!(names(r#"{"version":1,"entries":null}"#).unwrap(), (vec![], None));
-        let bad = ["", "{", "[]", r#"{"entries":[1]}"#, r#"{"entries":[]} x"#];
+        let bad = [
+            "",
+            "{",
+            "[]",
+            r#"{"entries":[1]}"#,
+            r#"{"entries":[["reg"]]}"#,
+            r#"{"entries":[]} x"#,
+        ];
         let deep = format!(r#"{{"x":{}"#, "[".repeat(1 << 20));
-        for bad in bad.into_iter().chain([deep.as_str(), r#"{"entries":[{"offset":-1}]}"#]) {
+        let bad = bad.into_iter().chain([r#"{"":1}"#, r#"{"entries":[{"":1}]}"#, r#"{"Ö":1}"#]);
+        for bad in bad.chain([deep.as_str(), r#"{"entries":[{"offset":-1}]}"#]) {
             assert!(names(bad).is_err());
         }
     }

@@ -14,6 +14,10 @@ use super::{
 };
 use crate::tar;
 
+/// More chunks than a file can have in a TOC that clients take: each takes some 200 bytes there,
+/// of 150 MiB. All of a file's are held, however short a hostile TOC makes them.
+const CHUNKS_MAX: usize = 1 << 20;
+
 /// What the walk comes across, in the order of the tar.
 pub(super) trait Visit {
     /// Bytes of the tar that are no content.
@@ -67,6 +71,8 @@ pub(super) struct Walk<'a, R, V> {
     totals: Totals,
     /// Names in the TOC since it went another way than the tar.
     astray: Option<BTreeSet<Vec<u8>>>,
+    /// The name in the tar where that happened.
+    fork: Option<Vec<u8>>,
 }
 
 impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
@@ -87,6 +93,7 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
             open: None,
             totals: Totals::default(),
             astray: None,
+            fork: None,
         }
     }
 
@@ -96,7 +103,17 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
             match &mut self.open {
                 _ if self.astray.is_some() => {}
                 Some(open) if open.toc.kind == "reg" && open.toc.name == toc.name => {
-                    open.chunks.push(toc);
+                    if open.chunks.len() < CHUNKS_MAX {
+                        open.chunks.push(TocEntry {
+                            kind: String::new(),
+                            name: String::new(),
+                            xattrs: None,
+                            ..toc
+                        });
+                    } else {
+                        let detail = format!("{} has too many chunks", shown(&toc.name));
+                        self.findings.add(Rule::ChunkEntry, detail);
+                    }
                 }
                 _ => {
                     let detail = format!("a chunk of {} does not follow it", shown(&toc.name));
@@ -143,7 +160,7 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
         let mut visitor = self.astray.is_none().then_some(&mut *self.visitor);
         let totals = &mut self.totals;
         let result = headers.next(self.findings, |raw, findings| {
-            totals.tar_len += raw.len() as u64;
+            totals.tar_len = totals.tar_len.saturating_add(raw.len() as u64);
             if let Some(visitor) = &mut visitor {
                 visitor.segment(raw, findings);
             }
@@ -164,16 +181,16 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
             return;
         }
         self.astray = Some(BTreeSet::from([toc.name.into_bytes()]));
-        if let Some(header) = header {
-            self.not_in_order(&header);
-        }
+        self.fork = header.map(|header| header.entry.name);
     }
 
-    fn not_in_order(&mut self, header: &Header) {
-        let known = self.astray.as_mut().is_some_and(|names| names.remove(&header.entry.name));
-        if !known && let Some(headers) = &mut self.headers {
-            headers.unmatched.insert(header.entry.name.clone());
+    /// Tells of a name in the tar that the TOC, which has been read, does not have.
+    fn is_missing(&mut self, name: &[u8]) -> bool {
+        let known = self.astray.get_or_insert_default().remove(name);
+        if !known {
+            self.findings.add(Rule::EntryMissing, format!("{} is not in the TOC", shown(name)));
         }
+        !known
     }
 
     /// Comes to an end with the entry at hand.
@@ -193,7 +210,8 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
         }
         self.totals.files += 1;
         self.totals.chunks += 1 + chunks.len() as u64;
-        self.totals.tar_len += len;
+        // A TOC may claim more than any file can have.
+        self.totals.tar_len = self.totals.tar_len.saturating_add(len);
         let crc = header.as_ref().and_then(|header| header.crc);
         match self.ranges.file(&toc, &chunks, len, crc, self.findings) {
             // Without the headers in front of it, a content cannot be found in the data.
@@ -211,26 +229,22 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
             return (self.totals, false);
         }
         self.paths.finish(self.findings);
+        let fork = self.fork.take();
+        let mut missing = fork.is_some_and(|name| self.is_missing(&name));
         while let Some(header) = self.next_header() {
-            self.astray.get_or_insert_default();
-            self.not_in_order(&header);
+            missing |= self.is_missing(&header.entry.name);
         }
         let Some(headers) = self.headers else { return (self.totals, false) };
         if let Some(at) = headers.objects.misnumbered {
             let detail = format!("object {at} of the tar-split stream has another number");
             self.findings.add(Rule::TarSplitOrder, detail);
         }
-        let Some(mut extra) = self.astray else { return (self.totals, true) };
-        let mut missing = headers.unmatched;
-        missing.retain(|name| !extra.remove(name));
-        for name in &missing {
-            self.findings.add(Rule::EntryMissing, format!("{} is not in the TOC", shown(name)));
-        }
+        let Some(extra) = self.astray else { return (self.totals, true) };
         for name in &extra {
             let detail = format!("{} is in the TOC and not in the tar", shown(name));
             self.findings.add(Rule::EntryExtra, detail);
         }
-        if missing.is_empty() && extra.is_empty() {
+        if !missing && extra.is_empty() {
             self.findings.add(Rule::EntryOrder, "the TOC is in another order than the tar");
         }
         (self.totals, false)
@@ -242,13 +256,11 @@ struct Headers<R> {
     objects: Objects<R>,
     /// Of the last content, to be skipped in front of the next header.
     padding: u64,
-    /// Names that the TOC had not when they came.
-    unmatched: BTreeSet<Vec<u8>>,
 }
 
 impl<R: Read> Headers<R> {
     fn new(json: R) -> Self {
-        Self { objects: Objects::new(json), padding: 0, unmatched: BTreeSet::new() }
+        Self { objects: Objects::new(json), padding: 0 }
     }
 
     /// Goes on to the next header, past segments that have none (`tar/asm/iterate.go` of
@@ -344,4 +356,38 @@ fn file_object(
         findings.add(Rule::TarSplitCrc, format!("{shown_name} has no CRC"));
     }
     crc
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(entries: impl IntoIterator<Item = TocEntry>) -> (Totals, Findings) {
+        let mut findings = Findings::default();
+        let (mut visitor, none) = ((), None::<&[u8]>);
+        let mut walk = Walk::new(none, u64::MAX, &mut visitor, &mut findings);
+        entries.into_iter().for_each(|entry| walk.entry(entry));
+        let (totals, _) = walk.finish(true);
+        (totals, findings)
+    }
+
+    fn file(name: &str, size: i64) -> TocEntry {
+        let (kind, name) = ("reg".to_owned(), name.to_owned());
+        TocEntry { kind, name, size, offset: Some(9), ..TocEntry::default() }
+    }
+
+    #[test]
+    fn sizes_beyond_all_measure() {
+        let (totals, _) = walk(["a", "b", "c"].map(|name| file(name, i64::MAX)));
+        assert_eq!((totals.files, totals.tar_len), (3, u64::MAX));
+    }
+
+    #[test]
+    fn chunks_beyond_all_measure() {
+        let chunk = TocEntry { kind: "chunk".to_owned(), ..TocEntry::default() };
+        let chunks = std::iter::repeat_n(chunk, CHUNKS_MAX + 5);
+        let (totals, findings) = walk(std::iter::once(file("", 7)).chain(chunks));
+        assert_eq!(totals.chunks, CHUNKS_MAX as u64 + 1);
+        assert_eq!(findings.counts().get(&Rule::ChunkEntry), Some(&5));
+    }
 }

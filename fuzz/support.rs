@@ -1,0 +1,37 @@
+//! What the targets for TOC and tar-split stream have in common.
+#![allow(dead_code, reason = "not every target needs all of it")]
+
+use recompress_image::{
+    check::{self, Annotations, Findings, Rule, Totals},
+    image::Digest,
+};
+
+const PREFIX: &str = "io.github.containers.zstd-chunked";
+
+/// The annotations of a chunked layer with these values.
+pub(crate) fn annotations(toc_digest: &str, toc: &str, tar_split: &str) -> Annotations {
+    let pairs = [
+        ("manifest-checksum", toc_digest),
+        ("manifest-position", toc),
+        ("tarsplit-position", tar_split),
+    ];
+    pairs.into_iter().map(|(key, value)| (format!("{PREFIX}.{key}"), value.to_owned())).collect()
+}
+
+/// Has both documents checked, with annotations that are right for them.
+pub(crate) fn documents(toc: &[u8], tar_split: &[u8]) -> (Totals, Findings) {
+    let (toc_len, tar_split_len) = (toc.len(), tar_split.len());
+    let [toc, tar_split] = [toc, tar_split].map(|raw| zstd::bulk::compress(raw, -5).unwrap());
+    let offset = 1_u64 << 40;
+    let annotations = annotations(
+        Digest::sha256_of(&toc).as_str(),
+        &format!("{offset}:{}:{toc_len}:1", toc.len()),
+        &format!("{offset}:{}:{tar_split_len}", tar_split.len()),
+    );
+    check::documents(&annotations, &toc, &tar_split).expect("nothing to read from disk")
+}
+
+/// Whether one of `rules` is broken.
+pub(crate) fn broken(findings: &Findings, rules: &[Rule]) -> bool {
+    rules.iter().any(|rule| findings.counts().contains_key(rule))
+}

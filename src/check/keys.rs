@@ -1,0 +1,59 @@
+//! Keys of JSON objects as clients take them, who are written in Go.
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize,
+    de::{
+        DeserializeSeed, Deserializer, Error as _, IntoDeserializer as _, MapAccess, Visitor,
+        value::MapAccessDeserializer,
+    },
+};
+
+/// An object whose keys may be in any case; nothing but an object. `T` has them in lower case.
+pub(super) struct AnyCase<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for AnyCase<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Object(PhantomData))
+    }
+}
+
+struct Object<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+    type Value = AnyCase<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(Keys(map))).map(AnyCase)
+    }
+}
+
+/// Hands out keys in lower case.
+pub(super) struct Keys<A>(pub(super) A);
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Keys<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        let Some(mut key) = self.0.next_key::<String>()? else { return Ok(None) };
+        // The reader of the TOC takes an empty key for the end of the object, and which letters
+        // beyond ASCII are the same in another case differs from reader to reader.
+        if key.is_empty() || !key.is_ascii() {
+            return Err(A::Error::custom("a key that is empty or not ASCII"));
+        }
+        key.make_ascii_lowercase();
+        seed.deserialize(key.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.0.next_value_seed(seed)
+    }
+}
