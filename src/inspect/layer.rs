@@ -51,13 +51,14 @@ fn toc(
         // Not looked at for a TOC.
         diff_id: &Digest::sha256_of(b""),
     };
-    let (mut chunks, mut holes, mut entries) = (0, 0, with_toc.then(Vec::new));
+    let (mut chunks, mut holes, mut entries) = (0, 0_u64, with_toc.then(Vec::new));
     let sound = check::toc_entries(layer, |entry: TocEntry| {
         if entry.offset.is_some() {
             chunks += 1;
         }
         if entry.chunk_type == "zeros" {
-            holes += entry.chunk_size;
+            // A TOC may claim anything.
+            holes = holes.saturating_add(entry.chunk_size);
         }
         if let Some(entries) = &mut entries {
             entries.push(Entry::from(entry));
