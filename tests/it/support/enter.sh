@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Runs a command inside the peers' root folder, in the private mount namespace that unshare made:
 #   enter.sh ROOT WORK COMMAND...
 # The folder itself is only read: what a peer writes outside of WORK (blob info cache, locks) goes
