@@ -150,7 +150,7 @@ fn of_layer(error: &LayerError) -> ExitCode {
         LayerError::Decompress { .. } | LayerError::Tar(_) | LayerError::DiffId { .. } => {
             ExitCode::BrokenSource
         }
-        LayerError::Spool(_) | LayerError::Thread(_) => ExitCode::Local,
+        LayerError::Spool(_) => ExitCode::Local,
         LayerError::Frame(_)
         | LayerError::Metadata(_)
         | LayerError::SelfCheck(_)

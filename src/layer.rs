@@ -123,9 +123,6 @@ pub enum LayerError {
     /// The new blob could not be written.
     #[error("the new blob could not be written to temporary storage")]
     Spool(#[source] io::Error),
-    /// The operating system gave no thread.
-    #[error("no thread could be started")]
-    Thread(#[source] io::Error),
     /// A thread ended without a word, which is a fault of this program.
     #[error("a worker thread broke down; this is a fault of this program, please report it")]
     WorkerLost,

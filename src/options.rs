@@ -216,24 +216,17 @@ fn destination(
         Some(text) => reference("destination", text)?,
         None => source.clone(),
     };
-    let has_digest = match &named {
-        ImageReference::Registry(named) => named.digest().is_some(),
-        ImageReference::Layout(named) => named.digest().is_some(),
-    };
-    if text.is_some() && has_digest {
+    if text.is_some() && named.digest().is_some() {
         return Err(UsageError::DestinationDigest(named.to_string()));
     }
-    let failed =
-        |error| UsageError::Reference { which: "destination", text: named.to_string(), error };
-    match &named {
-        ImageReference::Registry(named) if text.is_none() || named.tag().is_none() => {
-            named.with_tag(tag).map(ImageReference::Registry).map_err(failed)
-        }
-        ImageReference::Layout(named) if text.is_none() || named.tag().is_none() => {
-            named.with_tag(tag).map(ImageReference::Layout).map_err(failed)
-        }
-        _ => Ok(named),
+    if text.is_some() && named.tag().is_some() {
+        return Ok(named);
     }
+    named.with_tag(tag).map_err(|error| UsageError::Reference {
+        which: "destination",
+        text: named.to_string(),
+        error,
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a run tells: events while it works, and a summary at its end.
 
 mod bars;
+pub mod human;
 mod lines;
 
 use std::sync::Arc;
@@ -198,8 +199,6 @@ fn outline<S: serde::Serializer>(
 /// Tells a person what happens, on standard error.
 #[derive(Debug)]
 pub enum Reporter {
-    /// Nothing is told.
-    Silent,
     /// A line for each event, for logs.
     Lines,
     /// The same lines, with a bar for each layer at work below them.
@@ -216,7 +215,6 @@ impl Reporter {
     /// Tells of an event.
     pub fn event(&self, event: &Event<'_>) {
         match self {
-            Self::Silent => {}
             Self::Lines => lines::print(event),
             Self::Bars(bars) => bars.event(event),
         }

@@ -98,11 +98,7 @@ pub enum Selector {
 impl Selector {
     /// What `reference` selects: its digest, else its tag, else the only image there is.
     pub fn of(reference: &ImageReference) -> Self {
-        let (tag, digest) = match reference {
-            ImageReference::Registry(reference) => (reference.tag(), reference.digest()),
-            ImageReference::Layout(reference) => (reference.tag(), reference.digest()),
-        };
-        match (digest, tag) {
+        match (reference.digest(), reference.tag()) {
             (Some(digest), _) => Self::Digest(digest.clone()),
             (None, Some(tag)) => Self::Tag(tag.to_owned()),
             (None, None) => Self::Only,

@@ -104,11 +104,7 @@ pub(crate) fn derived_tag(
     format_suffix: &str,
 ) -> String {
     const TAG_MAX: usize = 128;
-    let (tag, digest) = match source {
-        ImageReference::Registry(source) => (source.tag(), source.digest()),
-        ImageReference::Layout(source) => (source.tag(), source.digest()),
-    };
-    let base = match (tag, digest) {
+    let base = match (source.tag(), source.digest()) {
         (Some(tag), _) => tag.to_owned(),
         (None, Some(digest)) => digest.hex()[..64].to_owned(),
         (None, None) => "latest".to_owned(),

@@ -3,7 +3,6 @@
 use super::{ConvertError, Job, plan::Plan};
 use crate::{
     image::{
-        ImageReference,
         manifest::{Descriptor, NewLayer},
         media_type::OCI_MANIFEST,
     },
@@ -27,12 +26,8 @@ pub(super) async fn publish(
         destination.copy_blob(digest, config, &job.source).await.map_err(failed)?;
     }
     let manifest = manifest(job, plan, layers)?;
-    let tag = match &job.destination {
-        ImageReference::Registry(reference) => reference.tag(),
-        ImageReference::Layout(reference) => reference.tag(),
-    };
     destination.put_manifest(&manifest, None).await.map_err(failed)?;
-    destination.put_manifest(&manifest, tag).await.map_err(failed)?;
+    destination.put_manifest(&manifest, job.destination.tag()).await.map_err(failed)?;
     read_back(job, plan, destination, &manifest, layers).await?;
     Ok(ImageReport {
         url: job.destination.to_string(),

@@ -120,7 +120,7 @@ impl FromStr for Digest {
 }
 
 /// Foreign text goes into messages only in part: a megabyte of it would help nobody.
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     const MOST: usize = 160;
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -13,7 +13,7 @@ use std::{fmt, str::FromStr};
 pub use layout::LayoutReference;
 pub use registry::RegistryReference;
 
-use super::DigestError;
+use super::{Digest, DigestError, digest::shorten};
 
 /// Names an image, wherever it lives. The text form is canonical: it parses to the same value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,14 +75,6 @@ fn checked_tag(tag: &str) -> Result<String, ReferenceError> {
     if is_valid_tag(tag) { Ok(tag.to_owned()) } else { Err(ReferenceError::Tag(shorten(tag))) }
 }
 
-/// Messages repeat only so much of what was typed.
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(160) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 /// Transports of containers-transports(5) that are not served here. Without this list
 /// `dir:x` would be read as tag `x` of `docker.io/library/dir`.
 const OTHER_TRANSPORTS: &[&str] = &[
@@ -95,6 +87,32 @@ const OTHER_TRANSPORTS: &[&str] = &[
     "sif",
     "tarball",
 ];
+
+impl ImageReference {
+    /// The tag, if one was given.
+    pub fn tag(&self) -> Option<&str> {
+        match self {
+            Self::Registry(reference) => reference.tag(),
+            Self::Layout(reference) => reference.tag(),
+        }
+    }
+
+    /// The digest, if one was given.
+    pub fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Registry(reference) => reference.digest(),
+            Self::Layout(reference) => reference.digest(),
+        }
+    }
+
+    /// The same repository or layout under another tag, without a digest.
+    pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
+        Ok(match self {
+            Self::Registry(reference) => Self::Registry(reference.with_tag(tag)?),
+            Self::Layout(reference) => Self::Layout(reference.with_tag(tag)?),
+        })
+    }
+}
 
 impl FromStr for ImageReference {
     type Err = ReferenceError;

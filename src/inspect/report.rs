@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use bytesize::ByteSize;
 use serde::Serialize;
 
 use crate::{
     check::{Kind, TocEntry},
     image::{Digest, index::Platform},
+    report::human::{percent, size},
     store::RawManifest,
     verify::image::Descriptor,
 };
@@ -214,7 +214,7 @@ impl fmt::Display for LayerReport {
         if let (Some(toc), Some(tar_split)) = (self.toc_size, self.tar_split_size) {
             write!(f, "    TOC {}, tar-split {}", size(toc), size(tar_split))?;
             let holes = self.hole_bytes.unwrap_or_default();
-            writeln!(f, ", holes {} ({})", size(holes), share(holes, self.content_bytes))?;
+            writeln!(f, ", holes {} ({})", size(holes), percent(holes, self.content_bytes))?;
         }
         for Largest { name, size: len } in &self.largest {
             writeln!(f, "    {:>10}  {}", size(*len), name.escape_debug())?;
@@ -277,17 +277,6 @@ fn permissions(kind: &str, mode: i64) -> String {
         });
     }
     text
-}
-
-fn size(bytes: u64) -> String {
-    ByteSize(bytes).display().iec().to_string()
-}
-
-fn share(part: u64, whole: u64) -> String {
-    // Only for the eye: a fraction of a per cent lost does not matter.
-    #[expect(clippy::cast_precision_loss)]
-    let percent = part as f64 * 100.0 / whole.max(1) as f64;
-    format!("{percent:.0} %")
 }
 
 #[cfg(test)]

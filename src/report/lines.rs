@@ -2,9 +2,10 @@
 
 use std::io::Write as _;
 
-use bytesize::ByteSize;
-
-use super::{Event, LayerKind, LayerReport, Summary};
+use super::{
+    Event, LayerKind, LayerReport, Summary,
+    human::{percent, size},
+};
 
 /// Prints what there is to say of an event.
 pub(super) fn print(event: &Event<'_>) {
@@ -48,7 +49,7 @@ fn converted(report: &LayerReport) -> String {
         size(report.source_size),
         kind.as_str(),
         size(report.size),
-        ratio(report.size, report.source_size)
+        percent(report.size, report.source_size)
     );
     if let Some(outline) = &report.outline {
         text += &format!(", {} files in {} chunks", outline.files, outline.chunks);
@@ -64,22 +65,11 @@ fn published(summary: &Summary) -> String {
         "{} before, {} after ({})",
         size(summary.size_before),
         size(summary.size_after),
-        ratio(summary.size_after, summary.size_before)
+        percent(summary.size_after, summary.size_before)
     );
     if summary.plain_layers > 0 {
         let (plain, all) = (summary.plain_layers, summary.layers.len());
         text += &format!(", {plain} of {all} layers only as plain zstd");
     }
     text + &format!("\npublished {}", summary.image.reference)
-}
-
-fn size(bytes: u64) -> String {
-    ByteSize(bytes).display().iec().to_string()
-}
-
-fn ratio(after: u64, before: u64) -> String {
-    // Only for the eye: a fraction of a per cent lost does not matter.
-    #[expect(clippy::cast_precision_loss)]
-    let percent = after as f64 * 100.0 / before.max(1) as f64;
-    format!("{percent:.0} %")
 }
