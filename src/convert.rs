@@ -17,7 +17,7 @@ pub(crate) use self::plan::derived_tag;
 use crate::{
     chunked::{annotations::ChunkedAnnotations, footer::Position},
     image::{ImageReference, index::Platform, manifest::Descriptor},
-    layer::{Pool, Recipe},
+    layer::{Limits, Pool, Recipe},
     probe::{self, Blob},
     report::{Event, ImageReport, LayerReport, Reporter, Summary},
     store::{AccessOptions, Intent, Store},
@@ -37,6 +37,8 @@ pub struct Job {
     pub format: &'static str,
     /// How layers are made.
     pub recipe: Recipe,
+    /// What a layer may come to.
+    pub limits: Limits,
     /// Fail rather than leave a layer without a TOC.
     pub require_chunked: bool,
     /// Worker threads.

@@ -53,6 +53,24 @@ pub struct Recipe {
     pub whole_file_max: usize,
 }
 
+/// What a layer may come to. A few bytes can be made to decompress to any length; nothing but time
+/// and the upload's length depends on that here, and these bound both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a layer when decompressed.
+    pub size: u64,
+    /// How many times longer than the blob read so far; counts only from 1 GiB on.
+    pub ratio: u64,
+}
+
+impl Default for Limits {
+    /// A multiple of the largest images there are, and what gzip makes of nothing but zeros is
+    /// 1032 times smaller.
+    fn default() -> Self {
+        Self { size: 256 << 30, ratio: 1000 }
+    }
+}
+
 /// How far a layer is, to be looked at from other threads.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -94,6 +112,19 @@ pub enum LayerError {
         /// What the decoder says.
         source: io::Error,
     },
+    /// The content is longer than allowed.
+    #[error(
+        "it comes to more than {} when it is decompressed; if it is meant to, allow more with \
+         --max-layer-size",
+        bytesize::ByteSize::b(*.0)
+    )]
+    TooLong(u64),
+    /// The blob is compressed more than allowed.
+    #[error(
+        "it is more than {0} times longer when it is decompressed, as made by somebody who wants to \
+         fill a disk; if it is meant to, allow more with --max-compression-ratio"
+    )]
+    TooDense(u64),
     /// The content is no tar that a client could read.
     #[error("its content cannot be read as a tar")]
     Tar(#[source] TarError),
@@ -169,12 +200,25 @@ pub struct Converted {
     pub outline: Result<Outline, Option<Unchunkable>>,
 }
 
+/// [`convert_within`] the limits that hold where nobody has chosen others.
+pub fn convert(
+    blob: impl Read + Send,
+    sink: impl Write + Send,
+    expected: Option<&Digest>,
+    recipe: Recipe,
+    pool: &Pool,
+    progress: &Progress,
+) -> Result<Converted, LayerError> {
+    convert_within(Limits::default(), blob, sink, expected, recipe, pool, progress)
+}
+
 /// Converts the layer that `blob` delivers and writes the new blob to `sink`. Where the blob
 /// verifies its own digest, an error of that arrives as [`LayerError::Blob`]. With `expected`, the
 /// content's diffID is compared with it. The new blob depends on the tar and the recipe alone.
 ///
 /// Blocks until done, and works on four threads besides the pool's.
-pub fn convert(
+pub fn convert_within(
+    limits: Limits,
     blob: impl Read + Send,
     sink: impl Write + Send,
     expected: Option<&Digest>,
@@ -198,8 +242,8 @@ pub fn convert(
     let algorithm = expected.map_or(Algorithm::Sha256, Digest::algorithm);
 
     let (input, walked, totals, assembled) = thread::scope(|scope| {
-        let input =
-            scope.spawn(move || input::decompress(blob, &pieces_out, &pieces_spent, progress));
+        let input = scope
+            .spawn(move || input::decompress(blob, limits, &pieces_out, &pieces_spent, progress));
         let walker = scope.spawn(move || {
             let output =
                 Output { pool, buffers: &buffers, digester: digester_out, assembler: items_out };

@@ -2,13 +2,15 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, str::FromStr, thread};
 
+use bytesize::ByteSize;
+
 use crate::{
     chunked::frame::LEVEL_MAX,
     cli::{self, access::AccessArgs, convert::Args},
     convert::{Job, derived_tag},
     image::{ImageReference, ReferenceError, index::Platform, index::PlatformError},
     inspect,
-    layer::Recipe,
+    layer::{Limits, Recipe},
     probe,
     store::{AccessOptions, Patience},
     verify,
@@ -60,6 +62,12 @@ pub enum UsageError {
     /// No level.
     #[error("{0:?} is no compression level; zstd has 1 (fast) to 22 (small)")]
     Level(String),
+    /// No limit for a layer.
+    #[error("{0:?} is no size of a layer; write a number with a unit, as in 300GiB")]
+    LayerSize(String),
+    /// No limit for a layer's compression.
+    #[error("{0:?} is no ratio; write a whole number from 1 on")]
+    Ratio(String),
     /// No number of threads.
     #[error("{0:?} is no number of threads; write 1 to 1024")]
     Jobs(String),
@@ -103,6 +111,14 @@ impl TryFrom<Args> for Job {
             None => thread::available_parallelism().map_or(1, usize::from),
             Some(text) => number(&text, 1..=1024).ok_or(UsageError::Jobs(text))?,
         };
+        let mut limits = Limits::default();
+        if let Some(text) = given(args.max_layer_size) {
+            let size = text.parse().map(|size: ByteSize| size.as_u64());
+            limits.size = size.ok().filter(|&size| size > 0).ok_or(UsageError::LayerSize(text))?;
+        }
+        if let Some(text) = given(args.max_compression_ratio) {
+            limits.ratio = number(&text, 1..=u64::MAX).ok_or(UsageError::Ratio(text))?;
+        }
         let platform = given(args.platform);
         let tag = derived_tag(&source, platform.as_deref(), suffix);
         let destination = destination(given(args.destination).as_deref(), &source, &tag)?;
@@ -117,6 +133,7 @@ impl TryFrom<Args> for Job {
                 metadata_level: METADATA_LEVEL,
                 whole_file_max: WHOLE_FILE_MAX,
             },
+            limits,
             require_chunked: args.require_chunked,
             jobs,
             probe: args.probe,
@@ -289,6 +306,15 @@ mod tests {
         assert_eq!(with("--compression-level=").unwrap().recipe.level, DEFAULT_LEVEL);
         assert_eq!(with("--compression-format=").unwrap().format, "zstd:chunked");
         assert!(with("--jobs=").unwrap().jobs >= 1);
+        assert_eq!(with("--max-layer-size=").unwrap().limits, Limits::default());
+        assert_eq!(with("--max-layer-size=2GiB").unwrap().limits.size, 2 << 30);
+        assert_eq!(with("--max-compression-ratio=5").unwrap().limits.ratio, 5);
+        for none in ["0", "-1", "much", "1.5x"] {
+            let size = with(&format!("--max-layer-size={none}"));
+            assert!(matches!(size, Err(UsageError::LayerSize(_))), "{none}");
+            let ratio = with(&format!("--max-compression-ratio={none}"));
+            assert!(matches!(ratio, Err(UsageError::Ratio(_))), "{none}");
+        }
         assert!(!with("--tls-verify=false").unwrap().access.tls_verify);
         assert!(with("--tls-verify").unwrap().access.tls_verify);
         assert!(!with("--ca-file=x").unwrap().access.ca_file_optional);

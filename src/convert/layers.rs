@@ -130,12 +130,19 @@ impl Context<'_> {
             size: layer.blob.size,
             progress: Arc::clone(&progress),
         });
-        let (pool, recipe) = (Arc::clone(self.pool), self.job.recipe);
+        let (pool, recipe, limits) = (Arc::clone(self.pool), self.job.recipe, self.job.limits);
         let expected = layer.diff_id.clone();
         let work = move || {
             let mut sink = BufWriter::with_capacity(SPOOL_BUFFER, &mut writer);
-            let converted =
-                layer::convert(blob, &mut sink, Some(&expected), recipe, &pool, &progress);
+            let converted = layer::convert_within(
+                limits,
+                blob,
+                &mut sink,
+                Some(&expected),
+                recipe,
+                &pool,
+                &progress,
+            );
             let converted = converted
                 .and_then(|converted| sink.flush().map(|()| converted).map_err(LayerError::Spool));
             drop(sink);

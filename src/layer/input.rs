@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{
-    LayerError, Progress,
+    LayerError, Limits, Progress,
     decompress::{Compression, Decompressor},
 };
 
@@ -14,6 +14,9 @@ const PIECE: usize = 512 << 10;
 
 /// How many pieces may be under way, free ones included.
 pub(super) const PIECES: usize = 4;
+
+/// Below this many bytes of content a blob may be as dense as it likes: holes are common.
+const DENSE_FROM: u64 = 1 << 30;
 
 /// A failure of the blob itself, as against one of its decompression.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,7 @@ impl<R: Read> Read for Blob<'_, R> {
 /// its digest says, that is what has to be told.
 pub(super) fn decompress(
     blob: impl Read,
+    limits: Limits,
     pieces: &Sender<Vec<u8>>,
     spent: &Receiver<Vec<u8>>,
     progress: &Progress,
@@ -51,6 +55,7 @@ pub(super) fn decompress(
     let blob = Blob { inner: blob, progress };
     let mut tar = Decompressor::new(blob).map_err(|error| classify(error, None))?;
     let kind = tar.kind();
+    let mut total = 0;
     let error = loop {
         let Ok(mut piece) = spent.recv() else { break LayerError::Interrupted };
         piece.resize(PIECE, 0);
@@ -58,6 +63,10 @@ pub(super) fn decompress(
             Ok(0) => return Ok(kind),
             Ok(len) => piece.truncate(len),
             Err(error) => break classify(error, Some(kind)),
+        }
+        total += piece.len() as u64;
+        if let Err(error) = limits.allow(total, progress.bytes_read()) {
+            break error;
         }
         if pieces.send(piece).is_err() {
             break LayerError::Interrupted;
@@ -67,6 +76,19 @@ pub(super) fn decompress(
         tar.drain().map_err(|error| classify(error, Some(kind)))?;
     }
     Err(error)
+}
+
+impl Limits {
+    /// Whether a blob may have come to `total` bytes when `read` bytes of it were read.
+    fn allow(self, total: u64, read: u64) -> Result<(), LayerError> {
+        if total > self.size {
+            Err(LayerError::TooLong(self.size))
+        } else if total > DENSE_FROM && total > read.saturating_mul(self.ratio) {
+            Err(LayerError::TooDense(self.ratio))
+        } else {
+            Ok(())
+        }
+    }
 }
 
 fn fill(from: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {

@@ -18,6 +18,8 @@ mod retry;
 mod token;
 mod upload;
 
+use std::sync::atomic::AtomicBool;
+
 use oci_client::Reference;
 use reqwest::Url;
 
@@ -50,6 +52,8 @@ pub struct Registry {
     /// For hosts that the registry names.
     away: reqwest::Client,
     guard: origin::Guard,
+    /// Whether the registry has ever answered.
+    met: AtomicBool,
     tokens: token::Tokens,
 }
 
@@ -94,6 +98,7 @@ impl Registry {
             home,
             away: client::away(options, &certificates, &guard)?,
             guard,
+            met: AtomicBool::new(false),
             tokens: token::Tokens::default(),
         };
         opened.log_in(root).await?;

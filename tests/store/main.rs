@@ -1,19 +1,26 @@
 //! The stores against real and against misbehaving registries.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod contact;
 mod credentials;
 mod downloads;
+mod ends;
 mod fake;
 mod faults;
 mod layout;
+mod limits;
+mod nginx;
 mod origins;
 mod peer;
 mod probe;
 mod probe_after_push;
+mod proxy;
 mod pull_push;
 mod retries;
+mod sample;
 mod scripted;
 mod signals;
+mod token_server;
 mod tokens;
 mod uploads;
 
@@ -41,6 +48,11 @@ const EMPTY_JSON: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8
 
 async fn open(image: &str, intent: Intent, options: &AccessOptions) -> Result<Store, StoreError> {
     Store::open(&image.parse().unwrap(), intent, options).await
+}
+
+/// Names a case of the test that it stands in, which the table in the README has a row for.
+fn case(name: &'static str) -> &'static str {
+    name
 }
 
 /// An error with all its causes, as the command prints it.

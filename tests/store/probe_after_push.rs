@@ -1,10 +1,8 @@
 //! `convert` and what the destination does for partial pulls.
 
 use std::{
-    collections::HashMap,
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::Mutex,
 };
 
 use bytes::Bytes;
@@ -22,7 +20,7 @@ use super::{
     open,
     peer::Peer,
     quick,
-    scripted::{Answer, Reaction, answer},
+    scripted::{Answer, answer},
 };
 
 /// A layout below `dir` with an image of one layer, and its reference.
@@ -74,27 +72,11 @@ fn report(output: &Output) -> Value {
 
 /// A registry that takes whatever comes, and answers GETs of blobs by `script`.
 fn registry(script: impl Fn() -> Answer + Send + Sync + 'static) -> Fake {
-    let manifests = Mutex::new(HashMap::<String, Vec<u8>>::new());
-    Fake {
-        refuse: Some(Box::new(move |request, _| -> Option<Reaction> {
-            let path = request.line.split(' ').nth(1)?.to_owned();
-            let mut manifests = manifests.lock().unwrap();
-            match request.method() {
-                "PUT" if path.contains("/manifests/") => {
-                    manifests.insert(path, request.body.clone());
-                    Some(answer(201, &[], b"").into())
-                }
-                "GET" if path.contains("/manifests/") => {
-                    let manifest = manifests.get(&path)?;
-                    let kind = format!("Content-Type: {OCI_MANIFEST}");
-                    Some(answer(200, &[&kind], manifest).into())
-                }
-                "GET" if path.contains("/blobs/sha256:") => Some(script().into()),
-                _ => None,
-            }
-        })),
-        ..Fake::default()
-    }
+    let refuse: super::fake::Fault = Box::new(move |request, _| {
+        let is_blob = request.method() == "GET" && request.line.contains("/blobs/sha256:");
+        is_blob.then(|| script().into())
+    });
+    Fake { refuse: Some(refuse), ..Fake::default() }.taking_manifests()
 }
 
 fn results(dir: &Path) -> PathBuf {
