@@ -145,3 +145,21 @@ impl Read for Pieces {
         Ok(len)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_blob_may_come_to() {
+        let limits = Limits { size: 3 << 30, ratio: 100 };
+        let allowed = |total, read| limits.allow(total, read).is_ok();
+        assert!(allowed(DENSE_FROM, 1));
+        assert!(!allowed(DENSE_FROM + 1, 1));
+        assert!(allowed(DENSE_FROM + 100, DENSE_FROM / 100 + 1));
+        assert!(allowed(limits.size, limits.size / 100 + 1));
+        assert!(!allowed(limits.size + 1, limits.size));
+        let unlimited = Limits { size: u64::MAX, ratio: u64::MAX };
+        assert!(unlimited.allow(u64::MAX, 2).is_ok());
+    }
+}

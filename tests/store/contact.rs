@@ -1,13 +1,18 @@
 //! The first contact with a registry: a mistake of the user is told soon.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use recompress_image::store::{
     AccessOptions, Intent, Patience, Selector, StoreError, Tried, Unreachable,
 };
+
+use tokio::net::TcpListener;
 
 use super::{
     case, manifest, open,
@@ -79,17 +84,28 @@ async fn a_registry_that_shows_a_sign_of_life_is_waited_for() {
 
 #[tokio::test]
 async fn a_registry_that_never_says_a_word_is_given_up() {
-    let server = Scripted::start(|_, _| stall(vec![])).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let image = format!("{}/org/app", listener.local_addr().unwrap());
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&accepted);
+    let server = tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok(connection) = listener.accept().await {
+            open.push(connection);
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
     let patience = Patience { idle: Duration::from_millis(100), tries: 2, ..quick().patience };
-    for tls_verify in [true, false] {
+    for (name, tls_verify) in [(case("to a question"), true), (case("to a handshake"), false)] {
         let options = AccessOptions { patience, tls_verify, ..quick() };
-        let error = open(&server.image(), Intent::Pull, &options).await.unwrap_err();
+        let error = open(&image, Intent::Pull, &options).await.unwrap_err();
         let StoreError::Unreachable { kind: Unreachable::Timeout, tried, .. } = &error else {
             panic!("{error:?}")
         };
-        assert_eq!(tried.times, 2, "{}", told(&error));
+        assert_eq!(tried.times, 2, "{name}: {}", told(&error));
     }
-    assert_eq!(server.requests("GET /v2/").len(), 2, "the others waited for TLS");
+    assert_eq!(accepted.load(Ordering::SeqCst), 4);
+    server.abort();
 }
 
 #[tokio::test]

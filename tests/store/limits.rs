@@ -35,7 +35,7 @@ async fn zeros(dir: &std::path::Path, length: u64) -> String {
     let (blob, diff_id) = (blob.finish().unwrap(), random.finish());
     let layer = descriptor(OCI_LAYER_GZIP, &blob);
     let image = format!("oci:{}:bomb", dir.join("layout").display());
-    Sample::of(vec![blob], vec![layer], &[diff_id]).push(&image, &quick()).await
+    Sample::of(vec![blob], &[layer], &[diff_id]).push(&image, &quick()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,7 +59,6 @@ async fn a_bomb_is_not_let_off() {
             4,
             &["layer 1", "more than 1000 times longer", "--max-compression-ratio"],
         ),
-        (case("denser, and allowed"), &bomb, &["--max-compression-ratio=2000"], 0, &[]),
     ] {
         let (server, held) = Fake::default().taking_manifests().start().await;
         let mut command = convert(source, &format!("{}:new", server.image()));

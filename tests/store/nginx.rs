@@ -25,10 +25,9 @@ impl Nginx {
         let dir = tempfile::tempdir().unwrap();
         let port = free_port();
         let at = |name: &str| dir.path().join(name).display().to_string();
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .iter()
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {};\n", at(name)))
-            .collect();
+            .concat();
         let config = format!(
             "daemon off;\nmaster_process off;\npid {};\nerror_log {} warn;\n\
              events {{}}\nhttp {{\nlog_format told '$request_method $uri $status $content_length';\n\

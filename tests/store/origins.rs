@@ -11,9 +11,9 @@ use recompress_image::{
 use serde_json::json;
 
 use super::{
-    open, quick,
+    case, open, quick,
     scripted::{Answer, Request, Scripted, answer},
-    told,
+    statuses, told,
 };
 
 const PASSWORD: &str = "hunter2-and-more";
@@ -52,7 +52,7 @@ async fn store(server: &Scripted) -> recompress_image::store::Store {
 
 #[tokio::test]
 async fn a_redirect_is_followed_without_authorization() {
-    for status in [301, 302, 303, 307, 308] {
+    for status in statuses(["301", "302", "303", "307", "308"]) {
         let storage = Scripted::start(|_, _| answer(200, &[], b"content")).await;
         let target = format!("Location: http://{}/blob?sig={SIGNATURE}", storage.host);
         let server = registry(move |request, _| match request.line.as_str() {
@@ -73,25 +73,29 @@ async fn a_redirect_is_followed_without_authorization() {
 
 #[tokio::test]
 async fn redirects_that_are_not_followed() {
-    for (location, reason) in [
-        ("Location: http://169.254.169.254/latest/meta-data", "not public"),
-        ("Location: http://[fe80::1]/", "not public"),
-        ("Location: file:///etc/passwd", "not HTTP"),
-        ("Location: http://", "no URL"),
-        ("X: y", "no URL"),
-        ("Location: /again", "again and again"),
+    for (location, reason, requests) in [
+        (case("Location: http://169.254.169.254/latest/meta-data"), "not public", 1),
+        (case("Location: http://[fe80::1]/"), "not public", 1),
+        (case("Location: file:///etc/passwd"), "not HTTP", 1),
+        (case("Location: http://"), "no URL", 1),
+        (case("X: y"), "no URL", 1),
+        (case("Location: /again"), "again and again", 11),
     ] {
         let server = registry(move |_, _| answer(302, &[location], b"")).await;
         let digest = Digest::sha256_of(b"content");
         let error = store(&server).await.bytes(&digest, 7, 7).await.unwrap_err();
         assert!(matches!(error, StoreError::Protocol { .. }), "{error:?}");
         assert!(told(&error).contains(reason), "{location}: {}", told(&error));
+        let (all, at_first) = (server.requests("GET").len(), server.requests("GET /v2/").len());
+        // Beside the ping and the token.
+        let pings = server.requests("GET /token").len() + 1;
+        assert_eq!((all - pings, at_first), (requests, 2), "{location}");
     }
 }
 
 #[tokio::test]
 async fn what_storage_refuses_is_not_blamed_on_the_credentials() {
-    for status in [401, 403] {
+    for status in statuses(["401", "403"]) {
         let storage = Scripted::start(move |_, _| answer(status, &[], b"expired")).await;
         let target = format!("Location: http://{}/blob", storage.host);
         let server = registry(move |_, _| answer(307, &[&target], b"")).await;

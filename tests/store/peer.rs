@@ -56,13 +56,10 @@ impl Peer {
     }
 
     /// Takes nothing, for it is being looked after.
-    pub(crate) fn read_only(self) -> Self {
-        let Self { dir, .. } = &self;
-        let storage = dir.path().join("storage");
-        let copy = tempfile::tempdir().unwrap();
-        let copied = Command::new("cp").arg("-a").arg(storage).arg(copy.path()).status().unwrap();
-        assert!(copied.success());
-        Self::start_with(copy, "", "", "maintenance: { readonly: { enabled: true } }, ")
+    pub(crate) fn read_only() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("storage/docker/registry/v2/repositories")).unwrap();
+        Self::start_with(dir, "", "", "maintenance: { readonly: { enabled: true } }, ")
     }
 
     /// Speaks TLS with a certificate that nobody knows.
@@ -118,8 +115,7 @@ impl Peer {
         Self::start_with(dir, http, rest, "")
     }
 
-    fn start_with(dir: tempfile::TempDir, http: &str, rest: &str, storage: &str) -> Self {
-        let more = storage;
+    fn start_with(dir: tempfile::TempDir, http: &str, rest: &str, more: &str) -> Self {
         let port = free_port();
         let mut config = String::from("version: 0.1\nlog: { level: error }\n");
         let storage = dir.path().join("storage");
@@ -172,6 +168,18 @@ impl Peer {
         requests.iter().filter(|line| line.starts_with(&method) && line.ends_with(&status)).count()
     }
 
+    /// The upload sessions that are open and that the client has neither cancelled nor could have:
+    /// it was never told of a session if the answer to its POST was lost; and this registry answers
+    /// 404 to whatever is asked of a session in which a request has broken off in its body.
+    pub(crate) fn forgotten_uploads(&self) -> Vec<String> {
+        let requests = self.requests();
+        let is_forgotten = |id: &String| {
+            let mut of_session = requests.iter().filter(|line| line.contains(id)).peekable();
+            of_session.peek().is_some() && !of_session.any(|line| line.starts_with("DELETE"))
+        };
+        self.uploads().into_iter().filter(is_forgotten).collect()
+    }
+
     /// The upload sessions that are open.
     pub(crate) fn uploads(&self) -> Vec<String> {
         let root = self.dir.path().join("storage/docker/registry/v2/repositories");
@@ -213,7 +221,7 @@ fn tls(certificate: &Path, key: &Path) -> String {
     format!("  tls: {{ certificate: '{}', key: '{}' }}\n", certificate.display(), key.display())
 }
 
-/// Has openssl make a certificate for 127.0.0.1 that signs itself, valid now or at the given dates
+/// Has openssl make a certificate for 127.0.0.1 and registry.test that signs itself, valid now or at the given dates
 /// (`YYYYMMDDHHMMSSZ`).
 pub(crate) fn make_certificate(certificate: &Path, key: &Path, dates: Option<[&str; 2]>) {
     let openssl = |command: &mut Command| {
@@ -224,7 +232,7 @@ pub(crate) fn make_certificate(certificate: &Path, key: &Path, dates: Option<[&s
     let file = |name: &str| dir.path().join(name);
     let config = "[ca]\ndefault_ca=own\n[own]\ndatabase=index\nserial=serial\nnew_certs_dir=.\n\
         default_md=sha256\npolicy=any\nx509_extensions=server\n[any]\ncommonName=supplied\n\
-        [server]\nsubjectAltName=IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n\
+        [server]\nsubjectAltName=IP:127.0.0.1,DNS:registry.test\nbasicConstraints=critical,CA:FALSE\n\
         [req]\ndistinguished_name=name\n[name]\n";
     fs::write(file("config"), config).unwrap();
     fs::write(file("index"), "").unwrap();

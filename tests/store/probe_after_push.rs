@@ -16,6 +16,7 @@ use recompress_image::{
 use serde_json::{Value, json};
 
 use super::{
+    case,
     fake::Fake,
     open,
     peer::Peer,
@@ -88,10 +89,10 @@ fn results(dir: &Path) -> PathBuf {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registry_that_breaks_partial_pulls_is_no_failure() {
     for (status, verdict, words) in [
-        (501, "broken", "cannot pull zstd:chunked images from this registry at all"),
-        (400, "fallback", "clients pull whole layers instead"),
-        (200, "whole", "clients download each layer twice"),
-        (404, "unknown", "not known"),
+        (501, case("broken"), "cannot pull zstd:chunked images from this registry at all"),
+        (400, case("fallback"), "clients pull whole layers instead"),
+        (200, case("whole"), "clients download each layer twice"),
+        (404, case("unknown"), "not known"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let (source, results) = (source(dir.path()).await, results(dir.path()));
@@ -139,4 +140,5 @@ async fn docker_registry_is_probed_where_that_makes_sense() {
             assert!(told.contains("the registry serves partial pulls"), "{told}");
         }
     }
+    assert_eq!(peer.count("GET", 206), 2, "of the first alone: {:?}", peer.requests());
 }

@@ -15,6 +15,9 @@ use tokio::{
     task::JoinHandle,
 };
 
+/// What passes a slow connection at once, in bytes.
+const SLOW_PIECE: usize = 8 << 10;
+
 /// What happens to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -28,7 +31,7 @@ pub(crate) enum Fault {
     Reset(Way, usize),
     /// After so many bytes one way nothing passes any more, either way.
     Stall(Way, usize),
-    /// Everything passes, a kilobyte at a time.
+    /// Everything passes, some kilobytes at a time.
     Slow,
 }
 
@@ -101,7 +104,7 @@ async fn serve(client: TcpStream, target: &str, fault: Fault) {
         Fault::Stall(at, bytes) if at == way => Some((bytes, End::Stall)),
         _ => None,
     };
-    let piece = if fault == Fault::Slow { 1 << 10 } else { 64 << 10 };
+    let piece = if fault == Fault::Slow { SLOW_PIECE } else { 64 << 10 };
     let (tell, told) = watch::channel(None);
     let pass = |from, to, way| pass(from, to, piece, limit(way), tell.clone(), told.clone());
     let (up, down) = tokio::join!(
@@ -149,8 +152,8 @@ async fn pass(
                     return;
                 }
             }
-            if piece < 8 << 10 {
-                tokio::time::sleep(std::time::Duration::from_micros(200)).await;
+            if piece == SLOW_PIECE {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             }
         }
         tell.send_replace(limit.map(|(_, end)| end));

@@ -33,11 +33,11 @@ impl Sample {
         let blobs: Vec<_> = tars.iter().map(|tar| gzip(tar)).collect();
         let layers: Vec<_> = blobs.iter().map(|blob| descriptor(OCI_LAYER_GZIP, blob)).collect();
         let diff_ids: Vec<_> = tars.iter().map(|tar| Digest::sha256_of(tar)).collect();
-        Self::of(blobs, layers, &diff_ids)
+        Self::of(blobs, &layers, &diff_ids)
     }
 
     /// An image of blobs with their descriptors and diffIDs.
-    pub(crate) fn of(mut blobs: Vec<Vec<u8>>, layers: Vec<Value>, diff_ids: &[Digest]) -> Self {
+    pub(crate) fn of(mut blobs: Vec<Vec<u8>>, layers: &[Value], diff_ids: &[Digest]) -> Self {
         let config = json!({ "architecture": "amd64", "os": "linux",
             "rootfs": { "type": "layers", "diff_ids": diff_ids } });
         let config = config.to_string().into_bytes();

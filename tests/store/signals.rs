@@ -9,7 +9,7 @@ use recompress_image::{
 };
 use serde_json::json;
 
-use super::{fake::Fake, open, scripted::stall};
+use super::{case, fake::Fake, open, scripted::stall};
 
 async fn put(store: &Store, blob: &[u8]) -> serde_json::Value {
     let (digest, size) = (Digest::sha256_of(blob), blob.len() as u64);
@@ -35,7 +35,7 @@ async fn write_image(layout: &str) {
 
 #[tokio::test]
 async fn an_open_upload_is_cancelled() {
-    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+    for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
         let dir = tempfile::tempdir().unwrap();
         let layout = format!("oci:{}/image:x", dir.path().display());
         write_image(&layout).await;

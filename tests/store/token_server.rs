@@ -54,7 +54,7 @@ impl TokenServer {
             };
             let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
             let expires = i64::try_from(seconds).unwrap() + lifetime - LEEWAY;
-            let claims = json!({ "iss": "tests", "sub": user, "aud": "test", "jti": seconds,
+            let claims = json!({ "iss": "tests", "sub": user, "aud": "test", "jti": seconds.to_string(),
                 "nbf": 0, "iat": 0, "exp": expires, "access": access(request, &user, rights) });
             let token =
                 sign(&json!({ "typ": "JWT", "alg": "RS256", "x5c": [der] }), &claims, &signing);
