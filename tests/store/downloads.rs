@@ -135,7 +135,7 @@ async fn another_part_than_asked_for_is_refused() {
         case("bytes 0-999999/1000000"),
         case("bytes 11-999999/1000000"),
         case("bytes 10-999999/7"),
-        case(""),
+        case("none"),
     ] {
         let header = format!("Content-Range: {range}");
         let server = serve(move |_, first, n| match n {
@@ -155,7 +155,11 @@ async fn no_progress_ends_it() {
     let error = download(&server).await.unwrap_err();
     let error = error.get_ref().and_then(|error| error.downcast_ref::<StoreError>()).unwrap();
     assert!(matches!(error, StoreError::Unreachable { tried, .. } if tried.times == 5), "{error}");
-    assert_eq!(server.requests("GET /v2/org").len(), 6, "one that comes further, five that do not");
+    assert_eq!(
+        server.requests("GET /v2/org").len(),
+        5,
+        "the first one comes further, and fails all the same"
+    );
 }
 
 #[tokio::test]

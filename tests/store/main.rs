@@ -24,6 +24,7 @@ mod scripted;
 mod secured;
 mod signals;
 mod soak;
+mod table;
 mod token_server;
 mod tokens;
 mod tunnel;

@@ -185,10 +185,13 @@ impl Peer {
         let root = self.dir.path().join("storage/docker/registry/v2/repositories");
         let listed = Command::new("find")
             .arg(root)
-            .args(["-path", "*/_uploads/*", "-prune", "-printf", "%f\n"])
+            // A cancelled one leaves a folder without this file.
+            .args(["-path", "*/_uploads/*/startedat", "-printf", "%h\n"])
             .output()
             .unwrap();
-        String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect()
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        let name = |line: &str| line.rsplit('/').next().unwrap_or_default().to_owned();
+        listed.lines().map(name).collect()
     }
 
     /// The file in which the registry keeps a blob.

@@ -274,7 +274,9 @@ async fn answers_and_verdicts() {
         assert_eq!(report.redirected_to, None);
         assert!(report.chunked);
         let asked = server.requests("GET /v2/org/app/blobs/");
-        let asked: Vec<_> = asked.iter().map(|request| request.header("range")).collect();
+        let mut asked: Vec<_> = asked.iter().map(|request| request.header("range")).collect();
+        // What passes is asked for again.
+        asked.dedup();
         assert_eq!(asked, [SPAN, BOTH], "{name}");
     }
 }

@@ -65,6 +65,11 @@ impl Sample {
         format!("{image}@{}", self.manifest.digest)
     }
 
+    /// A blob of it.
+    pub(crate) fn blob(&self, digest: &str) -> Option<Bytes> {
+        self.blobs.iter().find(|blob| Digest::sha256_of(blob).as_str() == digest).cloned()
+    }
+
     /// The digests of its layers.
     pub(crate) fn layers(&self) -> Vec<Digest> {
         let layers = self.blobs[..self.blobs.len() - 1].iter();
