@@ -5,13 +5,19 @@ use std::process::Command;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use recompress_image::{
-    image::{Digest, media_type::OCI_MANIFEST},
+    image::{
+        Digest,
+        media_type::{OCI_LAYER_GZIP, OCI_MANIFEST},
+    },
     store::{AccessOptions, BlobContent, Intent, StoreError},
 };
 use serde_json::json;
 
 use super::{
-    case, open, quick,
+    case,
+    fake::Fake,
+    open, quick,
+    sample::{Sample, convert, descriptor, ends, gzip, run, tar},
     scripted::{Answer, Request, Scripted, answer},
     statuses, told,
 };
@@ -188,6 +194,30 @@ async fn no_secret_is_told_at_any_verbosity() {
     for secret in [PASSWORD, TOKEN, SIGNATURE, auth.as_str()] {
         assert!(!told.contains(secret), "{secret} is told: {told}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_urls_of_a_foreign_layer_are_passed_on_and_not_followed() {
+    let elsewhere = Scripted::start(|_, _| answer(200, &[], b"")).await;
+    let layer = gzip(&tar(1000, &mut fastrand::Rng::with_seed(1)));
+    let mut foreign = descriptor(
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        b"not to be had from here",
+    );
+    foreign["urls"] = json!([format!("http://{}/layer", elsewhere.host)]);
+    let layers = [foreign, descriptor(OCI_LAYER_GZIP, &layer)];
+    let diff_ids = [Digest::sha256_of(b"x"), Digest::sha256_of(&tar(1000, &mut fastrand::Rng::with_seed(1)))];
+    let dir = tempfile::tempdir().unwrap();
+    let image = format!("oci:{}:in", dir.path().join("layout").display());
+    let source = Sample::of(vec![layer], &layers, &diff_ids).push(&image, &quick()).await;
+    let (server, _) = Fake::default().taking_manifests().start().await;
+    let mut command = convert(&source, &format!("{}:out", server.image()));
+    command.arg("--probe=false");
+    ends(&run(command).await, 0, &[]);
+    let put = server.requests("PUT /v2/org/app/manifests/out").pop().unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&put.body).unwrap();
+    assert_eq!(manifest["layers"][0]["urls"], layers[0]["urls"]);
+    assert_eq!(elsewhere.requests("").len(), 0);
 }
 
 #[tokio::test]
