@@ -47,14 +47,8 @@ pub fn write_results(dir: &Path, results: &[(&'static str, String)]) -> Result<(
 }
 
 /// All results that there may be.
-pub const NAMES: [&str; 6] = [
-    "IMAGE_URL",
-    "IMAGE_DIGEST",
-    "IMAGE_REF",
-    "IMAGES",
-    "SBOM_BLOB_URL",
-    "SOURCE_ARTIFACT_INPUTS",
-];
+pub const NAMES: [&str; 6] =
+    ["IMAGE_URL", "IMAGE_DIGEST", "IMAGE_REF", "IMAGES", "SBOM_BLOB_URL", "SOURCE_ARTIFACT_INPUTS"];
 
 /// Whether results can be written at all, to be found out before hours of work, not after; and no
 /// result of an earlier run may stay, for it would pass for one of this run, even if that fails.

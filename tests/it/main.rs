@@ -5,6 +5,7 @@ mod acceptance;
 mod convert;
 mod differential;
 mod failures;
+mod index;
 mod layout;
 mod odd_layers;
 mod support;
