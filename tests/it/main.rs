@@ -6,6 +6,7 @@ mod convert;
 mod differential;
 mod failures;
 mod index;
+mod index_readers;
 mod layout;
 mod odd_layers;
 mod support;
