@@ -11,6 +11,7 @@ mod layers;
 mod plan;
 mod publish;
 mod results;
+mod reuse;
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -126,6 +126,8 @@ pub struct LayerReport {
     pub outline: Option<Outline>,
     /// The destination had the new blob before.
     pub already_there: bool,
+    /// It was made by an earlier run, and has been checked instead of being made again.
+    pub reused: bool,
 }
 
 impl LayerReport {
@@ -143,6 +145,7 @@ impl LayerReport {
             reason: None,
             outline: None,
             already_there: true,
+            reused: false,
         }
     }
 }

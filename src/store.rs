@@ -15,7 +15,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-pub use blob::{BlobContent, BlobMismatch, BlobReader};
+pub use blob::{BlobContent, BlobMismatch, BlobReader, CopyError};
 pub use error::{CredentialOrigin, Refusal, StoreError, Tried, Unreachable};
 pub use manifest::{MANIFEST_SIZE_MAX, ManifestError, RawManifest};
 pub use oci_layout::{LayoutError, OciLayout};

@@ -3,6 +3,7 @@
 
 use super::{
     ConvertError, Job, copy,
+    format::Format,
     layers::Layers,
     plan::{Plan, Slot, SourceImage, Variant},
 };
@@ -17,10 +18,10 @@ use crate::{
 };
 
 /// Annotation on what is made: digest of the manifest or index that it was made from.
-const SOURCE_DIGEST: &str = "io.github.recompress-image.source-digest";
+pub(super) const SOURCE_DIGEST: &str = "io.github.recompress-image.source-digest";
 
-/// Annotation on a manifest: how its layers are compressed.
-const FORMAT: &str = "io.github.recompress-image.format";
+/// Annotation on a manifest: how its layers are compressed, with the level.
+pub(super) const FORMAT: &str = "io.github.recompress-image.format";
 
 /// Annotation on a manifest that makes Quay remove its tag after a while, as the label of the same
 /// name on an image does (quay/quay, `image/oci/manifest.py`).
@@ -105,10 +106,18 @@ pub(super) async fn publish(
     })
 }
 
-fn kept(entry: &Entry, manifest: &RawManifest, format: Option<super::Format>) -> ManifestReport {
+/// What a layer's blob depends on besides its tar.
+pub(super) fn recipe(job: &Job, format: Format) -> String {
+    match format {
+        Format::Gzip => format!("gzip level {}", job.gzip_level),
+        Format::Zstd | Format::ZstdChunked => format!("{format} level {}", job.zstd.level),
+    }
+}
+
+fn kept(entry: &Entry, manifest: &RawManifest, format: Option<Format>) -> ManifestReport {
     ManifestReport {
         platform: entry.platform().map(|platform| platform.to_string()),
-        format: format.map(super::Format::as_str),
+        format: format.map(Format::as_str),
         digest: manifest.digest.clone(),
         size: manifest.bytes.len() as u64,
         made: false,
@@ -156,7 +165,7 @@ fn manifest(
         })
         .collect();
     let mut annotations =
-        vec![(SOURCE_DIGEST, image.digest.to_string()), (FORMAT, variant.format.to_string())];
+        vec![(SOURCE_DIGEST, image.digest.to_string()), (FORMAT, recipe(job, variant.format))];
     if let Some(period) = &job.expires_after {
         annotations.push((EXPIRES_AFTER, period.clone()));
     }

@@ -44,6 +44,10 @@ fn converted(label: &str, report: &LayerReport) -> String {
     if kind == LayerKind::Foreign {
         return format!("{label}: foreign, passed on by reference");
     }
+    if report.reused {
+        let (kind, size) = (kind.as_str(), size(report.size));
+        return format!("{label}: {kind} {size}, made by an earlier run and checked");
+    }
     if report.digest == report.source_digest {
         return format!("{label}: {} {}, unchanged", kind.as_str(), size(report.size));
     }
