@@ -208,7 +208,7 @@ fn text<'a>(object: &'a Value, key: &str) -> &'a str {
     object.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn descriptor(object: &Value) -> Result<Descriptor, ManifestError> {
+pub(super) fn descriptor(object: &Value) -> Result<Descriptor, ManifestError> {
     let digest = text(object, "digest").parse()?;
     let size = object
         .get("size")
