@@ -249,7 +249,7 @@ impl Store {
     }
 
     /// The store's name for messages.
-    fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         match self {
             Self::Registry(registry) => registry.place().to_owned(),
             Self::Layout(layout) => layout.place(),

@@ -41,10 +41,7 @@ impl Store {
     }
 
     /// Reads a manifest that need not be there, as with [`Store::manifest`].
-    pub async fn find_manifest(
-        &self,
-        which: &Selector,
-    ) -> Result<Option<RawManifest>, StoreError> {
+    pub async fn find_manifest(&self, which: &Selector) -> Result<Option<RawManifest>, StoreError> {
         match self.manifest(which).await {
             Ok(manifest) => Ok(Some(manifest)),
             Err(StoreError::NotFound { .. } | StoreError::Layout(LayoutError::NoImage { .. })) => {

@@ -8,10 +8,7 @@ use reqwest::{
 use super::{Registry, request::Call};
 use crate::{
     image::{Digest, media_type::OCI_INDEX, referrer},
-    store::{
-        ManifestError, StoreError,
-        referrers::Referrers,
-    },
+    store::{ManifestError, StoreError, referrers::Referrers},
 };
 
 /// By this header a registry tells that it has understood what a manifest refers to
@@ -69,7 +66,8 @@ impl Registry {
 /// The target of a `Link` header with `rel="next"` (RFC 8288), as registries write it.
 fn next_link(headers: &HeaderMap) -> Option<&str> {
     headers.get_all(LINK).iter().find_map(|value| {
-        let (target, parameters) = value.to_str().ok()?.trim().strip_prefix('<')?.split_once('>')?;
+        let (target, parameters) =
+            value.to_str().ok()?.trim().strip_prefix('<')?.split_once('>')?;
         let is_next = |parameter: &str| {
             let parameter = parameter.trim().to_ascii_lowercase();
             matches!(parameter.as_str(), "rel=next" | "rel=\"next\"")

@@ -14,9 +14,7 @@ use self::{
     source::Source,
     transfer::Transfer,
 };
-use super::{
-    Registry, download::DOCKER_CONTENT_DIGEST, referrers::OCI_SUBJECT, request::Call,
-};
+use super::{Registry, download::DOCKER_CONTENT_DIGEST, referrers::OCI_SUBJECT, request::Call};
 use crate::{
     image::Digest,
     store::{
