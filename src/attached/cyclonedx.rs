@@ -1,4 +1,4 @@
-//! CycloneDX documents in JSON, versions 1.2 to 1.7 (ECMA-424).
+//! `CycloneDX` documents in JSON, versions 1.2 to 1.7 (ECMA-424).
 
 use serde_json::{Value, json, value::RawValue};
 

@@ -115,12 +115,11 @@ impl<'a> Edits<'a> {
 
     /// Sets a field of an object, at its place or at the end.
     pub(super) fn set(&mut self, object: &Object<'_>, name: &str, value: &Value) {
-        match object.get(name) {
-            Some(node) => self.replace(node, value),
-            None => {
-                let field = format!("{}:{value}", Value::from(name));
-                self.insert_at_end(object.node, object.fields.is_empty(), &field);
-            }
+        if let Some(node) = object.get(name) {
+            self.replace(node, value);
+        } else {
+            let field = format!("{}:{value}", Value::from(name));
+            self.insert_at_end(object.node, object.fields.is_empty(), &field);
         }
     }
 
@@ -154,5 +153,57 @@ impl<'a> Edits<'a> {
         }
         result.push_str(self.document.get(at..).unwrap_or_default());
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn root(document: &str) -> Object<'_> {
+        Object::of(serde_json::from_str(document).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_edited_keeps_its_bytes() {
+        let document = concat!(
+            " {\n  \"big\": 123456789012345678901234567890, \"f\":1.50e+3,\n",
+            "  \"a\\u0062\": \"\\u00e9\\/\",\n  \"list\": [ 1,\n 2 \n],\"none\":[ ],\"object\": { \n }\n} "
+        );
+        let root = root(document);
+        assert_eq!(root.text("ab").as_deref(), Some("é/"));
+        let mut edits = Edits::of(document);
+        edits.set(&root, "ab", &json!("new"));
+        edits.set(&root, "more", &json!(null));
+        edits.extend(root.get("list").unwrap(), &[json!({"x": 3}), json!(4)]);
+        edits.extend(root.get("none").unwrap(), &[json!(5)]);
+        edits.set(&root.object("object").unwrap(), "y", &json!(6));
+        let expected = concat!(
+            " {\n  \"big\": 123456789012345678901234567890, \"f\":1.50e+3,\n",
+            "  \"a\\u0062\": \"new\",\n  \"list\": [ 1,\n 2,{\"x\":3},4 \n],\"none\":[5 ],",
+            "\"object\": {\"y\":6 \n },\"more\":null\n} "
+        );
+        assert_eq!(edits.apply(), expected);
+    }
+
+    #[test]
+    fn of_two_edits_at_one_place_the_first_counts() {
+        let document = r#"{"a":[1]}"#;
+        let root = root(document);
+        let mut edits = Edits::of(document);
+        edits.set(&root, "a", &json!(2));
+        edits.set(&root, "a", &json!(3));
+        edits.replace(root.array("a")[0], &json!(4));
+        assert_eq!(edits.apply(), r#"{"a":2}"#);
+    }
+
+    #[test]
+    fn ambiguous_objects_are_refused() {
+        for document in [r#"{"a":1,"b":2,"a":1}"#, r#"{"a":1,"\u0061":1}"#, "[]", "1"] {
+            assert!(Object::of(serde_json::from_str(document).unwrap()).is_none(), "{document}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::image::Digest;
 pub enum Format {
     /// SPDX 2.3 as JSON.
     Spdx,
-    /// CycloneDX 1.2 to 1.7 as JSON.
+    /// `CycloneDX` 1.2 to 1.7 as JSON.
     CycloneDx,
 }
 
@@ -24,7 +24,7 @@ impl Format {
         }
     }
 
-    /// The type that cosign gives to a document (cosign, specs/SBOM_SPEC.md).
+    /// The type that cosign gives to a document (cosign, `specs/SBOM_SPEC.md`).
     pub(super) fn cosign_media_type(self) -> &'static str {
         match self {
             Self::Spdx => "text/spdx+json",
@@ -199,4 +199,65 @@ fn replace_hex(text: &str, old: &str, new: &str) -> Option<String> {
 /// A part of foreign text for a message.
 pub(super) fn shorten(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn subject(image: &str, content: &str) -> Subject {
+        Subject::new(&image.parse().unwrap(), &Digest::sha256_of(content.as_bytes()))
+    }
+
+    #[test]
+    fn package_urls() {
+        let (old, new) = (subject("quay.io/org/app:1", "old"), subject("quay.io/else/app", "new"));
+        let change = Change { old: &old, new: &new };
+        let (o, n) = (old.digest().hex(), new.digest().hex());
+        for (purl, expected) in [
+            (
+                format!("pkg:oci/app@sha256:{o}?arch=amd64&repository_url=quay.io/org/app&tag=1"),
+                format!("pkg:oci/app@sha256:{n}?arch=amd64&repository_url=quay.io/else/app"),
+            ),
+            (
+                format!("pkg:docker/org/app@sha256%3A{o}?tag=1#sub/path"),
+                format!("pkg:docker/org/app@sha256%3A{n}#sub/path"),
+            ),
+            (
+                format!("pkg:generic/app?checksum=sha256:{}&tag=1", o.to_uppercase()),
+                format!("pkg:generic/app?checksum=sha256:{n}&tag=1"),
+            ),
+        ] {
+            assert_eq!(change.purl(&purl).as_deref(), Some(&*expected));
+        }
+        for other in [format!("pkg:oci/app@sha256:{n}"), format!("x{o}0"), format!("f{o}")] {
+            assert_eq!(change.purl(&other), None, "{other}");
+        }
+        assert_eq!(new.purl(), format!("pkg:oci/app@sha256:{n}?repository_url=quay.io/else/app"));
+        let layout = subject("oci:/some/where/My app:1", "x");
+        assert_eq!(layout.purl(), format!("pkg:oci/my%20app@{}", layout.digest()));
+        assert_eq!(layout.pinned(), format!("My app@{}", layout.digest()));
+    }
+
+    #[test]
+    fn text_that_pins_an_image() {
+        let digest = Digest::sha256_of(b"");
+        let encoded = format!("pkg:oci/a@{}?x=y@z", digest.as_str().replace(':', "%3A"));
+        for text in [format!("quay.io/a:1@{digest}"), digest.to_string(), encoded] {
+            assert_eq!(pinned(&text).as_ref(), Some(&digest), "{text}");
+        }
+        for text in ["", ".", "quay.io/a:1", "a@sha256:12", "pkg:oci/a?tag=1"] {
+            assert_eq!(pinned(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn identifiers_depend_on_both() {
+        let (old, new) = (subject("a/b", "old"), subject("a/b", "new"));
+        let uuid = Change { old: &old, new: &new }.uuid("urn:x");
+        assert_eq!(uuid, "a52b6460-c356-8b3d-a11c-849d5dfc080a");
+        assert_ne!(uuid, Change { old: &old, new: &new }.uuid("urn:y"));
+        assert_ne!(uuid, Change { old: &new, new: &old }.uuid("urn:x"));
+    }
 }

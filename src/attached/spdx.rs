@@ -36,8 +36,10 @@ struct Image<'a> {
 /// Its name becomes that of the new image with its digest, which is how policies tell what an SBOM
 /// is about (conforma/policy, `policy/release/sbom_spdx`), and its namespace one of its own. Where
 /// the package of the image has the old digest it gets the new one. The old image becomes a package
-/// that the new one is `GENERATED_FROM`: `DESCENDANT_OF` is what policies look for base images by,
-/// and `VARIANT_OF` is for when nobody knows which was first.
+/// that the new one is `GENERATED_FROM` (SPDX 2.3, table 68: "a binary file has been generated from"
+/// another file): `DESCENDANT_OF` is for a later state of the same content and is what
+/// konflux-ci/mobster writes of base images, `VARIANT_OF` for when nobody knows which came first, and
+/// `COPY_OF` for exact copies.
 pub(super) fn rewrite(
     document: &str,
     root: &Object<'_>,
@@ -45,7 +47,8 @@ pub(super) fn rewrite(
 ) -> Result<String, Unfit> {
     let name = root.text("name").unwrap_or_default();
     change.check(&name)?;
-    let (packages, ids) = packages(root)?;
+    let packages = packages(root);
+    let ids: HashSet<_> = packages.iter().map(|(id, _)| id.clone()).collect();
     let images = images(root, packages, change)?;
 
     let mut edits = Edits::of(document);
@@ -77,22 +80,17 @@ pub(super) fn rewrite(
 
 type Packages<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
-/// The packages with their SPDXIDs, and all of these.
-fn packages<'a>(root: &Object<'a>) -> Result<(Packages<'a>, HashSet<Cow<'a, str>>), Unfit> {
+/// The packages with their SPDXIDs; those that have none are nothing that can be referred to.
+fn packages<'a>(root: &Object<'a>) -> Packages<'a> {
     #[derive(Deserialize)]
     struct Package<'a> {
         #[serde(borrow, rename = "SPDXID")]
         id: Cow<'a, str>,
     }
-    let read = |node: &'a RawValue| -> Result<_, Unfit> {
-        let package: Package<'a> =
-            serde_json::from_str(node.get()).map_err(|_| Unfit::NoSubject)?;
-        Ok((package.id, node))
+    let read = |node: &'a RawValue| {
+        serde_json::from_str(node.get()).ok().map(|Package { id }: Package<'a>| (id, node))
     };
-    let packages =
-        root.array("packages").into_iter().map(read).collect::<Result<Packages<'_>, _>>()?;
-    let ids = packages.iter().map(|(id, _)| id.clone()).collect();
-    Ok((packages, ids))
+    root.array("packages").into_iter().filter_map(read).collect()
 }
 
 /// The packages that the document describes and that are the image: those that have its digest. If

@@ -62,8 +62,8 @@ pub fn referring(document: &Document<'_>, subject: &SubjectManifest<'_>) -> Vec<
     manifest.to_string().into_bytes()
 }
 
-/// Config and manifest of a document as `cosign attach sbom` stores it (cosign, specs/SBOM_SPEC.md
-/// and `pkg/oci/static/file.go`): an image with the document as its only layer, of no platform.
+/// Config and manifest of a document as `cosign attach sbom` stores it (cosign,
+/// `specs/SBOM_SPEC.md` and `pkg/oci/static/file.go`): an image with the document as its only layer, of no platform.
 pub fn cosign_sbom(blob: &Descriptor, media_type: &str) -> (Vec<u8>, Vec<u8>) {
     const NEVER: &str = "0001-01-01T00:00:00Z";
     let config = json!({
