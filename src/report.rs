@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::{
+    attached::Attached,
     image::{Digest, ImageReference, manifest::Descriptor},
     layer::{Compression, Outline, Progress},
     probe::Probed,
@@ -230,8 +231,23 @@ pub struct Summary {
     /// What a source index had and the new one does not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<LeftReport>,
+    /// What hangs on the source: signatures, attestations, SBOMs.
+    pub attached: Vec<AttachedReport>,
+    /// What of that could not be looked at, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlisted: Vec<String>,
     /// What the destination's registry does for partial pulls, where that was asked.
     pub probe: Option<Probed>,
+}
+
+/// Something that hangs on a manifest of the source.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttachedReport {
+    /// The manifest of the source.
+    pub to: Digest,
+    /// What hangs on it, and whether it was carried over.
+    #[serde(flatten)]
+    pub item: Attached,
 }
 
 impl Summary {
