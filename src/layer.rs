@@ -17,7 +17,9 @@ mod assembler;
 mod batch;
 pub mod decompress;
 mod digester;
+pub mod gzip;
 mod input;
+mod limits;
 mod pool;
 mod walker;
 
@@ -29,7 +31,7 @@ use std::{
 
 use crossbeam_channel::{bounded, unbounded};
 
-pub use self::{assembler::Outline, decompress::Compression, pool::Pool};
+pub use self::{assembler::Outline, decompress::Compression, limits::Limits, pool::Pool};
 use self::{
     batch::Totals,
     walker::{Output, Walker},
@@ -53,32 +55,25 @@ pub struct Recipe {
     pub whole_file_max: usize,
 }
 
-/// What a layer may come to. A few bytes can be made to decompress to any length; nothing but time
-/// and the upload's length depends on that here, and these bound both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a layer when decompressed.
-    pub size: u64,
-    /// How many times longer than the blob read so far; counts only from 1 GiB on.
-    pub ratio: u64,
-}
-
-impl Default for Limits {
-    /// A multiple of the largest images there are, and what gzip makes of nothing but zeros is
-    /// 1032 times smaller.
-    fn default() -> Self {
-        Self { size: 256 << 30, ratio: 1000 }
-    }
-}
-
-/// How far a layer is, to be looked at from other threads.
+/// How far a layer is, to be looked at from other threads, and how far it may go.
 #[derive(Debug, Default)]
 pub struct Progress {
     read: AtomicU64,
     written: AtomicU64,
+    limits: Limits,
 }
 
 impl Progress {
+    /// Nothing done yet, and these limits.
+    pub fn within(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Whether the layer may have come to `total` bytes by now.
+    fn allow(&self, total: u64) -> Result<(), LayerError> {
+        self.limits.allow(total, self.bytes_read())
+    }
+
     fn read(&self, len: usize) {
         self.read.fetch_add(len as u64, Ordering::Relaxed);
     }
@@ -200,25 +195,12 @@ pub struct Converted {
     pub outline: Result<Outline, Option<Unchunkable>>,
 }
 
-/// [`convert_within`] the limits that hold where nobody has chosen others.
-pub fn convert(
-    blob: impl Read + Send,
-    sink: impl Write + Send,
-    expected: Option<&Digest>,
-    recipe: Recipe,
-    pool: &Pool,
-    progress: &Progress,
-) -> Result<Converted, LayerError> {
-    convert_within(Limits::default(), blob, sink, expected, recipe, pool, progress)
-}
-
 /// Converts the layer that `blob` delivers and writes the new blob to `sink`. Where the blob
 /// verifies its own digest, an error of that arrives as [`LayerError::Blob`]. With `expected`, the
 /// content's diffID is compared with it. The new blob depends on the tar and the recipe alone.
 ///
 /// Blocks until done, and works on four threads besides the pool's.
-pub fn convert_within(
-    limits: Limits,
+pub fn convert(
     blob: impl Read + Send,
     sink: impl Write + Send,
     expected: Option<&Digest>,
@@ -242,8 +224,8 @@ pub fn convert_within(
     let algorithm = expected.map_or(Algorithm::Sha256, Digest::algorithm);
 
     let (input, walked, totals, assembled) = thread::scope(|scope| {
-        let input = scope
-            .spawn(move || input::decompress(blob, limits, &pieces_out, &pieces_spent, progress));
+        let input =
+            scope.spawn(move || input::decompress(blob, &pieces_out, &pieces_spent, progress));
         let walker = scope.spawn(move || {
             let output =
                 Output { pool, buffers: &buffers, digester: digester_out, assembler: items_out };

@@ -14,7 +14,7 @@ use recompress_image::{
     store,
 };
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// What is still at work at the end gets so long to stop and to clean up: less than the 5 seconds
 /// within which a signal has to be obeyed.
@@ -86,7 +86,14 @@ fn log(verbose: u8, filter: Option<&str>) -> anyhow::Result<()> {
         1 => "warn,recompress_image=debug",
         _ => "debug,recompress_image=trace",
     };
-    let filter = EnvFilter::try_new(filter.unwrap_or(default))
+    let level = filter.and_then(|filter| filter.parse::<LevelFilter>().ok());
+    let filter = match (filter, level) {
+        // A level alone is about what we say: at `debug`, HTTP libraries drown it.
+        (Some(_), Some(level)) => format!("warn,recompress_image={level}"),
+        (Some(filter), None) => filter.to_owned(),
+        (None, _) => default.to_owned(),
+    };
+    let filter = EnvFilter::try_new(filter)
         .context("cannot read the log filter; write one such as recompress_image=debug")?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     Ok(())

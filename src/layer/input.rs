@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{
-    LayerError, Limits, Progress,
+    LayerError, Progress,
     decompress::{Compression, Decompressor},
 };
 
@@ -15,18 +15,21 @@ const PIECE: usize = 512 << 10;
 /// How many pieces may be under way, free ones included.
 pub(super) const PIECES: usize = 4;
 
-/// Below this many bytes of content a blob may be as dense as it likes: holes are common.
-const DENSE_FROM: u64 = 1 << 30;
-
 /// A failure of the blob itself, as against one of its decompression.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 struct BlobError(io::Error);
 
 /// Counts what is read and marks what fails.
-struct Blob<'a, R> {
+pub(super) struct Blob<'a, R> {
     inner: R,
     progress: &'a Progress,
+}
+
+impl<'a, R: Read> Blob<'a, R> {
+    pub(super) fn new(inner: R, progress: &'a Progress) -> Self {
+        Self { inner, progress }
+    }
 }
 
 impl<R: Read> Read for Blob<'_, R> {
@@ -47,12 +50,11 @@ impl<R: Read> Read for Blob<'_, R> {
 /// its digest says, that is what has to be told.
 pub(super) fn decompress(
     blob: impl Read,
-    limits: Limits,
     pieces: &Sender<Vec<u8>>,
     spent: &Receiver<Vec<u8>>,
     progress: &Progress,
 ) -> Result<Compression, LayerError> {
-    let blob = Blob { inner: blob, progress };
+    let blob = Blob::new(blob, progress);
     let mut tar = Decompressor::new(blob).map_err(|error| classify(error, None))?;
     let kind = tar.kind();
     let mut total = 0;
@@ -65,7 +67,7 @@ pub(super) fn decompress(
             Err(error) => break classify(error, Some(kind)),
         }
         total += piece.len() as u64;
-        if let Err(error) = limits.allow(total, progress.bytes_read()) {
+        if let Err(error) = progress.allow(total) {
             break error;
         }
         if pieces.send(piece).is_err() {
@@ -78,20 +80,7 @@ pub(super) fn decompress(
     Err(error)
 }
 
-impl Limits {
-    /// Whether a blob may have come to `total` bytes when `read` bytes of it were read.
-    fn allow(self, total: u64, read: u64) -> Result<(), LayerError> {
-        if total > self.size {
-            Err(LayerError::TooLong(self.size))
-        } else if total > DENSE_FROM && total > read.saturating_mul(self.ratio) {
-            Err(LayerError::TooDense(self.ratio))
-        } else {
-            Ok(())
-        }
-    }
-}
-
-fn fill(from: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
+pub(super) fn fill(from: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     while len < piece.len() {
         match from.read(&mut piece[len..]) {
@@ -104,7 +93,7 @@ fn fill(from: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
     Ok(len)
 }
 
-fn classify(error: io::Error, kind: Option<Compression>) -> LayerError {
+pub(super) fn classify(error: io::Error, kind: Option<Compression>) -> LayerError {
     match error.downcast::<BlobError>() {
         Ok(BlobError(error)) => LayerError::Blob(error),
         Err(error) => LayerError::Decompress { kind, source: error },
@@ -143,23 +132,5 @@ impl Read for Pieces {
         buf[..len].copy_from_slice(&self.piece[self.at..self.at + len]);
         self.at += len;
         Ok(len)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_blob_may_come_to() {
-        let limits = Limits { size: 3 << 30, ratio: 100 };
-        let allowed = |total, read| limits.allow(total, read).is_ok();
-        assert!(allowed(DENSE_FROM, 1));
-        assert!(!allowed(DENSE_FROM + 1, 1));
-        assert!(allowed(DENSE_FROM + 100, DENSE_FROM / 100 + 1));
-        assert!(allowed(limits.size, limits.size / 100 + 1));
-        assert!(!allowed(limits.size + 1, limits.size));
-        let unlimited = Limits { size: u64::MAX, ratio: u64::MAX };
-        assert!(unlimited.allow(u64::MAX, 2).is_ok());
     }
 }

@@ -206,7 +206,8 @@ async fn the_urls_of_a_foreign_layer_are_passed_on_and_not_followed() {
     );
     foreign["urls"] = json!([format!("http://{}/layer", elsewhere.host)]);
     let layers = [foreign, descriptor(OCI_LAYER_GZIP, &layer)];
-    let diff_ids = [Digest::sha256_of(b"x"), Digest::sha256_of(&tar(1000, &mut fastrand::Rng::with_seed(1)))];
+    let diff_ids =
+        [Digest::sha256_of(b"x"), Digest::sha256_of(&tar(1000, &mut fastrand::Rng::with_seed(1)))];
     let dir = tempfile::tempdir().unwrap();
     let image = format!("oci:{}:in", dir.path().join("layout").display());
     let source = Sample::of(vec![layer], &layers, &diff_ids).push(&image, &quick()).await;
