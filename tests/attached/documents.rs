@@ -205,10 +205,10 @@ pub(crate) fn cyclonedx_of_trivy(version: &str, repository: &str, digest: &Diges
             "name": "musl",
             "version": "1.2.5",
             "evidence": {
-                "identity": [{
+                "identity": {
                     "field": "purl", "confidence": 0.10,
                     "methods": [{ "technique": "filename", "confidence": 1.0 }]
-                }]
+                }
             }
         }],
         "dependencies": [

@@ -67,6 +67,11 @@ fn cosign(digest: &Digest, suffix: &str) -> String {
     format!("sha256-{}.{suffix}", digest.hex())
 }
 
+/// The real registry blocks, so it lives outside of a runtime.
+fn block<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().unwrap().block_on(work)
+}
+
 /// The carried document is where both kinds of clients look for it.
 async fn check(to: &str, carried: &CarriedSbom, expected: &str) {
     let (store, new) = (open(to, Intent::Pull).await, image("new"));
@@ -110,8 +115,8 @@ fn discovered(peers: &Peers, image: &str) -> Vec<String> {
     list.iter().map(|entry| entry["digest"].as_str().unwrap().to_owned()).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn to_a_registry_without_the_referrers_api() {
+#[test]
+fn to_a_registry_without_the_referrers_api() {
     let test = "to_a_registry_without_the_referrers_api";
     let Some(registry) = need(test, Registry::start()) else { return };
     let (from, to) =
@@ -119,11 +124,11 @@ async fn to_a_registry_without_the_referrers_api() {
     let old = image("old").digest;
     let document = pretty(&spdx_of_konflux(&format!("{}/org/app", registry.host()), &old));
     let sbom = artifact(SPDX, &old, Some((SPDX, &document)));
-    prepare(&from, &to, &sbom, &[&document]).await;
+    block(prepare(&from, &to, &sbom, &[&document]));
 
-    let (carried, found) = carry(&from, &to).await.unwrap();
+    let (carried, found) = block(carry(&from, &to)).unwrap();
     let carried = carried.unwrap();
-    check(&to, &carried, &expected(&document, &from, &to)).await;
+    block(check(&to, &carried, &expected(&document, &from, &to)));
     let url = format!("{}/else/app@{}", registry.host(), carried.digest);
     assert_eq!(carried.blob_url(&to.parse().unwrap()), url);
     assert_eq!(
@@ -139,11 +144,11 @@ async fn to_a_registry_without_the_referrers_api() {
     assert_eq!(found[2].found_in, Place::Index(format!("sha256-{}", old.hex())));
     let told = serde_json::to_value(&found[0]).unwrap();
     assert_eq!(told["kind"], "signature");
-    assert_eq!(told["found_in"], json!({ "tag": cosign(&old, "sig") }));
+    assert_eq!(told["found_in"], cosign(&old, "sig"));
 
     // The second time nothing is written.
     let before = registry.requests().len();
-    assert_eq!(carry(&from, &to).await.unwrap().0, Some(carried.clone()));
+    assert_eq!(block(carry(&from, &to)).unwrap().0, Some(carried.clone()));
     let requests = registry.requests();
     let written = requests[before..].iter().filter(|r| r.method != "GET" && r.method != "HEAD");
     assert_eq!(written.count(), 0, "{:?}", &requests[before..]);
@@ -207,11 +212,15 @@ async fn an_index_is_written_unless_the_registry_says_otherwise() {
 }
 
 /// The entries of others stay in the index.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_index_keeps_what_it_has() {
+#[test]
+fn the_index_keeps_what_it_has() {
     let test = "the_index_keeps_what_it_has";
     let Some(registry) = need(test, Registry::start()) else { return };
-    let (from, to) = (format!("{}/a:1", registry.host()), format!("{}/a:2", registry.host()));
+    block(keep_the_index(registry.host()));
+}
+
+async fn keep_the_index(host: String) {
+    let (from, to) = (format!("{}/a:1", host), format!("{}/a:2", host));
     let old = image("old").digest;
     let document = pretty(&spdx_of_konflux("quay.io/org/app", &old));
     let sbom = tagged("text/spdx+json", &document);
@@ -292,11 +301,15 @@ async fn an_sbom_that_cannot_be_carried_is_told() {
 }
 
 /// What goes wrong at the destination is an error, and not a reason.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_destination_that_refuses_fails_the_run() {
+#[test]
+fn a_destination_that_refuses_fails_the_run() {
     let test = "a_destination_that_refuses_fails_the_run";
     let Some(registry) = need(test, Registry::start()) else { return };
-    let (from, to) = (format!("{}/a:1", registry.host()), format!("{}/b:2", registry.host()));
+    block(refuse(registry.host()));
+}
+
+async fn refuse(host: String) {
+    let (from, to) = (format!("{}/a:1", host), format!("{}/b:2", host));
     let old = image("old").digest;
     let document = pretty(&spdx_of_konflux("quay.io/org/app", &old));
     prepare(&from, &to, &artifact(SPDX, &old, Some((SPDX, &document))), &[&document]).await;

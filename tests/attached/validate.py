@@ -21,7 +21,7 @@ def spdx(path):
 def cyclonedx(text, version):
     version = SchemaVersion["V" + version.replace(".", "_")]
     error = JsonStrictValidator(version).validate_str(text)
-    return [] if error is None else [str(error)]
+    return [] if error is None else [str(error).splitlines()[0]]
 
 
 failed = False
