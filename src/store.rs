@@ -16,7 +16,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-pub use blob::{BlobContent, BlobMismatch, BlobReader};
+pub use blob::{BlobContent, BlobMismatch, BlobReader, CopyError};
 pub use error::{CredentialOrigin, Refusal, StoreError, Tried, Unreachable};
 pub use manifest::{MANIFEST_SIZE_MAX, ManifestError, RawManifest};
 pub use oci_layout::{LayoutError, OciLayout};
@@ -204,6 +204,15 @@ impl Store {
                 registry.put_blob(digest, size, content, from, |_| ()).await
             }
             Self::Layout(layout) => layout.put_blob(digest, size, content, |_| ()).await,
+        }
+    }
+
+    /// Whether a blob that the image `from` has too, in the same registry, could be taken from
+    /// there.
+    pub async fn mount(&self, digest: &Digest, from: &ImageReference) -> bool {
+        match self {
+            Self::Registry(registry) => registry.mount_blob(digest, from).await,
+            Self::Layout(_) => false,
         }
     }
 
