@@ -237,7 +237,7 @@ proptest! {
         prop_assert_eq!(undone, before);
     }
 
-    /// The same for CycloneDX, whose document has the image's digest only where it is the image.
+    /// The same for `CycloneDX`, whose document has the image's digest only where it is the image.
     #[test]
     fn all_else_of_cyclonedx_keeps_its_bytes(
         extra in prop::collection::vec(anything(), 3), is_pretty: bool,

@@ -1,4 +1,4 @@
-//! Rewritten documents in the eyes of the validators of SPDX and of CycloneDX.
+//! Rewritten documents in the eyes of the validators of SPDX and of `CycloneDX`.
 
 use std::{
     path::{Path, PathBuf},
