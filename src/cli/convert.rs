@@ -41,7 +41,8 @@ pub struct Args {
     /// How registries are accessed.
     #[command(flatten)]
     pub access: AccessArgs,
-    /// Folder for the results IMAGE_URL, IMAGE_DIGEST and IMAGE_REF, a file each
+    /// Folder for the results, a file each; the path of IMAGE_URL in it will do, as Tekton has it
+    /// in $(step.results.IMAGE_URL.path)
     #[arg(long, env = "RECOMPRESS_RESULTS_DIR", value_name = "DIR")]
     pub results_dir: Option<PathBuf>,
     /// What to print on standard output: the new reference, or all there is to know
