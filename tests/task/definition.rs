@@ -2,6 +2,7 @@
 //! PipelineRun, and `tekton.dev/v1beta1` StepAction (tektoncd/pipeline, `pkg/apis/pipeline`).
 //!
 //! Tekton's webhook refuses unknown fields, and so do these types.
+#![allow(dead_code, reason = "some fields are only there to be known")]
 
 use std::collections::BTreeMap;
 

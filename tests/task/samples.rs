@@ -61,10 +61,15 @@ fn pipelines(path: &str) -> Vec<PipelineSpec> {
 }
 
 fn is_ours(reference: &Reference) -> bool {
-    let named = |param: &Param| matches!(&param.value, ParamValue::String(name) if name == NAME);
+    let path = format!("task/{NAME}/{NAME}.yaml");
+    let named = |param: &Param| match (param.name.as_str(), &param.value) {
+        ("name", ParamValue::String(name)) => name == NAME,
+        ("pathInRepo", ParamValue::String(of)) => *of == path,
+        _ => false,
+    };
     match &reference.resolver {
         None => reference.name.as_deref() == Some(NAME),
-        Some(_) => reference.params.iter().any(|param| param.name == "name" && named(param)),
+        Some(_) => reference.params.iter().any(named),
     }
 }
 
