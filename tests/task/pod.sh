@@ -36,4 +36,4 @@ for folder in $read_only; do
     mount -o remount,bind,ro ".$folder"
 done
 mount -o remount,ro .
-exec setpriv --no-new-privs --inh-caps=-all chroot --userspec="$user" --groups="" . "$@"
+exec setpriv --no-new-privs --inh-caps=-all "$(command -v chroot)" --userspec="$user" --groups="" . "$@"
