@@ -135,7 +135,8 @@ fn a_container_is_restricted() {
     let step: Step = serde_saphyr::from_str(step).unwrap();
     let output = Pod::new("s").run(&Place::Container, &step);
     let told = String::from_utf8(output.stdout).unwrap();
-    let lines: Vec<_> = told.lines().filter(|line| !line.starts_with("PWD=")).collect();
+    let shell = |line: &&str| !line.starts_with("PWD=");
+    let lines: Vec<_> = told.lines().filter(shell).collect();
     let user = USER.to_string();
     assert_eq!(
         lines,

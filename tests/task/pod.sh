@@ -36,4 +36,5 @@ for folder in $read_only; do
     mount -o remount,bind,ro ".$folder"
 done
 mount -o remount,ro .
+unset OLDPWD PWD
 exec setpriv --no-new-privs --inh-caps=-all "$(command -v chroot)" --userspec="$user" --groups="" . "$@"

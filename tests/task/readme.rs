@@ -72,7 +72,11 @@ fn the_readmes_have_the_tables_of_the_definitions() {
             let readme = read(&path);
             let found = section(&readme, heading);
             if std::env::var_os("RECOMPRESS_BLESS").is_some_and(|value| value == "1") {
-                let blessed = readme.replacen(found, &table, 1);
+                let blessed = readme.replacen(
+                    &format!("{heading}\n{found}"),
+                    &format!("{heading}\n{table}"),
+                    1,
+                );
                 let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&path);
                 fs::write(path, blessed).unwrap();
             } else {
