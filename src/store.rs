@@ -205,6 +205,15 @@ impl Store {
         }
     }
 
+    /// Whether a blob that the image `from` has too, in the same registry, could be taken from
+    /// there.
+    pub async fn mount(&self, digest: &Digest, from: &ImageReference) -> bool {
+        match self {
+            Self::Registry(registry) => registry.mount_blob(digest, from).await,
+            Self::Layout(_) => false,
+        }
+    }
+
     /// Writes a blob that may still be growing; the upload of a large one begins at once. It ends
     /// when the spool is finished, and fails if that is abandoned. Returns whether the store had
     /// the blob already. `progress` is as with [`Store::put_blob`].

@@ -16,7 +16,7 @@ use self::{
 };
 use super::{Registry, download::DOCKER_CONTENT_DIGEST, request::Call};
 use crate::{
-    image::Digest,
+    image::{Digest, ImageReference},
     store::{
         BlobContent, RawManifest, StoreError, blob_name,
         spool::{Extent, Spool},
@@ -51,6 +51,18 @@ impl Registry {
             None => None,
         };
         Transfer::whole(self, source, action).run(session).await.map(drop)
+    }
+
+    /// Whether a blob could be mounted from the repository of `image`. An upload that the registry
+    /// begins instead is cancelled.
+    pub(in crate::store) async fn mount_blob(
+        self: &Arc<Self>,
+        digest: &Digest,
+        image: &ImageReference,
+    ) -> bool {
+        let Some(from) = self.neighbour(image) else { return false };
+        let action = format!("the upload of {}", blob_name(digest)).into();
+        matches!(self.mount(digest, from, &action).await, Some(Begun::Mounted))
     }
 
     /// Tries to mount a blob. That it is refused, by whatever words, is no reason to stop.
