@@ -5,6 +5,8 @@ mod acceptance;
 mod convert;
 mod differential;
 mod failures;
+mod index;
+mod index_readers;
 mod layout;
 mod odd_layers;
 mod support;
