@@ -65,7 +65,7 @@ impl Provenance {
 fn pairs(results: &Results, first: &str, second: &str) -> Vec<(String, String)> {
     let trimmed = |value: &Value| match value {
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-        _ => None,
+        Value::Object(_) => None,
     };
     let pair = |(name, value): (&String, &Value)| {
         let prefix = name.strip_suffix(first)?;

@@ -66,17 +66,17 @@ impl Pod {
     }
 
     /// The file that Tekton's entrypoint leaves for the step; nobody else may read it.
-    pub(crate) fn write_credentials(&self, place: &Place, config: &str) {
+    pub(crate) fn write_credentials(&self, place: Place, config: &str) {
         let file = self.folder("/tekton/creds/.docker").join("config.json");
         fs::write(&file, config).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-        if *place == Place::Container {
+        if place == Place::Container {
             chown(file, Some(USER), Some(0)).unwrap();
         }
     }
 
     /// Runs a step whose variables have been substituted, with its own environment and no other.
-    pub(crate) fn run(&self, place: &Place, step: &Step) -> Output {
+    pub(crate) fn run(&self, place: Place, step: &Step) -> Output {
         for mount in &step.volume_mounts {
             self.folder(&mount.mount_path);
         }
@@ -133,7 +133,7 @@ fn a_container_is_restricted() {
                 env: [{name: A, value: b}], volumeMounts: [{name: s, mountPath: /scratch}, \
                 {name: t, mountPath: /mnt/trusted-ca, readOnly: true}]}";
     let step: Step = serde_saphyr::from_str(step).unwrap();
-    let output = Pod::new("s").run(&Place::Container, &step);
+    let output = Pod::new("s").run(Place::Container, &step);
     let told = String::from_utf8(output.stdout).unwrap();
     let shell = |line: &&str| !line.starts_with("PWD=");
     let lines: Vec<_> = told.lines().filter(shell).collect();

@@ -37,10 +37,9 @@ fn documents(path: &str) -> Vec<Json> {
 /// All files of a folder of the repository.
 fn files(folder: &str) -> Vec<String> {
     let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
-    let name = |entry: std::io::Result<fs::DirEntry>| {
-        format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap())
-    };
-    entries.map(name).filter(|name| name.ends_with(".yaml")).collect()
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let is_yaml = |name: &String| Path::new(name).extension().is_some_and(|of| of == "yaml");
+    names.filter(is_yaml).map(|name| format!("{folder}/{name}")).collect()
 }
 
 /// The YAML in a README.

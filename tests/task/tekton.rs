@@ -77,9 +77,9 @@ impl TaskRun<'_> {
             self.mount(&pod, volume, &step, &variables);
         }
         if let Some(credentials) = &self.credentials {
-            pod.write_credentials(&self.place, &credentials.to_string());
+            pod.write_credentials(self.place, &credentials.to_string());
         }
-        let output = pod.run(&self.place, &step);
+        let output = pod.run(self.place, &step);
         let log = String::from_utf8(output.stderr).unwrap();
         let results = collect(&pod, task, &step);
         Finished { code: output.status.code().unwrap(), log, results }

@@ -1,6 +1,6 @@
 //! The Task and the StepAction as documents.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     NAME, action, action_text,
@@ -249,7 +249,7 @@ fn volumes_are_one_for_temporary_files_and_one_for_authorities() {
     let [scratch_volume, ca_volume] = task.spec.volumes.as_slice() else { panic!("two volumes") };
     assert_eq!(scratch.name, scratch_volume.name);
     assert_eq!(ca.name, ca_volume.name);
-    assert!(scratch_volume.empty_dir.as_ref().is_some_and(|options| options.is_empty()));
+    assert!(scratch_volume.empty_dir.as_ref().is_some_and(BTreeMap::is_empty));
     assert!(ca_volume.config_map.as_ref().is_some_and(|map| map.optional));
     assert!(!scratch.read_only && ca.read_only);
     // Tekton's webhook refuses mounts there.
