@@ -4,6 +4,7 @@
 //! the manifest, then its tag; then all of it is read back. Only then are there results. The probe
 //! of the destination comes after them, and changes nothing about them.
 
+mod attachments;
 mod copy;
 mod error;
 pub mod format;
@@ -11,12 +12,14 @@ mod layers;
 mod plan;
 mod publish;
 mod results;
+mod reuse;
 
 use std::{path::PathBuf, sync::Arc};
 
 pub use self::error::ConvertError;
 pub(crate) use self::plan::derived_tag;
 use self::{
+    attachments::Attachments,
     format::{Format, Wanted},
     layers::Layers,
     plan::Plan,
@@ -31,6 +34,15 @@ use crate::{
     store::{AccessOptions, Intent, Store},
     tekton,
 };
+
+/// What becomes of an SBOM that hangs on the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SbomPolicy {
+    /// It stays behind.
+    None,
+    /// It is carried over, with the new image as its subject.
+    Copy,
+}
 
 /// What is to be done.
 #[derive(Debug, Clone)]
@@ -53,6 +65,8 @@ pub struct Job {
     pub jobs: usize,
     /// After which time Quay may remove the tag, as in `5d`.
     pub expires_after: Option<String>,
+    /// What becomes of the source's SBOM.
+    pub sbom: SbomPolicy,
     /// Ask the destination afterwards what it does for partial pulls.
     pub probe: bool,
     /// How registries are talked to.
@@ -66,7 +80,7 @@ pub struct Job {
 impl Job {
     /// Whether there may be a result that tells of an SBOM.
     fn may_carry_sbom(&self) -> bool {
-        false
+        self.sbom == SbomPolicy::Copy && matches!(self.wanted, Wanted::Image { .. })
     }
 }
 
@@ -97,13 +111,21 @@ pub async fn run(job: &Job, reporter: &Reporter) -> Result<Summary, ConvertError
     });
 
     let pool = Arc::new(Pool::new(job.jobs).map_err(ConvertError::Threads)?);
-    let layers = layers::convert(job, &plan, &source, &destination, &pool, reporter).await?;
-    let published = publish::publish(job, &plan, &source, &destination, &layers).await?;
+    let convert = layers::convert(job, &plan, &source, &destination, &pool, reporter);
+    // What hangs on the source is listed meanwhile; that never fails.
+    let find = async { Ok(Attachments::find(&plan, &source).await) };
+    let (layers, mut attachments) = tokio::try_join!(convert, find)?;
+    let variants = publish::variants(job, &plan, &destination, &layers).await?;
+    let carried = attachments.carry(job, &plan, &source, &destination, &variants).await?;
+    let published = publish::publish(job, &plan, &source, &destination, &variants, &layers).await?;
     let mut summary = summary(job, &plan, published, layers);
+    (summary.attached, summary.unlisted) = attachments.report();
     if let Some(dir) = &job.results_dir {
         let made = summary.manifests.iter().filter(|manifest| manifest.made);
         let made: Vec<_> = made.map(|manifest| &manifest.digest).collect();
-        tekton::write_results(dir, &results::results(job, &summary.image.digest, &made, None))?;
+        let sbom = carried.first().and_then(Option::as_ref).filter(|_| job.may_carry_sbom());
+        let sbom = sbom.map(|sbom| sbom.blob_url(&job.destination));
+        tekton::write_results(dir, &results::results(job, &summary.image.digest, &made, sbom))?;
     }
     reporter.event(&Event::Published { summary: &summary });
     if let Store::Registry(registry) = &destination
@@ -165,6 +187,8 @@ fn summary(job: &Job, plan: &Plan, published: Published, layers: Layers) -> Summ
         left: left
             .map(|left| LeftReport { digest: left.digest.clone(), reason: left.reason.clone() })
             .collect(),
+        attached: Vec::new(),
+        unlisted: Vec::new(),
         probe: None,
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     chunked::frame::LEVEL_MAX,
     cli::{self, access::AccessArgs, convert::Args},
     convert::{
-        Job, derived_tag,
+        Job, SbomPolicy, derived_tag,
         format::{Format, IndexMode, Wanted},
     },
     image::{
@@ -107,6 +107,9 @@ pub enum UsageError {
     /// A Docker manifest in an OCI index.
     #[error("--manifest-type=docker goes with single images only; leave it out for an index")]
     DockerIndex,
+    /// Nothing to do with an SBOM.
+    #[error("{0:?} is nothing that can be done with an SBOM; write none or copy")]
+    Sbom(String),
     /// No period.
     #[error("{0:?} is no period; write a number and a unit of s, m, h, d, w, as in 5d")]
     Period(String),
@@ -145,6 +148,11 @@ impl TryFrom<Args> for Job {
             None => RESULTS_LIMIT,
             Some(text) => number(&text, 1000..=1_500_000).ok_or(UsageError::ResultsLimit(text))?,
         };
+        let sbom = match given(args.sbom).as_deref() {
+            None | Some("none") => SbomPolicy::None,
+            Some("copy") => SbomPolicy::Copy,
+            Some(other) => return Err(UsageError::Sbom(other.to_owned())),
+        };
         let expires_after = match given(args.expires_after) {
             Some(text) if !is_period(&text) => return Err(UsageError::Period(text)),
             period => period,
@@ -166,6 +174,7 @@ impl TryFrom<Args> for Job {
             require_chunked: args.require_chunked,
             jobs,
             expires_after,
+            sbom,
             probe: args.probe,
             access: args.access.into(),
             results_dir: given_path(args.results_dir).map(results_folder),
@@ -474,6 +483,8 @@ mod tests {
         }
         assert_eq!(with("--expires-after=5d").unwrap().expires_after.as_deref(), Some("5d"));
         assert_eq!(with("--expires-after=").unwrap().expires_after, None);
+        assert_eq!(with("--sbom=copy").unwrap().sbom, SbomPolicy::Copy);
+        assert!(matches!(with("--sbom=spdx"), Err(UsageError::Sbom(_))));
         assert!(matches!(with("--results-limit=x"), Err(UsageError::ResultsLimit(_))));
         assert!(matches!(with("--jobs=0"), Err(UsageError::Jobs(_))));
         assert!(matches!(with("--platform=x"), Err(UsageError::Platform(_))));

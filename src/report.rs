@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::{
+    attached::Attached,
     image::{Digest, ImageReference, manifest::Descriptor},
     layer::{Compression, Outline, Progress},
     probe::Probed,
@@ -126,6 +127,8 @@ pub struct LayerReport {
     pub outline: Option<Outline>,
     /// The destination had the new blob before.
     pub already_there: bool,
+    /// It was made by an earlier run, and has been checked instead of being made again.
+    pub reused: bool,
 }
 
 impl LayerReport {
@@ -143,6 +146,7 @@ impl LayerReport {
             reason: None,
             outline: None,
             already_there: true,
+            reused: false,
         }
     }
 }
@@ -227,8 +231,23 @@ pub struct Summary {
     /// What a source index had and the new one does not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<LeftReport>,
+    /// What hangs on the source: signatures, attestations, SBOMs.
+    pub attached: Vec<AttachedReport>,
+    /// What of that could not be looked at, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlisted: Vec<String>,
     /// What the destination's registry does for partial pulls, where that was asked.
     pub probe: Option<Probed>,
+}
+
+/// Something that hangs on a manifest of the source.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttachedReport {
+    /// The manifest of the source.
+    pub to: Digest,
+    /// What hangs on it, and whether it was carried over.
+    #[serde(flatten)]
+    pub item: Attached,
 }
 
 impl Summary {

@@ -50,6 +50,10 @@ pub struct Args {
     #[arg(num_args = 0..=1, require_equals = true, default_value = "false")]
     #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
     pub add: bool,
+    /// What becomes of an SBOM (SPDX or CycloneDX) that hangs on the source: none, or copy, to
+    /// attach it to the new image with the digests in it changed
+    #[arg(long, env = "RECOMPRESS_SBOM", value_name = "WHAT")]
+    pub sbom: Option<String>,
     /// Media types of the new manifests: oci, or docker for gzip layers
     #[arg(long, env = "RECOMPRESS_MANIFEST_TYPE", value_name = "TYPE")]
     pub manifest_type: Option<String>,

@@ -1,18 +1,13 @@
 //! Manifests that stay what they are: brought to the destination with all that they name.
 
-use std::io::{self, Read as _, Write as _};
-
 use super::{ConvertError, Job};
 use crate::{
     image::{
         Digest,
         manifest::{Descriptor, blobs},
     },
-    store::{BlobReader, RawManifest, Spool, SpoolWriter, Store},
+    store::{BlobReader, CopyError, RawManifest, Spool, SpoolWriter, Store},
 };
-
-/// Bytes that are handed on at once.
-const PIECE: usize = 256 << 10;
 
 /// Brings the blobs of a manifest to the destination, and then the manifest. What is there already
 /// is not sent; what is in another repository of the destination's registry is mounted.
@@ -67,44 +62,26 @@ pub(super) async fn missing(
 async fn download(
     job: &Job,
     blob: &Descriptor,
-    mut reader: BlobReader,
+    reader: BlobReader,
     mut writer: SpoolWriter,
 ) -> Result<(), ConvertError> {
-    /// Which end failed.
-    enum End {
-        Read(io::Error),
-        Write(io::Error),
-    }
     let work = move || {
-        let mut piece = vec![0; PIECE];
-        let result = loop {
-            match reader.read(&mut piece) {
-                // The digest has been checked.
-                Ok(0) => break Ok(()),
-                Ok(len) => {
-                    if let Err(error) = writer.write_all(&piece[..len]) {
-                        break Err(End::Write(error));
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(End::Read(error)),
-            }
-        };
-        (writer, result)
+        let copied = reader.copy_to(&mut writer);
+        (writer, copied)
     };
     let lost = |_| ConvertError::Internal("a thread that copied a blob was lost".into());
-    let (writer, result) = tokio::task::spawn_blocking(work).await.map_err(lost)?;
-    match result {
+    let (writer, copied) = tokio::task::spawn_blocking(work).await.map_err(lost)?;
+    match copied {
         Ok(()) => {
             writer.finish(blob.digest.clone());
             Ok(())
         }
-        Err(End::Read(error)) => Err(ConvertError::Copy {
+        Err(CopyError::Read(error)) => Err(ConvertError::Copy {
             reference: job.source.clone(),
             digest: blob.digest.clone(),
             error,
         }),
-        Err(End::Write(source)) => {
+        Err(CopyError::Write(source)) => {
             Err(ConvertError::Spool { dir: std::env::temp_dir().display().to_string(), source })
         }
     }

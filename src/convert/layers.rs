@@ -13,6 +13,7 @@ use super::{
     ConvertError, Job,
     format::Format,
     plan::{Plan, PlannedLayer},
+    reuse::{Proved, Reusable},
 };
 use crate::{
     image::Digest,
@@ -38,6 +39,7 @@ struct Context<'a> {
     destination: &'a Store,
     pool: &'a Arc<Pool>,
     reporter: &'a Reporter,
+    reusable: Reusable,
     /// Permits to convert.
     slots: Semaphore,
 }
@@ -72,8 +74,15 @@ pub(super) async fn convert(
     reporter: &Reporter,
 ) -> Result<Layers, ConvertError> {
     let slots = job.jobs.div_ceil(THREADS_PER_LAYER);
-    let context =
-        Context { job, source, destination, pool, reporter, slots: Semaphore::new(slots) };
+    let context = Context {
+        job,
+        source,
+        destination,
+        pool,
+        reporter,
+        reusable: Reusable::find(job, plan, destination).await,
+        slots: Semaphore::new(slots),
+    };
     let (tasks, of_variant) = tasks(plan);
     let mut done: Vec<(usize, LayerReport)> = stream::iter(tasks.iter().enumerate())
         .map(|(id, task)| {
@@ -138,6 +147,10 @@ impl Context<'_> {
             self.reporter.event(&Event::Converted { id, label, report: &report });
             return Ok(report);
         }
+        if let Some(report) = self.reuse(task).await? {
+            self.reporter.event(&Event::Converted { id, label, report: &report });
+            return Ok(report);
+        }
         let (writer, spool) = Spool::new().map_err(|source| ConvertError::Spool {
             dir: std::env::temp_dir().display().to_string(),
             source,
@@ -151,6 +164,30 @@ impl Context<'_> {
         report.already_there = already_there;
         self.reporter.event(&Event::Stored { id, label, report: &report });
         Ok(report)
+    }
+
+    /// What an earlier run has made, if that is right.
+    async fn reuse(&self, task: &Task<'_>) -> Result<Option<LayerReport>, ConvertError> {
+        let Task { number, layer, format, .. } = task;
+        let Some(known) = self.reusable.get(layer, *format) else { return Ok(None) };
+        let slot = self.slots.acquire().await;
+        let _slot = slot.map_err(|_| ConvertError::Internal("slots closed".into()))?;
+        let proved = known.prove(self.destination, &layer.diff_id, *format).await;
+        Ok(proved.map(|Proved { blob, raw_len, outline }| LayerReport {
+            number: *number,
+            source_digest: layer.blob.digest.clone(),
+            source_size: layer.blob.size,
+            source_compression: None,
+            diff_id: layer.diff_id.clone(),
+            uncompressed_size: Some(raw_len),
+            kind: if outline.is_some() { LayerKind::ZstdChunked } else { LayerKind::Zstd },
+            digest: blob.digest,
+            size: blob.size,
+            reason: None,
+            outline,
+            already_there: true,
+            reused: true,
+        }))
     }
 
     async fn convert(
@@ -234,6 +271,7 @@ impl Context<'_> {
             reason,
             outline: converted.outline.ok(),
             already_there: false,
+            reused: false,
         })
     }
 }

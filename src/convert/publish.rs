@@ -3,6 +3,7 @@
 
 use super::{
     ConvertError, Job, copy,
+    format::Format,
     layers::Layers,
     plan::{Plan, Slot, SourceImage, Variant},
 };
@@ -17,10 +18,10 @@ use crate::{
 };
 
 /// Annotation on what is made: digest of the manifest or index that it was made from.
-const SOURCE_DIGEST: &str = "io.github.recompress-image.source-digest";
+pub(super) const SOURCE_DIGEST: &str = "io.github.recompress-image.source-digest";
 
-/// Annotation on a manifest: how its layers are compressed.
-const FORMAT: &str = "io.github.recompress-image.format";
+/// Annotation on a manifest: how its layers are compressed, with the level.
+pub(super) const FORMAT: &str = "io.github.recompress-image.format";
 
 /// Annotation on a manifest that makes Quay remove its tag after a while, as the label of the same
 /// name on an image does (quay/quay, `image/oci/manifest.py`).
@@ -30,20 +31,17 @@ const EXPIRES_AFTER: &str = "quay.expires-after";
 pub(super) struct Published {
     /// What the tag names.
     pub(super) image: ImageReport,
-    /// The manifest of each variant of the plan.
-    pub(super) variants: Vec<RawManifest>,
     /// The index, entry by entry.
     pub(super) manifests: Vec<ManifestReport>,
 }
 
-/// Publishes what the plan says, and reads it back.
-pub(super) async fn publish(
+/// Puts the manifest of each variant of the plan there, under no tag.
+pub(super) async fn variants(
     job: &Job,
     plan: &Plan,
-    source: &Store,
     destination: &Store,
     layers: &Layers,
-) -> Result<Published, ConvertError> {
+) -> Result<Vec<RawManifest>, ConvertError> {
     let failed = |error| ConvertError::Destination { reference: job.destination.clone(), error };
     let mut variants = Vec::new();
     for (variant, layers) in plan.variants.iter().zip(&layers.of_variant) {
@@ -57,6 +55,19 @@ pub(super) async fn publish(
         destination.put_manifest(&manifest, None).await.map_err(failed)?;
         variants.push(manifest);
     }
+    Ok(variants)
+}
+
+/// Puts the index there, where there is one to be made, and the tag; and reads everything back.
+pub(super) async fn publish(
+    job: &Job,
+    plan: &Plan,
+    source: &Store,
+    destination: &Store,
+    variants: &[RawManifest],
+    layers: &Layers,
+) -> Result<Published, ConvertError> {
+    let failed = |error| ConvertError::Destination { reference: job.destination.clone(), error };
     let mut manifests = Vec::new();
     let tagged = match &plan.index {
         None => variants.first().cloned(),
@@ -66,8 +77,7 @@ pub(super) async fn publish(
                 let entry = match slot {
                     Slot::Kept { entry, manifest, format } => {
                         copy::copy(job, source, destination, manifest).await?;
-                        let report = kept(entry, manifest, *format);
-                        manifests.push(report);
+                        manifests.push(kept(entry, manifest, *format));
                         entry.clone()
                     }
                     Slot::Made { variant, entry } => {
@@ -84,15 +94,14 @@ pub(super) async fn publish(
             let bytes = index.document.clone().with_entries(&entries, &annotations);
             let bytes = bytes
                 .map_err(|error| ConvertError::Unfit { reference: job.source.clone(), error })?;
-            Some(RawManifest::new(bytes, OCI_INDEX))
+            let raw = RawManifest::new(bytes, OCI_INDEX);
+            destination.put_manifest(&raw, None).await.map_err(failed)?;
+            Some(raw)
         }
     };
     let tagged = tagged.ok_or_else(|| ConvertError::Internal("nothing was made".into()))?;
-    if plan.index.is_some() {
-        destination.put_manifest(&tagged, None).await.map_err(failed)?;
-    }
     destination.put_manifest(&tagged, job.destination.tag()).await.map_err(failed)?;
-    read_back(job, plan, destination, &tagged, &variants).await?;
+    read_back(job, plan, destination, &tagged, variants).await?;
     Ok(Published {
         image: ImageReport {
             url: job.destination.to_string(),
@@ -100,15 +109,22 @@ pub(super) async fn publish(
             digest: tagged.digest,
             media_type: tagged.media_type,
         },
-        variants,
         manifests,
     })
 }
 
-fn kept(entry: &Entry, manifest: &RawManifest, format: Option<super::Format>) -> ManifestReport {
+/// What a layer's blob depends on besides its tar.
+pub(super) fn recipe(job: &Job, format: Format) -> String {
+    match format {
+        Format::Gzip => format!("gzip level {}", job.gzip_level),
+        Format::Zstd | Format::ZstdChunked => format!("{format} level {}", job.zstd.level),
+    }
+}
+
+fn kept(entry: &Entry, manifest: &RawManifest, format: Option<Format>) -> ManifestReport {
     ManifestReport {
         platform: entry.platform().map(|platform| platform.to_string()),
-        format: format.map(super::Format::as_str),
+        format: format.map(Format::as_str),
         digest: manifest.digest.clone(),
         size: manifest.bytes.len() as u64,
         made: false,
@@ -156,7 +172,7 @@ fn manifest(
         })
         .collect();
     let mut annotations =
-        vec![(SOURCE_DIGEST, image.digest.to_string()), (FORMAT, variant.format.to_string())];
+        vec![(SOURCE_DIGEST, image.digest.to_string()), (FORMAT, recipe(job, variant.format))];
     if let Some(period) = &job.expires_after {
         annotations.push((EXPIRES_AFTER, period.clone()));
     }

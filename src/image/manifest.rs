@@ -1,6 +1,8 @@
 //! An image manifest as it came from its store, and the same manifest about other blobs. It is
 //! edited as JSON, so that fields this program does not know stay what they were.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -135,14 +137,27 @@ impl ImageManifest {
         self.layers.iter().all(|layer| layer.layer_type.suffix != Suffix::Zstd)
     }
 
+    /// An annotation of the manifest.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.document.get("annotations")?.get(key)?.as_str()
+    }
+
+    /// The annotations of a layer, counted from 0.
+    pub fn layer_annotations(&self, layer: usize) -> BTreeMap<String, String> {
+        let layers = self.document.get("layers").and_then(Value::as_array);
+        let annotations = layers
+            .and_then(|layers| layers.get(layer)?.get("annotations")?.as_object())
+            .into_iter()
+            .flatten();
+        let text =
+            |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        annotations.filter_map(text).collect()
+    }
+
     /// Whether a layer claims to have a TOC of zstd:chunked.
     pub fn is_chunked(&self) -> bool {
-        let layers = self.document.get("layers").and_then(Value::as_array);
-        let claims = |layer: &Value| {
-            let key = crate::chunked::annotations::MANIFEST_CHECKSUM;
-            layer.get("annotations").is_some_and(|annotations| annotations.get(key).is_some())
-        };
-        layers.is_some_and(|layers| layers.iter().any(claims))
+        let key = crate::chunked::annotations::MANIFEST_CHECKSUM;
+        (0..self.layers.len()).any(|layer| self.layer_annotations(layer).contains_key(key))
     }
 
     /// The manifest of the same image with other blobs: `blobs` has one for each layer, `None`

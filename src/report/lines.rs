@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::{
-    Event, LayerKind, LayerReport, Summary,
+    AttachedReport, Event, LayerKind, LayerReport, Summary,
     human::{percent, size},
 };
 
@@ -44,6 +44,10 @@ fn converted(label: &str, report: &LayerReport) -> String {
     if kind == LayerKind::Foreign {
         return format!("{label}: foreign, passed on by reference");
     }
+    if report.reused {
+        let (kind, size) = (kind.as_str(), size(report.size));
+        return format!("{label}: {kind} {size}, made by an earlier run and checked");
+    }
     if report.digest == report.source_digest {
         return format!("{label}: {} {}, unchanged", kind.as_str(), size(report.size));
     }
@@ -66,6 +70,16 @@ fn converted(label: &str, report: &LayerReport) -> String {
 
 fn published(summary: &Summary) -> String {
     let mut text = String::new();
+    for AttachedReport { item, .. } in &summary.attached {
+        let (kind, digest) = (item.kind.as_str(), &item.digest);
+        text += &match &item.reason {
+            Some(reason) => format!("left on the source: {kind} {digest}: {reason}\n"),
+            None => format!("carried over: {kind} {digest}\n"),
+        };
+    }
+    for what in &summary.unlisted {
+        text += &format!("warning: what hangs on the source could not be listed: {what}\n");
+    }
     for left in &summary.left {
         text += &format!("left out {}: {}\n", left.digest, left.reason);
     }

@@ -14,7 +14,7 @@ use self::{
     source::Source,
     transfer::Transfer,
 };
-use super::{Registry, download::DOCKER_CONTENT_DIGEST, request::Call};
+use super::{Registry, download::DOCKER_CONTENT_DIGEST, referrers::OCI_SUBJECT, request::Call};
 use crate::{
     image::{Digest, ImageReference},
     store::{
@@ -104,12 +104,13 @@ impl Registry {
         }
     }
 
-    /// Puts a manifest under its tag or its digest, byte for byte.
+    /// Puts a manifest under its tag or its digest, byte for byte. Returns whether the registry
+    /// lists it among what refers to its subject.
     pub(in crate::store) async fn put_manifest(
         &self,
         manifest: &RawManifest,
         tag: Option<&str>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let name = tag.unwrap_or(manifest.digest.as_str());
         let (what, action) = (format!("manifest {name}"), format!("the upload of manifest {name}"));
         let call = Call::new(Method::PUT, self.url(&format!("manifests/{name}"))?)
@@ -129,7 +130,7 @@ impl Registry {
                 let (place, expected) = (self.place.clone(), manifest.digest.clone());
                 Err(StoreError::DigestMismatch { what, place, expected, actual })
             }
-            _ => Ok(()),
+            _ => Ok(response.headers().contains_key(OCI_SUBJECT)),
         }
     }
 }
