@@ -187,7 +187,7 @@ impl TryFrom<Args> for Job {
             sbom,
             probe: args.probe,
             access: args.access.into(),
-            results_dir: given_path(args.results_dir),
+            results_dir: given_path(args.results_dir).map(results_folder),
             results_limit,
         })
     }
@@ -348,6 +348,15 @@ fn given(text: Option<String>) -> Option<String> {
 
 fn given_path(path: Option<PathBuf>) -> Option<PathBuf> {
     path.filter(|path| !path.as_os_str().is_empty())
+}
+
+/// A step of Tekton is told the path of each result, and not their folder, which has the name of the
+/// step in it.
+fn results_folder(path: PathBuf) -> PathBuf {
+    match path.parent() {
+        Some(folder) if path.ends_with("IMAGE_URL") => folder.join("."),
+        _ => path,
+    }
 }
 
 fn number<N: FromStr + PartialOrd>(text: &str, range: RangeInclusive<N>) -> Option<N> {
@@ -518,6 +527,12 @@ mod tests {
         assert!(!with("--ca-file=x").unwrap().access.ca_file_optional);
         assert!(with("--ca-file-optional").unwrap().access.ca_file_optional);
         assert!(with("--tls-verify").unwrap().probe && !with("--probe=false").unwrap().probe);
+        let results = |path| with(&format!("--results-dir={path}")).unwrap().results_dir.unwrap();
+        assert_eq!(
+            results("/tekton/steps/step-a/results/IMAGE_URL"),
+            results("/tekton/steps/step-a/results")
+        );
+        assert_eq!(results("IMAGE_URL"), PathBuf::from("."));
         let contradiction = job(&[&source, "--require-chunked", "--compression-format=zstd"]);
         assert!(matches!(contradiction, Err(UsageError::RequireChunked)));
     }

@@ -63,7 +63,8 @@ pub struct Args {
     /// How registries are accessed.
     #[command(flatten)]
     pub access: AccessArgs,
-    /// Folder for the results IMAGE_URL, IMAGE_DIGEST, IMAGE_REF and so on, a file each
+    /// Folder for the results, a file each; the path of IMAGE_URL in it will do, as Tekton has it
+    /// in $(step.results.IMAGE_URL.path)
     #[arg(long, env = "RECOMPRESS_RESULTS_DIR", value_name = "DIR")]
     pub results_dir: Option<PathBuf>,
     /// How many bytes Tekton takes of all results, 4096 unless it reads them from sidecar logs
