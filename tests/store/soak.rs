@@ -169,7 +169,7 @@ async fn conversions_over_bad_connections() {
     for run in 0..runs {
         let (direct, name) = choose(&mut random, &sources);
         let made = format!("org/made{run}:out");
-        weather.percent.store([5, 20, 40, 70][random.usize(..4)], Ordering::SeqCst);
+        weather.percent.store([10, 40, 70, 97][random.usize(..4)], Ordering::SeqCst);
         weather.is_calm.store(false, Ordering::SeqCst);
         let job = job(&format!("{}/{name}", proxy.host), &format!("{}/{made}", proxy.host));
         peak();
@@ -195,8 +195,10 @@ async fn conversions_over_bad_connections() {
     }
     let (left, forgotten) = (peer.uploads().len(), peer.forgotten_uploads());
     let Tally { published, failed, late, peaks } = tally;
+    // In the first third the allocator and the pools get their share.
     let third = (peaks.len() / 3).max(1);
-    let [first, last] = [&peaks[..third], &peaks[peaks.len() - third..]].map(|peaks| {
+    let thirds = [&peaks[..third], &peaks[third..][..third], &peaks[peaks.len() - third..]];
+    let [first, second, last] = thirds.map(|peaks| {
         let mut peaks = peaks.to_vec();
         peaks.sort_unstable();
         peaks[peaks.len() / 2] >> 10
@@ -206,7 +208,7 @@ async fn conversions_over_bad_connections() {
          failed when the image was there already, 0 wrong; {} connections, {} of them with faults; \
          \
          upload sessions forgotten: {}, left in the registry against the client's will: {}; peak memory in \
-         the first third {first} MiB, in the last {last} MiB",
+         the thirds {first}, {second} and {last} MiB",
         proxy.connections(),
         weather.faults.load(Ordering::SeqCst),
         forgotten.len(),
@@ -216,7 +218,7 @@ async fn conversions_over_bad_connections() {
     assert!(published > 0);
     if runs >= 60 {
         assert!(failed > 0, "the faults were none");
-        assert!(last <= first + first / 4 + 8, "memory grows: {peaks:?} KiB");
+        assert!(last <= second + second / 5 + 8, "memory grows: {peaks:?} KiB");
     }
 }
 
