@@ -46,7 +46,7 @@ mod tests {
         let allowed = |total, read| limits.allow(total, read).is_ok();
         assert!(allowed(DENSE_FROM, 1));
         assert!(!allowed(DENSE_FROM + 1, 1));
-        assert!(allowed(DENSE_FROM + 100, DENSE_FROM / 100 + 1));
+        assert!(allowed(DENSE_FROM + 100, DENSE_FROM / 100 + 2));
         assert!(allowed(limits.size, limits.size / 100 + 1));
         assert!(!allowed(limits.size + 1, limits.size));
         let unlimited = Limits { size: u64::MAX, ratio: u64::MAX };

@@ -67,6 +67,9 @@ async fn has_tag(image: &str) -> bool {
     }
 }
 
+/// No connection lasts for more than two kilobytes: few runs come to a good end.
+const STORM: u32 = 100;
+
 /// What the connections of a run meet.
 struct Weather {
     random: Mutex<fastrand::Rng>,
@@ -80,13 +83,15 @@ impl Weather {
     fn fault(&self) -> Fault {
         let mut random = self.random.lock().unwrap();
         let is_calm = self.is_calm.load(Ordering::SeqCst);
-        if random.u32(..100) >= self.percent.load(Ordering::SeqCst) || is_calm {
+        let percent = self.percent.load(Ordering::SeqCst);
+        if random.u32(..100) >= percent || is_calm {
             return Fault::None;
         }
         self.faults.fetch_add(1, Ordering::SeqCst);
         let way = if random.bool() { Way::Up } else { Way::Down };
         // As often in the first hundred bytes as in the last million.
-        let bytes = (1 << random.u32(3..22)) + random.usize(..1000);
+        let bits = if percent == STORM { 11 } else { 22 };
+        let bytes = (1 << random.u32(3..bits)) + random.usize(..1000);
         match random.u32(..10) {
             0 => Fault::Refuse,
             1..4 => Fault::Cut(way, bytes),
@@ -169,7 +174,7 @@ async fn conversions_over_bad_connections() {
     for run in 0..runs {
         let (direct, name) = choose(&mut random, &sources);
         let made = format!("org/made{run}:out");
-        weather.percent.store([10, 40, 70, 97][random.usize(..4)], Ordering::SeqCst);
+        weather.percent.store([10, 40, 70, STORM][random.usize(..4)], Ordering::SeqCst);
         weather.is_calm.store(false, Ordering::SeqCst);
         let job = job(&format!("{}/{name}", proxy.host), &format!("{}/{made}", proxy.host));
         peak();
@@ -217,7 +222,7 @@ async fn conversions_over_bad_connections() {
     assert!(forgotten.is_empty(), "sessions that were not cancelled: {forgotten:?}");
     assert!(published > 0);
     if runs >= 60 {
-        assert!(failed > 0, "the faults were none");
+        assert!(failed + late > 0, "the faults were none");
         assert!(last <= second + second / 5 + 8, "memory grows: {peaks:?} KiB");
     }
 }
