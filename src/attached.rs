@@ -15,6 +15,8 @@ mod rewrite;
 mod spdx;
 mod subject;
 
+use std::fmt;
+
 use serde::Serialize;
 
 pub use self::{
@@ -70,9 +72,8 @@ impl Kind {
     }
 }
 
-/// Where something that hangs on an image was found.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+/// Where something that hangs on an image was found. Its text is `referrers`, or the tag.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// It refers to the image, and is listed so.
     Referrers,
@@ -80,4 +81,19 @@ pub enum Place {
     Index(String),
     /// A tag that cosign makes of the digest.
     Tag(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Referrers => f.write_str("referrers"),
+            Self::Index(tag) | Self::Tag(tag) => f.write_str(tag),
+        }
+    }
+}
+
+impl Serialize for Place {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }

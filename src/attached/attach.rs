@@ -106,13 +106,18 @@ async fn list_in_index(
     let tag = fallback_tag(&manifest.digest);
     for _ in 0..TRIES {
         let before = index(store, manifest).await?;
-        let unfit = |_| StoreError::Manifest {
+        let unfit = || StoreError::Manifest {
             what: format!("tag {tag}"),
             place: store.place(),
             reason: ManifestError::Shape(OCI_INDEX.to_owned()),
         };
-        let bytes = before.as_ref().map(|index| &*index.bytes);
-        let Some(after) = referrer::with_entry(bytes, entry).map_err(unfit)? else { return Ok(()) };
+        let bytes = match &before {
+            Some(index) if index.media_type != OCI_INDEX => return Err(unfit()),
+            Some(index) => Some(&*index.bytes),
+            None => None,
+        };
+        let after = referrer::with_entry(bytes, entry).map_err(|_| unfit())?;
+        let Some(after) = after else { return Ok(()) };
         store.put_manifest(&RawManifest::new(after, OCI_INDEX), Some(&tag)).await?;
     }
     if is_in_index(store, manifest, entry).await? {

@@ -67,7 +67,8 @@ enum Left {
 /// in `source`, over to `new`, whose manifest `destination` has already. It is attached as an OCI
 /// referrer and under cosign's tag; what is there already is not written again. Tells in `found`
 /// what was carried and what not, and why. What is wrong with a document or with the source is such
-/// a reason; what goes wrong at the destination is an error.
+/// a reason; what goes wrong at the destination is an error. Nothing is done if `new` has the digest
+/// of `old`.
 pub async fn carry_sbom(
     source: &Store,
     destination: &Store,
@@ -76,6 +77,10 @@ pub async fn carry_sbom(
     new: &Subject,
     manifest: &RawManifest,
 ) -> Result<Option<CarriedSbom>, StoreError> {
+    if old.digest() == new.digest() {
+        // It hangs there already.
+        return Ok(None);
+    }
     let mut carried: Option<CarriedSbom> = None;
     for number in in_order(found) {
         let Some(item) = found.get_mut(number) else { continue };

@@ -125,8 +125,8 @@ mod tests {
         let first = with_entry(None, &one).unwrap().unwrap();
         assert_eq!(with_entry(Some(&first), &one).unwrap(), None);
         let text = String::from_utf8(first).unwrap();
-        let foreign = text.replacen("[", r#"["what is this",{"z":1.50,"a":[]},"#, 1);
-        let foreign = foreign.replacen("{", r#"{"x-unknown":null,"#, 1);
+        let foreign = text.replacen('[', r#"["what is this",{"z":1.50,"a":[]},"#, 1);
+        let foreign = foreign.replacen('{', r#"{"x-unknown":null,"#, 1);
         let both = with_entry(Some(foreign.as_bytes()), &two).unwrap().unwrap();
         assert_eq!(entries(&both).unwrap(), (vec![one, two], 2));
         let both = String::from_utf8(both).unwrap();

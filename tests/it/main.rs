@@ -9,4 +9,5 @@ mod index;
 mod index_readers;
 mod layout;
 mod odd_layers;
+mod sbom;
 mod support;
