@@ -92,12 +92,16 @@ mixture() {
     seq -f 'line %.0f of a log that says much the same in each of them' 100000
 }
 
-# layer BASE PATH...: the next layer of the image.
+# layer BASE PATH...: the next layer of the image, with the directories that the paths are in.
 layer() {
-    local tar=$work/run/layer.tar base=$1
+    local tar=$work/run/layer.tar base=$1 path parents=()
     shift
+    for path in "$@"; do
+        while path=$(dirname "$path") && [[ $path != . ]]; do parents=("$path" "${parents[@]}"); done
+    done
+    mapfile -t parents < <(printf '%s\n' "${parents[@]}" | sort -u)
     tar -C "$base" --sort=name --mtime=@1700000000 --owner=0 --group=0 --numeric-owner \
-        -cf "$tar" "$@"
+        -cf "$tar" --no-recursion "${parents[@]}" --recursion "$@"
     add_layer "$tar"
 }
 

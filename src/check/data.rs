@@ -1,14 +1,14 @@
 //! The data itself: decoded once from the first frame to the last, and held against what TOC and
 //! tar-split stream say is at each place.
 
-use std::io::Read;
+use std::{fmt::Display, io::Read};
 
 use crc_fast::{CrcAlgorithm, Digest as Crc};
 use sha2::{Digest as _, Sha256};
 
 use super::{
     files::{File, Piece},
-    finding::{Findings, Rule},
+    finding::{Findings, Rule, shown},
     frames::{Fault, Frames},
     walk::Visit,
 };

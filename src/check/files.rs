@@ -79,7 +79,13 @@ impl Ranges {
         Some(File { name, crc, digest, end: main.end_offset, pieces })
     }
 
-    fn check(&mut self, pieces: &[Piece], end: Option<u64>, name: Name<'_>, findings: &mut Findings) {
+    fn check(
+        &mut self,
+        pieces: &[Piece],
+        end: Option<u64>,
+        name: Name<'_>,
+        findings: &mut Findings,
+    ) {
         let last = pieces.len().saturating_sub(1);
         for (number, piece) in pieces.iter().enumerate() {
             let Piece { offset, .. } = *piece;

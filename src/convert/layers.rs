@@ -2,12 +2,12 @@
 
 use std::{
     collections::HashMap,
-    io::{BufWriter, Write as _},
+    io::{self, BufWriter, Read, Write as _},
     sync::Arc,
 };
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     ConvertError, Job,
@@ -37,8 +37,21 @@ struct Context<'a> {
     destination: &'a Store,
     pool: &'a Arc<Pool>,
     reporter: &'a Reporter,
-    /// Permits to convert.
-    slots: Semaphore,
+    /// Permits to read a layer.
+    slots: Arc<Semaphore>,
+}
+
+/// A blob with the permit to read it. Both go once the blob has been read, and then the next layer
+/// begins while the last batches and the TOC of this one are still being worked on.
+struct Permitted<R> {
+    blob: R,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl<R: Read> Read for Permitted<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.blob.read(buf)
+    }
 }
 
 /// Converts the layers and stores the new blobs. The reports are in the order of the image.
@@ -51,8 +64,14 @@ pub(super) async fn convert(
     reporter: &Reporter,
 ) -> Result<Vec<LayerReport>, ConvertError> {
     let slots = job.jobs.div_ceil(THREADS_PER_LAYER);
-    let context =
-        Context { job, source, destination, pool, reporter, slots: Semaphore::new(slots) };
+    let context = Context {
+        job,
+        source,
+        destination,
+        pool,
+        reporter,
+        slots: Arc::new(Semaphore::new(slots)),
+    };
     let mut distinct: Vec<(usize, &PlannedLayer)> = Vec::new();
     // The same blob under another diffID is a contradiction, and has to be found out as one.
     let mut first: HashMap<(&Digest, &Digest), usize> = HashMap::new();
@@ -118,7 +137,7 @@ impl Context<'_> {
     ) -> Result<LayerReport, ConvertError> {
         let failed =
             |error| ConvertError::Layer { number, digest: layer.blob.digest.clone(), error };
-        let slot = self.slots.acquire().await;
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.map_err(|_| ConvertError::Internal("slots closed".into()))?;
         let blob =
             self.source.blob(&layer.blob.digest, layer.blob.size).await.map_err(|error| {
@@ -132,6 +151,7 @@ impl Context<'_> {
         });
         let (pool, recipe) = (Arc::clone(self.pool), self.job.recipe);
         let expected = layer.diff_id.clone();
+        let blob = Permitted { blob, _slot: slot };
         let work = move || {
             let mut sink = BufWriter::with_capacity(SPOOL_BUFFER, &mut writer);
             let converted =
@@ -145,7 +165,6 @@ impl Context<'_> {
         let worked = tokio::task::spawn_blocking(work).await;
         let (writer, converted) = worked.map_err(|_| failed(LayerError::WorkerLost))?;
         let report = self.report(number, layer, converted.map_err(failed)?)?;
-        drop(slot);
         self.reporter.event(&Event::Converted { report: &report });
         writer.finish(report.digest.clone());
         Ok(report)
