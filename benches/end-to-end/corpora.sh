@@ -94,12 +94,13 @@ mixture() {
 
 # layer BASE PATH...: the next layer of the image, with the directories that the paths are in.
 layer() {
-    local tar=$work/run/layer.tar base=$1 path parents=()
+    local tar=$work/run/layer.tar base=$1 path parents
     shift
-    for path in "$@"; do
-        while path=$(dirname "$path") && [[ $path != . ]]; do parents=("$path" "${parents[@]}"); done
-    done
-    mapfile -t parents < <(printf '%s\n' "${parents[@]}" | sort -u)
+    mapfile -t parents < <(
+        for path in "$@"; do
+            while path=$(dirname "$path") && [[ $path != . ]]; do echo "$path"; done
+        done | sort -u
+    )
     tar -C "$base" --sort=name --mtime=@1700000000 --owner=0 --group=0 --numeric-owner \
         -cf "$tar" --no-recursion "${parents[@]}" --recursion "$@"
     add_layer "$tar"
