@@ -5,7 +5,10 @@
 use std::io::{self, BufReader, Read as _, Write as _};
 
 use crc_fast::{CrcAlgorithm, Digest as Crc};
-use divan::{Bencher, black_box, counter::{BytesCount, ItemsCount}};
+use divan::{
+    Bencher, black_box,
+    counter::{BytesCount, ItemsCount},
+};
 use flate2::{bufread::MultiGzDecoder, write::GzEncoder};
 use recompress_image::{
     check,
@@ -186,7 +189,8 @@ fn sums() -> impl FnMut() -> [u8; 32] {
 fn toc_and_tar_split(bencher: Bencher) {
     let tar = entries();
     bencher.counter(ItemsCount::new(ENTRIES)).bench_local(|| {
-        let (mut toc, mut tar_split) = (TocWriter::new(1).unwrap(), TarSplitWriter::new(1).unwrap());
+        let (mut toc, mut tar_split) =
+            (TocWriter::new(1).unwrap(), TarSplitWriter::new(1).unwrap());
         let (mut paths, mut reader) = (Paths::default(), Reader::new(&tar[..]));
         let (mut sum, mut piece, mut offset) = (sums(), [0; 512], 0);
         while let Step::Entry(entry) = reader.next_step().unwrap() {

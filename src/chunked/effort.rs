@@ -63,6 +63,16 @@ impl Effort {
         }
     }
 
+    /// For `len` bytes of tar headers. One alone comes out smallest where zstd
+    /// looks for long matches only.
+    pub(super) fn for_headers(level: i32, len: usize) -> Self {
+        if level < THOROUGH && len <= TINY {
+            Self::of((level - 5).max(1))
+        } else {
+            Self::new(level, len)
+        }
+    }
+
     const fn of(level: i32) -> Self {
         Self {
             level: if level > LEVEL_MAX { LEVEL_MAX } else { level },
@@ -121,6 +131,7 @@ mod tests {
             for len in [0, TINY, SMALL, MEDIUM, LARGE, BLOCK, STREAM, usize::MAX] {
                 for len in [len, len.saturating_add(1)] {
                     Effort::new(level, len).apply(&mut encoder).unwrap();
+                    Effort::for_headers(level, len).apply(&mut encoder).unwrap();
                 }
             }
         }

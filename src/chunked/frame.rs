@@ -80,7 +80,25 @@ impl FrameEncoder {
         level: i32,
         out: &mut Vec<u8>,
     ) -> Result<(), FrameError> {
-        let effort = Effort::new(level, content.len());
+        self.encode_with(Effort::new(level, content.len()), content, out)
+    }
+
+    /// The same for tar headers, whose bytes are of another kind.
+    pub fn encode_headers(
+        &mut self,
+        headers: &[u8],
+        level: i32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), FrameError> {
+        self.encode_with(Effort::for_headers(level, headers.len()), headers, out)
+    }
+
+    fn encode_with(
+        &mut self,
+        effort: Effort,
+        content: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), FrameError> {
         if self.effort != Some(effort) {
             effort.apply(&mut self.encoder).map_err(zstd_error("set the compression level"))?;
             self.effort = Some(effort);

@@ -94,7 +94,12 @@ fn encode(encoder: &mut FrameEncoder, batch: &Batch, level: i32) -> Result<Frame
     let mut start = 0;
     for frame in &batch.frames {
         let content = &batch.data[start..frame.end];
-        encoder.encode(content, level, &mut frames.bytes)?;
+        // What is not hashed here is headers, or a part of a long chunk.
+        if frame.hashed {
+            encoder.encode(content, level, &mut frames.bytes)?;
+        } else {
+            encoder.encode_headers(content, level, &mut frames.bytes)?;
+        }
         let digest = frame.hashed.then(|| Sha256::digest(content).into());
         frames.ends.push((frames.bytes.len(), digest));
         start = frame.end;
