@@ -2,13 +2,25 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufReader, Read as _, Write as _};
+use std::io::{self, BufReader, Read as _, Write as _};
 
 use crc_fast::{CrcAlgorithm, Digest as Crc};
-use divan::{Bencher, black_box, counter::BytesCount};
+use divan::{
+    Bencher, black_box,
+    counter::{BytesCount, ItemsCount},
+};
 use flate2::{bufread::MultiGzDecoder, write::GzEncoder};
 use recompress_image::{
-    chunked::{chunker::Chunker, frame::FrameEncoder},
+    check,
+    chunked::{
+        chunker::Chunker,
+        eligibility::Paths,
+        footer::Position,
+        frame::FrameEncoder,
+        tar_split::TarSplitWriter,
+        toc::{Content, Metadata, TocWriter},
+    },
+    layer::{self, Pool, Progress, Recipe},
     tar::{
         Reader, Step,
         testing::{Dialect, TarBuilder},
@@ -123,9 +135,9 @@ fn crc64(bencher: Bencher) {
     });
 }
 
-/// Encoding a frame and decoding it again, by the zstd level; the other parameter is the frame's
+/// Encoding a frame, decoding it again and comparing, by the zstd level; the other parameter is the frame's
 /// length in bytes.
-#[divan::bench(args = [1, 3, 5, 6, 7, 9], consts = [1 << 10, 8 << 10, 64 << 10, 128 << 10, 1 << 20])]
+#[divan::bench(args = [1, 3, 5, 6, 7, 9], consts = [512, 2 << 10, 8 << 10, 32 << 10, 100 << 10, 200 << 10, 1 << 20])]
 fn frames<const SIZE: usize>(bencher: Bencher, level: i32) {
     let text = text(4 << 20);
     let mut encoder = FrameEncoder::new();
@@ -136,5 +148,103 @@ fn frames<const SIZE: usize>(bencher: Bencher, level: i32) {
             encoder.encode(content, level, &mut frames).unwrap();
         }
         frames.len()
+    });
+}
+
+/// What comparing takes of that: decoding alone.
+#[divan::bench(args = [512, 2 << 10, 8 << 10, 32 << 10, 100 << 10, 200 << 10, 1 << 20])]
+fn decode(bencher: Bencher, size: usize) {
+    let text = text(4 << 20);
+    let mut encoder = FrameEncoder::new();
+    let frames: Vec<Vec<u8>> = text
+        .chunks(size)
+        .map(|content| {
+            let mut frame = Vec::new();
+            encoder.encode(content, 6, &mut frame).unwrap();
+            frame
+        })
+        .collect();
+    let mut decoder = zstd::bulk::Decompressor::new().unwrap();
+    let mut content = vec![0; size];
+    bencher.counter(BytesCount::new(text.len())).bench_local(|| {
+        for frame in &frames {
+            decoder.decompress_to_buffer(frame, &mut content[..]).unwrap();
+        }
+    });
+}
+
+const ENTRIES: usize = 20_000;
+
+fn entries() -> Vec<u8> {
+    tar(b"What a small file has in it.", ENTRIES)
+}
+
+fn sums() -> impl FnMut() -> [u8; 32] {
+    let mut next = random();
+    move || [(); 8].map(|()| next().to_le_bytes()).concat().try_into().unwrap()
+}
+
+/// Writing TOC and tar-split, along with what is asked of each entry.
+#[divan::bench]
+fn toc_and_tar_split(bencher: Bencher) {
+    let tar = entries();
+    bencher.counter(ItemsCount::new(ENTRIES)).bench_local(|| {
+        let (mut toc, mut tar_split) =
+            (TocWriter::new(1).unwrap(), TarSplitWriter::new(1).unwrap());
+        let (mut paths, mut reader) = (Paths::default(), Reader::new(&tar[..]));
+        let (mut sum, mut piece, mut offset) = (sums(), [0; 512], 0);
+        while let Step::Entry(entry) = reader.next_step().unwrap() {
+            tar_split.segment(reader.raw()).unwrap();
+            let metadata = Metadata::of(&entry).unwrap();
+            paths.admit(&entry).unwrap();
+            while reader.read_payload(&mut piece).unwrap() > 0 {}
+            tar_split.file(metadata.name(), Some((entry.payload_len, offset))).unwrap();
+            let (start, end, chunks) = (offset + 120, offset + 150, Vec::new());
+            let content = Content { digest: sum(), offset: start, end, chunks };
+            toc.push(&metadata, Some(&content)).unwrap();
+            offset = content.end;
+        }
+        let tar_split = tar_split.finish().unwrap();
+        toc.finish(&tar_split.digest).unwrap()
+    });
+}
+
+/// Reading both back and comparing them with each other, as at the end of each layer.
+#[divan::bench]
+fn self_check(bencher: Bencher) {
+    let (recipe, mut blob) = (recipe(), Vec::new());
+    let made = layer::convert(
+        &entries()[..],
+        &mut blob,
+        None,
+        recipe,
+        &Pool::new(1).unwrap(),
+        &Progress::default(),
+    );
+    let annotations = made.unwrap().outline.unwrap().annotations;
+    let part = |at: Position| {
+        let start = usize::try_from(at.offset).unwrap();
+        &blob[start..][..usize::try_from(at.len).unwrap()]
+    };
+    let (toc, tar_split) = (part(annotations.toc), part(annotations.tar_split));
+    let pairs = annotations.to_pairs().map(|(key, value)| (key.to_owned(), value)).into();
+    bencher.counter(ItemsCount::new(ENTRIES)).bench_local(|| {
+        let (totals, findings) = check::documents(&pairs, toc, tar_split).unwrap();
+        assert!(findings.first_error().is_none());
+        totals.entries
+    });
+}
+
+fn recipe() -> Recipe {
+    Recipe { chunked: true, level: 6, metadata_level: 1, whole_file_max: 128 << 10 }
+}
+
+/// All of it, by the number of encoding threads; the tar is not compressed.
+#[divan::bench(args = [1, 2, 4, 8])]
+fn layer_by_threads(bencher: Bencher, threads: usize) {
+    let tar = tar(&text(40 << 10), LEN / (40 << 10));
+    let pool = Pool::new(threads).unwrap();
+    bencher.counter(BytesCount::new(tar.len())).bench_local(|| {
+        layer::convert(&tar[..], io::sink(), None, recipe(), &pool, &Progress::default()).unwrap()
     });
 }

@@ -1,5 +1,5 @@
 # The images that hack/bench converts. Versions and times are fixed: it is the same image wherever
-# it is built, except for debian, which is as old as the peers' root folder.
+# it is built, except for small and debian, which are as old as the peers' root folder.
 # shellcheck shell=bash disable=SC2154  # work and peers are set by hack/bench
 
 npm_packages=(@mui/icons-material@9.5.0 @mui/material@9.5.0 antd@6.6.8 aws-sdk@2.1693.0
@@ -17,17 +17,26 @@ build_corpus() {
     layers=()
     diff_ids=()
     case $1 in
+    small) small_layers ;;
     debian) debian_layers ;;
-    node) node_tree ;;
+    node) node_tree "${npm_packages[@]}" ;;
     python) python_tree "${wheels[@]}" "${wheels_before[@]}" ;;
     python-next) python_tree "${wheels[@]}" "${wheels_after[@]}" ;;
     big) big_tree ;;
     *) fail "there is no corpus $1" ;;
     esac
-    [[ $1 == debian ]] || layer "$work/run/tree" .
+    [[ $1 == small || $1 == debian ]] || layer "$work/run/tree" .
     image
     mv -T "$corpus" "$work/corpora/$1"
     rm -rf --one-file-system -- "$work/run/tree"
+}
+
+# A base, an application, and what is changed last.
+small_layers() {
+    layer "$peers" etc usr/lib/x86_64-linux-gnu usr/sbin
+    node_tree "${npm_packages[@]:6:1}" "${npm_packages[@]:8:1}"
+    layer "$work/run/tree" node_modules
+    layer "$peers" etc/passwd
 }
 
 debian_layers() {
@@ -39,7 +48,7 @@ debian_layers() {
 node_tree() {
     local package file dir
     need npm:npm
-    for package in "${npm_packages[@]}"; do
+    for package in "$@"; do
         file=$(cd "$work/run" && npm pack --silent --cache "$work/npm" "$package")
         dir=$work/run/tree/node_modules/${package%@*}
         mkdir -p "$dir"
@@ -66,30 +75,43 @@ noise() {
         openssl enc -aes-128-ctr -nosalt -K "$(printf '%032x' "$1")" -iv "$(printf '%032x' 0)"
 }
 
-# Files of 600 MB, as disks and models are: noise, runs of zeros, repetitions.
+# Files of 600 MB, as disks and models are.
 big_tree() {
     local file part
     need openssl:openssl
     for file in 1 2; do
-        for part in {1..25}; do
-            noise "$file$part" $((6 << 20))
-            noise "$part$file" $((3 << 20)) | base64
-            head -c $((8 << 20)) /dev/zero
-            seq -f 'line %.0f of a log that says much the same in each of them' 100000
-        done >"$work/run/tree/big-$file"
+        for part in {1..25}; do mixture "$file" "$part"; done >"$work/run/tree/big-$file"
     done
 }
 
-# layer BASE PATH...: the next layer of the image, compressed as builders do.
+# mixture FILE PART: 24 MB of noise, a run of zeros, repetitions.
+mixture() {
+    noise "$1$2" $((6 << 20))
+    noise "$2$1" $((3 << 20)) | base64
+    head -c $((8 << 20)) /dev/zero
+    seq -f 'line %.0f of a log that says much the same in each of them' 100000
+}
+
+# layer BASE PATH...: the next layer of the image, with the directories that the paths are in.
 layer() {
-    local tar=$work/run/layer.tar base=$1
+    local tar=$work/run/layer.tar base=$1 path parents
     shift
+    mapfile -t parents < <(
+        for path in "$@"; do
+            while path=$(dirname "$path") && [[ $path != . ]]; do echo "$path"; done
+        done | sort -u
+    )
     tar -C "$base" --sort=name --mtime=@1700000000 --owner=0 --group=0 --numeric-owner \
-        -cf "$tar" "$@"
-    diff_ids+=("\"sha256:$(digest_of "$tar")\"")
-    gzip -6n "$tar"
-    say "layer of $(stat -c %s "$tar.gz") bytes"
-    layers+=("$(blob application/vnd.oci.image.layer.v1.tar+gzip "$tar.gz")")
+        -cf "$tar" --no-recursion "${parents[@]}" --recursion "$@"
+    add_layer "$tar"
+}
+
+# add_layer TAR: the next layer of the image, compressed as builders do. Takes the file away.
+add_layer() {
+    diff_ids+=("\"sha256:$(digest_of "$1")\"")
+    gzip "-${gzip_level:-6}n" "$1"
+    say "layer of $(stat -c %s "$1.gz") bytes"
+    layers+=("$(blob application/vnd.oci.image.layer.v1.tar+gzip "$1.gz")")
 }
 
 digest_of() { sha256sum "$1" | cut -d ' ' -f 1; }

@@ -1,14 +1,14 @@
 //! The data itself: decoded once from the first frame to the last, and held against what TOC and
 //! tar-split stream say is at each place.
 
-use std::io::Read;
+use std::{fmt::Display, io::Read};
 
 use crc_fast::{CrcAlgorithm, Digest as Crc};
 use sha2::{Digest as _, Sha256};
 
 use super::{
     files::{File, Piece},
-    finding::{Findings, Rule},
+    finding::{Findings, Rule, shown},
     frames::{Fault, Frames},
     walk::Visit,
 };
@@ -108,13 +108,13 @@ impl<R: Read> Data<R> {
 
     fn piece(
         &mut self,
-        file: &File,
+        file: &File<'_>,
         number: usize,
         piece: &Piece,
         whole: &mut (Sha256, Crc),
         findings: &mut Findings,
     ) -> Result<(), Trouble> {
-        let name = &file.name;
+        let name = file.name;
         if !self.frames.is_at(piece.offset).map_err(Trouble::Fault)? {
             let rule = if number == 0 { Rule::FileRange } else { Rule::ChunkRange };
             let detail = format!("{name}: no frame of piece {number} begins at {}", piece.offset);
@@ -152,12 +152,12 @@ impl<R: Read> Data<R> {
         Ok(())
     }
 
-    fn whole_file(&mut self, file: &File, findings: &mut Findings) -> Result<(), Trouble> {
+    fn whole_file(&mut self, file: &File<'_>, findings: &mut Findings) -> Result<(), Trouble> {
         let mut whole = (Sha256::new(), Crc::new(CrcAlgorithm::Crc64GoIso));
         for (number, piece) in file.pieces.iter().enumerate() {
             self.piece(file, number, piece, &mut whole, findings)?;
         }
-        let name = &file.name;
+        let name = file.name;
         if let Some(end) = file.end.filter(|_| file.pieces.len() > 1)
             && !self.frames.is_at(end).map_err(Trouble::Fault)?
         {
@@ -178,7 +178,7 @@ impl<R: Read> Data<R> {
         Ok(())
     }
 
-    fn settle(&mut self, what: &str, result: Result<(), Trouble>, findings: &mut Findings) {
+    fn settle(&mut self, what: impl Display, result: Result<(), Trouble>, findings: &mut Findings) {
         match result {
             Ok(()) => {}
             Err(Trouble::Fault(fault)) => self.fail(fault, findings),
@@ -210,17 +210,17 @@ impl<R: Read> Visit for Data<R> {
         self.settle("a header", result, findings);
     }
 
-    fn file(&mut self, file: &File, findings: &mut Findings) {
+    fn file(&mut self, file: &File<'_>, findings: &mut Findings) {
         if !self.adrift {
             let result = self.whole_file(file, findings);
-            self.settle(&file.name, result, findings);
+            self.settle(file.name, result, findings);
         }
     }
 
     fn lost_file(&mut self, name: &str, len: u64, findings: &mut Findings) {
         if !self.adrift {
             let result = self.take_exactly(len, |_| {});
-            self.settle(name, result, findings);
+            self.settle(shown(name), result, findings);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where the TOC says that a content lies: a file in one piece, or its chunks.
 
 use super::{
-    finding::{Findings, Rule, shown},
+    finding::{Findings, Rule, Shown, shown},
     toc::TocEntry,
 };
 use crate::image::{Digest, digest::Algorithm};
@@ -21,11 +21,14 @@ pub(super) struct Piece {
     pub(super) hole: bool,
 }
 
+/// A file's name, as messages show it.
+pub(super) type Name<'a> = Shown<&'a str>;
+
 /// A regular file that is not empty.
 #[derive(Debug)]
-pub(super) struct File {
+pub(super) struct File<'a> {
     /// For messages.
-    pub(super) name: String,
+    pub(super) name: Name<'a>,
     /// CRC-64 of the content, as the tar-split stream has it.
     pub(super) crc: Option<u64>,
     /// SHA-256 of the content.
@@ -57,26 +60,32 @@ impl Ranges {
     }
 
     /// What the TOC says of a content of `len` bytes. `None` if it cannot be found by that.
-    pub(super) fn file(
+    pub(super) fn file<'a>(
         &mut self,
-        main: &TocEntry,
+        main: &'a TocEntry,
         chunks: &[TocEntry],
         len: u64,
         crc: Option<u64>,
         findings: &mut Findings,
-    ) -> Option<File> {
-        let name = shown(&main.name);
+    ) -> Option<File<'a>> {
+        let name = shown(main.name.as_str());
         let digest = sha256(&main.digest);
         if digest.is_none() {
             let detail = format!("{name}: its digest is no SHA-256: {}", shown(&main.digest));
             findings.add(Rule::FileDigestMissing, detail);
         }
-        let pieces = pieces(main, chunks, len, &name, findings)?;
-        self.check(&pieces, main.end_offset, &name, findings);
+        let pieces = pieces(main, chunks, len, name, findings)?;
+        self.check(&pieces, main.end_offset, name, findings);
         Some(File { name, crc, digest, end: main.end_offset, pieces })
     }
 
-    fn check(&mut self, pieces: &[Piece], end: Option<u64>, name: &str, findings: &mut Findings) {
+    fn check(
+        &mut self,
+        pieces: &[Piece],
+        end: Option<u64>,
+        name: Name<'_>,
+        findings: &mut Findings,
+    ) {
         let last = pieces.len().saturating_sub(1);
         for (number, piece) in pieces.iter().enumerate() {
             let Piece { offset, .. } = *piece;
@@ -107,7 +116,7 @@ fn pieces(
     main: &TocEntry,
     chunks: &[TocEntry],
     len: u64,
-    name: &str,
+    name: Name<'_>,
     findings: &mut Findings,
 ) -> Option<Vec<Piece>> {
     let mut at = 0_u64;

@@ -327,13 +327,23 @@ impl Findings {
     }
 }
 
-/// A name for messages: control characters escaped, shortened.
-pub(super) fn shown(name: impl AsRef<[u8]>) -> String {
-    const MOST: usize = 160;
-    let name = name.as_ref();
-    let text = String::from_utf8_lossy(name.get(..MOST).unwrap_or(name)).into_owned();
-    let dots = if name.len() > MOST { "…" } else { "" };
-    format!("\"{}{dots}\"", text.escape_debug())
+/// A name for messages: control characters escaped, shortened. Put together only where it is
+/// written, since most names are never told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown<N>(N);
+
+pub(super) fn shown<N: AsRef<[u8]>>(name: N) -> Shown<N> {
+    Shown(name)
+}
+
+impl<N: AsRef<[u8]>> fmt::Display for Shown<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 160;
+        let name = self.0.as_ref();
+        let text = String::from_utf8_lossy(name.get(..MOST).unwrap_or(name));
+        let dots = if name.len() > MOST { "…" } else { "" };
+        write!(f, "\"{}{dots}\"", text.escape_debug())
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{fmt, marker::PhantomData};
 use serde::{
     Deserialize,
     de::{
-        DeserializeSeed, Deserializer, Error as _, IntoDeserializer as _, MapAccess, Visitor,
+        DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, Visitor,
         value::MapAccessDeserializer,
     },
 };
@@ -43,17 +43,43 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Keys<A> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, A::Error> {
-        let Some(mut key) = self.0.next_key::<String>()? else { return Ok(None) };
-        // The reader of the TOC takes an empty key for the end of the object, and which letters
-        // beyond ASCII are the same in another case differs from reader to reader.
-        if key.is_empty() || !key.is_ascii() {
-            return Err(A::Error::custom("a key that is empty or not ASCII"));
-        }
-        key.make_ascii_lowercase();
-        seed.deserialize(key.into_deserializer()).map(Some)
+        self.0.next_key_seed(LowerCase(seed))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
         self.0.next_value_seed(seed)
+    }
+}
+
+/// Hands on a text in lower case.
+struct LowerCase<K>(K);
+
+impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for LowerCase<K> {
+    type Value = K::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<K::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for LowerCase<K> {
+    type Value = K::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<K::Value, E> {
+        // The reader of the TOC takes an empty key for the end of the object, and which letters
+        // beyond ASCII are the same in another case differs from reader to reader.
+        if key.is_empty() || !key.is_ascii() {
+            return Err(E::custom("a key that is empty or not ASCII"));
+        }
+        // Of the many keys of a TOC, few are not in lower case.
+        if key.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            self.0.deserialize(key.to_ascii_lowercase().into_deserializer())
+        } else {
+            self.0.deserialize(key.into_deserializer())
+        }
     }
 }

@@ -72,7 +72,7 @@ impl Paths {
             if known || self.missing.len() >= MISSING_MAX {
                 break;
             }
-            self.missing.insert(path, shown(parent.join(&b'/')));
+            self.missing.insert(path, shown(parent.join(&b'/')).to_string());
         }
     }
 

@@ -23,7 +23,7 @@ pub(super) trait Visit {
     /// Bytes of the tar that are no content.
     fn segment(&mut self, raw: &[u8], findings: &mut Findings);
     /// A content that the TOC tells the place of.
-    fn file(&mut self, file: &File, findings: &mut Findings);
+    fn file(&mut self, file: &File<'_>, findings: &mut Findings);
     /// A content of which only the length is known.
     fn lost_file(&mut self, name: &str, len: u64, findings: &mut Findings);
 }
@@ -31,7 +31,7 @@ pub(super) trait Visit {
 /// For who wants to know of the documents alone.
 impl Visit for () {
     fn segment(&mut self, _: &[u8], _: &mut Findings) {}
-    fn file(&mut self, _: &File, _: &mut Findings) {}
+    fn file(&mut self, _: &File<'_>, _: &mut Findings) {}
     fn lost_file(&mut self, _: &str, _: u64, _: &mut Findings) {}
 }
 
@@ -217,7 +217,7 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
             // Without the headers in front of it, a content cannot be found in the data.
             _ if header.is_none() => {}
             Some(file) => self.visitor.file(&file, self.findings),
-            None => self.visitor.lost_file(&shown(&toc.name), len, self.findings),
+            None => self.visitor.lost_file(&toc.name, len, self.findings),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The two documents behind the data, TOC and tar-split: compressed while they grow, so that only
 //! their compressed form is ever held.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use crate::image::Digest;
 
@@ -16,15 +16,19 @@ pub struct Document {
     pub digest: Digest,
 }
 
+/// Bytes that are handed to zstd at once: JSON comes a few bytes at a time.
+const PIECE: usize = 32 << 10;
+
 /// Takes in a document and keeps it compressed.
 pub(super) struct DocumentWriter {
-    encoder: zstd::stream::write::Encoder<'static, Vec<u8>>,
+    encoder: BufWriter<zstd::stream::write::Encoder<'static, Vec<u8>>>,
     raw_len: u64,
 }
 
 impl DocumentWriter {
     pub(super) fn new(level: i32) -> io::Result<Self> {
-        Ok(Self { encoder: zstd::stream::write::Encoder::new(Vec::new(), level)?, raw_len: 0 })
+        let encoder = zstd::stream::write::Encoder::new(Vec::new(), level)?;
+        Ok(Self { encoder: BufWriter::with_capacity(PIECE, encoder), raw_len: 0 })
     }
 
     pub(super) fn raw_len(&self) -> u64 {
@@ -32,7 +36,8 @@ impl DocumentWriter {
     }
 
     pub(super) fn finish(self) -> io::Result<Document> {
-        let compressed = self.encoder.finish()?;
+        let encoder = self.encoder.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let compressed = encoder.finish()?;
         let digest = Digest::sha256_of(&compressed);
         Ok(Document { compressed, raw_len: self.raw_len, digest })
     }

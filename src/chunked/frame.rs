@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use zstd::zstd_safe::{self, CCtx, CParameter, DCtx, ErrorCode};
+use zstd::zstd_safe::{self, CCtx, DCtx, ErrorCode};
+
+use super::effort::Effort;
 
 /// Payload lengths in a skippable frame are 32 bits wide (RFC 8878, section 3.1.2).
 pub const SKIPPABLE_MAX: u64 = u32::MAX as u64;
@@ -53,7 +55,7 @@ pub struct FrameEncoder {
     encoder: CCtx<'static>,
     decoder: DCtx<'static>,
     decoded: Vec<u8>,
-    level: Option<i32>,
+    effort: Option<Effort>,
 }
 
 impl Default for FrameEncoder {
@@ -65,7 +67,7 @@ impl Default for FrameEncoder {
 impl FrameEncoder {
     /// Contexts without content yet; they grow with the frames.
     pub fn new() -> Self {
-        Self { encoder: CCtx::create(), decoder: DCtx::create(), decoded: Vec::new(), level: None }
+        Self { encoder: CCtx::create(), decoder: DCtx::create(), decoded: Vec::new(), effort: None }
     }
 
     /// Appends one frame that decodes to `content` to `out`. The bytes depend on `content`, `level`
@@ -78,11 +80,28 @@ impl FrameEncoder {
         level: i32,
         out: &mut Vec<u8>,
     ) -> Result<(), FrameError> {
-        if self.level != Some(level) {
-            self.encoder
-                .set_parameter(CParameter::CompressionLevel(level))
-                .map_err(zstd_error("set the compression level"))?;
-            self.level = Some(level);
+        self.encode_with(Effort::new(level, content.len()), content, out)
+    }
+
+    /// The same for tar headers, whose bytes are of another kind.
+    pub fn encode_headers(
+        &mut self,
+        headers: &[u8],
+        level: i32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), FrameError> {
+        self.encode_with(Effort::for_headers(level, headers.len()), headers, out)
+    }
+
+    fn encode_with(
+        &mut self,
+        effort: Effort,
+        content: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), FrameError> {
+        if self.effort != Some(effort) {
+            effort.apply(&mut self.encoder).map_err(zstd_error("set the compression level"))?;
+            self.effort = Some(effort);
         }
         let start = out.len();
         out.reserve(zstd_safe::compress_bound(content.len()));
@@ -135,16 +154,20 @@ mod tests {
     fn the_past_of_the_contexts_leaves_no_trace() {
         let text: Vec<u8> =
             (0..200_000u32).flat_map(|i| (i.wrapping_mul(i) / 7).to_le_bytes()).collect();
-        let fresh = |content: &[u8]| {
+        let fresh = |content: &[u8], level| {
             let mut out = Vec::new();
-            FrameEncoder::new().encode(content, 6, &mut out).unwrap();
+            FrameEncoder::new().encode(content, level, &mut out).unwrap();
             out
         };
         let mut used = FrameEncoder::new();
-        for len in [800_000, 10, 5000, 70_000, 5000, 0, 300_000] {
-            let mut out = Vec::new();
-            used.encode(&text[..len], 6, &mut out).unwrap();
-            assert_eq!(out, fresh(&text[..len]), "{len} bytes");
+        let lens = [800_000, 10, 5000, 70_000, 40_000, 5000, 0, 300_000, 2000, 70_000, 40_000];
+        for level in [6, 9, 5] {
+            for (number, len) in lens.into_iter().enumerate() {
+                let content = &text[number * 100..][..len.min(text.len() - number * 100)];
+                let mut out = Vec::new();
+                used.encode(content, level, &mut out).unwrap();
+                assert_eq!(out, fresh(content, level), "{len} bytes at level {level}");
+            }
         }
     }
 

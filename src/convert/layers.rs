@@ -2,12 +2,12 @@
 
 use std::{
     collections::HashMap,
-    io::{BufWriter, Write as _},
+    io::{self, BufWriter, Read, Write as _},
     sync::Arc,
 };
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     ConvertError, Job,
@@ -40,8 +40,21 @@ struct Context<'a> {
     pool: &'a Arc<Pool>,
     reporter: &'a Reporter,
     reusable: Reusable,
-    /// Permits to convert.
-    slots: Semaphore,
+    /// Permits to read a layer.
+    slots: Arc<Semaphore>,
+}
+
+/// A blob with the permit to read it. Both go once the blob has been read, and then the next layer
+/// begins while the last batches and the TOC of this one are still being worked on.
+struct Permitted<R> {
+    blob: R,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl<R: Read> Read for Permitted<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.blob.read(buf)
+    }
 }
 
 /// One piece of work. The same blob under another diffID is a contradiction, and has to be found
@@ -81,7 +94,7 @@ pub(super) async fn convert(
         pool,
         reporter,
         reusable: Reusable::find(job, plan, destination).await,
-        slots: Semaphore::new(slots),
+        slots: Arc::new(Semaphore::new(slots)),
     };
     let (tasks, of_variant) = tasks(plan);
     let mut done: Vec<(usize, LayerReport)> = stream::iter(tasks.iter().enumerate())
@@ -202,7 +215,7 @@ impl Context<'_> {
             digest: layer.blob.digest.clone(),
             error,
         };
-        let slot = self.slots.acquire().await;
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.map_err(|_| ConvertError::Internal("slots closed".into()))?;
         let blob =
             self.source.blob(&layer.blob.digest, layer.blob.size).await.map_err(|error| {
@@ -219,6 +232,7 @@ impl Context<'_> {
         let recipe = Recipe { chunked: format == Format::ZstdChunked, ..self.job.zstd };
         let gzip_level = self.job.gzip_level;
         let expected = layer.diff_id.clone();
+        let blob = Permitted { blob, _slot: slot };
         let work = move || {
             let mut sink = BufWriter::with_capacity(SPOOL_BUFFER, &mut writer);
             let expected = Some(&expected);
@@ -237,7 +251,6 @@ impl Context<'_> {
         let worked = tokio::task::spawn_blocking(work).await;
         let (writer, converted) = worked.map_err(|_| failed(LayerError::WorkerLost))?;
         let report = self.report(task, converted.map_err(failed)?)?;
-        drop(slot);
         self.reporter.event(&Event::Converted { id, label, report: &report });
         writer.finish(report.digest.clone());
         Ok(report)

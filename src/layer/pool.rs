@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use sha2::{Digest as _, Sha256};
 
 use super::{LayerError, batch::Batch};
-use crate::chunked::frame::{FrameEncoder, LEVEL_MAX};
+use crate::chunked::frame::FrameEncoder;
 
 /// Encoded frames of one batch.
 #[derive(Debug, Default)]
@@ -86,14 +86,6 @@ fn work(inbox: &Receiver<Job>) {
     }
 }
 
-/// libzstd searches less at the same level once the content is longer than this (`ZSTD_getCParams`
-/// in `clevels.h`); one level up evens it out.
-const LONG_CONTENT: usize = 128 << 10;
-
-fn level_for(len: usize, level: i32) -> i32 {
-    if len > LONG_CONTENT { (level + 1).min(LEVEL_MAX) } else { level }
-}
-
 fn encode(encoder: &mut FrameEncoder, batch: &Batch, level: i32) -> Result<Frames, LayerError> {
     let mut frames = Frames {
         bytes: Vec::with_capacity(batch.data.len() / 2),
@@ -102,7 +94,12 @@ fn encode(encoder: &mut FrameEncoder, batch: &Batch, level: i32) -> Result<Frame
     let mut start = 0;
     for frame in &batch.frames {
         let content = &batch.data[start..frame.end];
-        encoder.encode(content, level_for(content.len(), level), &mut frames.bytes)?;
+        // What is not hashed here is headers, or a part of a long chunk.
+        if frame.hashed {
+            encoder.encode(content, level, &mut frames.bytes)?;
+        } else {
+            encoder.encode_headers(content, level, &mut frames.bytes)?;
+        }
         let digest = frame.hashed.then(|| Sha256::digest(content).into());
         frames.ends.push((frames.bytes.len(), digest));
         start = frame.end;
