@@ -26,7 +26,8 @@ pub struct Cli {
     /// Tell more, on standard error: -v what the program does, -vv each request
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// What to log, as in recompress_image=debug, in the syntax of tracing's filters
+    /// What to log: error, warn, info, debug or trace, or a filter as in recompress_image=debug,
+    /// in the syntax of tracing
     #[arg(long = "log", global = true, env = "RECOMPRESS_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
@@ -67,7 +68,8 @@ Exit codes:
   2    wrong usage
   3    access refused by a registry (401, 403)
   4    the source is broken: its content does not match its digests
-  5    the source is of a kind that is not converted: an index, an artifact, an encrypted image
+  5    the source is of a kind that is not converted: an artifact, an encrypted image, an index
+       where one image was meant
   6    a registry cannot be reached, answered wrongly, or has no such image
   7    local input or output failed: a full disk, a folder that cannot be written
   8    verify has found something wrong

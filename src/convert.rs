@@ -4,25 +4,45 @@
 //! the manifest, then its tag; then all of it is read back. Only then are there results. The probe
 //! of the destination comes after them, and changes nothing about them.
 
+mod attachments;
+mod copy;
 mod error;
+pub mod format;
 mod layers;
 mod plan;
 mod publish;
+mod results;
+mod reuse;
 
 use std::{path::PathBuf, sync::Arc};
 
 pub use self::error::ConvertError;
-use self::plan::Plan;
 pub(crate) use self::plan::derived_tag;
+use self::{
+    attachments::Attachments,
+    format::{Format, Wanted},
+    layers::Layers,
+    plan::Plan,
+    publish::Published,
+};
 use crate::{
     chunked::{annotations::ChunkedAnnotations, footer::Position},
-    image::{ImageReference, index::Platform, manifest::Descriptor},
+    image::{ImageReference, manifest::Descriptor, media_type::Family},
     layer::{Pool, Recipe},
     probe::{self, Blob},
-    report::{Event, ImageReport, LayerReport, Reporter, Summary},
+    report::{Event, LayerReport, LeftReport, Reporter, Summary},
     store::{AccessOptions, Intent, Store},
     tekton,
 };
+
+/// What becomes of an SBOM that hangs on the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SbomPolicy {
+    /// It stays behind.
+    None,
+    /// It is carried over, with the new image as its subject.
+    Copy,
+}
 
 /// What is to be done.
 #[derive(Debug, Clone)]
@@ -31,28 +51,43 @@ pub struct Job {
     pub source: ImageReference,
     /// Where to put the result; it has a tag and no digest.
     pub destination: ImageReference,
-    /// Which image of an index.
-    pub platform: Option<Platform>,
-    /// The format's name, as in `zstd:chunked`.
-    pub format: &'static str,
-    /// How layers are made.
-    pub recipe: Recipe,
+    /// What is to be published.
+    pub wanted: Wanted,
+    /// The media types of the manifests that are made.
+    pub family: Family,
+    /// How zstd layers are made; whether they are chunked is up to the format.
+    pub zstd: Recipe,
+    /// gzip level of layers that become gzip, 0 to 9.
+    pub gzip_level: u32,
     /// Fail rather than leave a layer without a TOC.
     pub require_chunked: bool,
     /// Worker threads.
     pub jobs: usize,
+    /// After which time Quay may remove the tag, as in `5d`.
+    pub expires_after: Option<String>,
+    /// What becomes of the source's SBOM.
+    pub sbom: SbomPolicy,
     /// Ask the destination afterwards what it does for partial pulls.
     pub probe: bool,
     /// How registries are talked to.
     pub access: AccessOptions,
     /// Where Tekton wants its results.
     pub results_dir: Option<PathBuf>,
+    /// How many bytes Tekton takes of them.
+    pub results_limit: usize,
+}
+
+impl Job {
+    /// Whether there may be a result that tells of an SBOM.
+    fn may_carry_sbom(&self) -> bool {
+        self.sbom == SbomPolicy::Copy && matches!(self.wanted, Wanted::Image { .. })
+    }
 }
 
 /// Converts an image and publishes it. May be dropped at any time: nothing half-done is published.
 pub async fn run(job: &Job, reporter: &Reporter) -> Result<Summary, ConvertError> {
     if let Some(dir) = &job.results_dir {
-        tekton::check_writable(dir).map_err(|source| ConvertError::ResultsDir {
+        tekton::prepare(dir).map_err(|source| ConvertError::ResultsDir {
             dir: dir.display().to_string(),
             source,
         })?;
@@ -61,6 +96,9 @@ pub async fn run(job: &Job, reporter: &Reporter) -> Result<Summary, ConvertError
         .await
         .map_err(|error| ConvertError::Source { reference: job.source.clone(), error })?;
     let plan = plan::plan(job, &source).await?;
+    if job.results_dir.is_some() {
+        results::check_size(job, &plan)?;
+    }
     // Opened early, so that a missing permission is found out before the work, not after.
     let destination = Store::open(&job.destination, Intent::Push, &job.access)
         .await
@@ -68,21 +106,32 @@ pub async fn run(job: &Job, reporter: &Reporter) -> Result<Summary, ConvertError
     reporter.event(&Event::Planned {
         source: &job.source,
         destination: &job.destination,
-        sizes: plan.layers.iter().map(|layer| layer.blob.size).collect(),
+        variants: plan.variants.len(),
+        sizes: layers::sizes(&plan),
     });
 
     let pool = Arc::new(Pool::new(job.jobs).map_err(ConvertError::Threads)?);
-    let layers = layers::convert(job, &plan, &source, &destination, &pool, reporter).await?;
-    let image = publish::publish(job, &plan, &destination, &layers).await?;
-    let mut summary = summary(job, &plan, image, layers);
+    let convert = layers::convert(job, &plan, &source, &destination, &pool, reporter);
+    // What hangs on the source is listed meanwhile; that never fails.
+    let find = async { Ok(Attachments::find(&plan, &source).await) };
+    let (layers, mut attachments) = tokio::try_join!(convert, find)?;
+    let variants = publish::variants(job, &plan, &destination, &layers).await?;
+    let carried = attachments.carry(job, &plan, &source, &destination, &variants).await?;
+    let published = publish::publish(job, &plan, &source, &destination, &variants, &layers).await?;
+    let mut summary = summary(job, &plan, published, layers);
+    (summary.attached, summary.unlisted) = attachments.report();
     if let Some(dir) = &job.results_dir {
-        tekton::write_results(dir, &results(&summary.image))?;
+        let made = summary.manifests.iter().filter(|manifest| manifest.made);
+        let made: Vec<_> = made.map(|manifest| &manifest.digest).collect();
+        let sbom = carried.first().and_then(Option::as_ref).filter(|_| job.may_carry_sbom());
+        let sbom = sbom.map(|sbom| sbom.blob_url(&job.destination));
+        tekton::write_results(dir, &results::results(job, &summary.image.digest, &made, sbom))?;
     }
     reporter.event(&Event::Published { summary: &summary });
     if let Store::Registry(registry) = &destination
         && job.probe
     {
-        let chunked = chunked(&summary.layers);
+        let chunked = chunked(summary.all_layers());
         if !chunked.is_empty() {
             let probed = probe::after_push(registry, chunked).await;
             reporter.event(&Event::Probed { probed: &probed });
@@ -93,7 +142,7 @@ pub async fn run(job: &Job, reporter: &Reporter) -> Result<Summary, ConvertError
 }
 
 /// The new layers that can be pulled partially.
-fn chunked(layers: &[LayerReport]) -> Vec<Blob> {
+fn chunked<'a>(layers: impl Iterator<Item = &'a LayerReport>) -> Vec<Blob> {
     let blob = |layer: &LayerReport| {
         let ChunkedAnnotations { toc_digest, toc, tar_split } =
             &layer.outline.as_ref()?.annotations;
@@ -101,29 +150,45 @@ fn chunked(layers: &[LayerReport]) -> Vec<Blob> {
         let blob = Descriptor { digest: layer.digest.clone(), size: layer.size };
         Some(Blob { blob, metadata: Some((toc_digest.clone(), [range(toc), range(tar_split)])) })
     };
-    layers.iter().filter_map(blob).collect()
+    layers.filter_map(blob).collect()
 }
 
-fn results(image: &ImageReport) -> [(&'static str, String); 3] {
-    [
-        ("IMAGE_URL", image.url.clone()),
-        ("IMAGE_DIGEST", image.digest.to_string()),
-        ("IMAGE_REF", image.reference.clone()),
-    ]
-}
-
-fn summary(job: &Job, plan: &Plan, image: ImageReport, layers: Vec<LayerReport>) -> Summary {
+fn summary(job: &Job, plan: &Plan, published: Published, layers: Layers) -> Summary {
+    let Published { image, manifests, .. } = published;
+    let Layers { mut of_variant, distinct } = layers;
+    // Layers of an index are told with the manifests that have them.
+    let (config_digest, layers, counted) = if plan.index.is_some() {
+        (None, Vec::new(), distinct)
+    } else {
+        let layers = of_variant.pop().unwrap_or_default();
+        let config = plan.images.first().map(|image| image.manifest.config().digest.clone());
+        (config, layers.clone(), layers)
+    };
+    let level = match &job.wanted {
+        Wanted::Image { format: Format::Gzip, .. } => {
+            i32::try_from(job.gzip_level).unwrap_or_default()
+        }
+        _ => job.zstd.level,
+    };
+    let left = plan.index.iter().flat_map(|index| &index.left);
     Summary {
         source: job.source.to_string(),
         source_digest: plan.digest.clone(),
-        format: job.format,
-        compression_level: job.recipe.level,
-        config_digest: plan.manifest.config().digest.clone(),
-        size_before: layers.iter().map(|layer| layer.source_size).sum(),
-        size_after: layers.iter().map(|layer| layer.size).sum(),
-        plain_layers: layers.iter().filter(|layer| layer.reason.is_some()).count(),
+        format: job.wanted.name(),
+        compression_level: level,
+        config_digest,
+        size_before: counted.iter().map(|layer| layer.source_size).sum(),
+        size_after: counted.iter().map(|layer| layer.size).sum(),
+        plain_layers: counted.iter().filter(|layer| layer.reason.is_some()).count(),
+        converted_layers: counted.len(),
         image,
         layers,
+        manifests,
+        left: left
+            .map(|left| LeftReport { digest: left.digest.clone(), reason: left.reason.clone() })
+            .collect(),
+        attached: Vec::new(),
+        unlisted: Vec::new(),
         probe: None,
     }
 }

@@ -102,7 +102,8 @@ fn of_convert(error: &ConvertError) -> ExitCode {
         ConvertError::Source { error, .. } => of_store(error, ExitCode::BrokenSource),
         ConvertError::Destination { error, .. } => of_store(error, ExitCode::Registry),
         ConvertError::Layer { error, .. } => of_layer(error),
-        ConvertError::NoIndex { .. } => ExitCode::Usage,
+        ConvertError::Copy { error, .. } => of_blob(error),
+        ConvertError::NoIndex { .. } | ConvertError::ResultsTooLarge { .. } => ExitCode::Usage,
         ConvertError::Unfit { .. }
         | ConvertError::Index { .. }
         | ConvertError::NoSuchPlatform { .. }

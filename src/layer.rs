@@ -17,6 +17,7 @@ mod assembler;
 mod batch;
 pub mod decompress;
 mod digester;
+pub mod gzip;
 mod input;
 mod pool;
 mod walker;

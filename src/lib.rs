@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The rooms, each allowed to call only those to its right:
-//! `cli → options → {convert, verify, inspect} → {layer, probe, store, report, tekton} → {chunked, check, tar, image}`.
+//! `cli → options → {convert, verify, inspect} → {layer, probe, attached, store, report, tekton} → {chunked, check, tar, image}`.
 //!
 //! * [`chunked`] and [`tar`] know the formats: no network, no async, `Read` in and `Write` out.
 //! * [`check`] judges layers, new ones before they are published: it knows the same formats, and
@@ -18,8 +18,10 @@
 //! * [`layer`] turns one compressed blob into another, on threads.
 //! * [`store`] is where images live; it knows no compression.
 //! * [`probe`] finds out what a registry does for partial pulls, for `convert` and by itself.
+//! * [`attached`] finds what hangs on an image, and takes its SBOM over, for `convert`.
 //! * [`convert`] is the job itself: plan, run, publish. [`verify`] and [`inspect`] look at images.
 
+pub mod attached;
 pub mod check;
 pub mod chunked;
 pub mod cli;

@@ -10,7 +10,7 @@ use recompress_image::{
     store,
 };
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// What is still at work when a signal comes gets so long to end and to clean up.
 const GRACE: Duration = Duration::from_secs(3);
@@ -79,7 +79,14 @@ fn log(verbose: u8, filter: Option<&str>) -> anyhow::Result<()> {
         1 => "warn,recompress_image=debug",
         _ => "debug,recompress_image=trace",
     };
-    let filter = EnvFilter::try_new(filter.unwrap_or(default))
+    let level = filter.and_then(|filter| filter.parse::<LevelFilter>().ok());
+    let filter = match (filter, level) {
+        // A level alone is about what we say: at `debug`, HTTP libraries drown it.
+        (Some(_), Some(level)) => format!("warn,recompress_image={level}"),
+        (Some(filter), None) => filter.to_owned(),
+        (None, _) => default.to_owned(),
+    };
+    let filter = EnvFilter::try_new(filter)
         .context("cannot read the log filter; write one such as recompress_image=debug")?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     Ok(())

@@ -5,10 +5,15 @@ use std::{ops::RangeInclusive, path::PathBuf, str::FromStr, thread};
 use crate::{
     chunked::frame::LEVEL_MAX,
     cli::{self, access::AccessArgs, convert::Args},
-    convert::{Job, derived_tag},
-    image::{ImageReference, ReferenceError, index::Platform, index::PlatformError},
+    convert::{
+        Job, SbomPolicy, derived_tag,
+        format::{Format, IndexMode, Wanted},
+    },
+    image::{
+        ImageReference, ReferenceError, index::Platform, index::PlatformError, media_type::Family,
+    },
     inspect,
-    layer::Recipe,
+    layer::{Recipe, gzip},
     probe,
     store::{AccessOptions, Patience},
     verify,
@@ -21,6 +26,12 @@ const DEFAULT_LEVEL: i32 = 6;
 /// zstd level of TOC and tar-split. Higher ones take many times as long and save little: the TOC
 /// consists of digests.
 const METADATA_LEVEL: i32 = 1;
+
+/// gzip level where none is given: that of most other tools.
+const DEFAULT_GZIP_LEVEL: u32 = 6;
+
+/// What Tekton takes of a step's results, in bytes (tektoncd/pipeline, `pkg/termination/write.go`).
+const RESULTS_LIMIT: usize = 4096;
 
 /// Files up to this many bytes become one frame. One of them that has changed is fetched whole;
 /// cutting it would cost all other clients more than that saves.
@@ -55,11 +66,20 @@ pub enum UsageError {
     )]
     DestinationDigest(String),
     /// No format.
-    #[error("{0:?} is no compression format; write zstd:chunked (or zstd-chunked) or zstd")]
+    #[error(
+        "{0:?} is no compression format; write zstd:chunked (or zstd-chunked), zstd, gzip or dual"
+    )]
     Format(String),
     /// No level.
-    #[error("{0:?} is no compression level; zstd has 1 (fast) to 22 (small)")]
-    Level(String),
+    #[error("{text:?} is no compression level; {format} has 1 (fast) to {max} (small)")]
+    Level {
+        /// As given.
+        text: String,
+        /// The format that it is for.
+        format: &'static str,
+        /// Its highest level.
+        max: i32,
+    },
     /// No number of threads.
     #[error("{0:?} is no number of threads; write 1 to 1024")]
     Jobs(String),
@@ -67,8 +87,35 @@ pub enum UsageError {
     #[error(transparent)]
     Platform(#[from] PlatformError),
     /// Two options that contradict each other.
-    #[error("--require-chunked goes with the format zstd:chunked only")]
+    #[error("--require-chunked goes with the formats zstd:chunked and dual only")]
     RequireChunked,
+    /// Two options that contradict each other.
+    #[error("--add and --all-platforms exclude each other: --add keeps what the index has")]
+    AddOrAll,
+    /// More than one platform, where one image comes out.
+    #[error("{0:?} names several platforms, which makes an index: add --all-platforms or --add")]
+    Platforms(String),
+    /// No type of manifests.
+    #[error("{0:?} is no type of manifests; write oci or docker")]
+    ManifestType(String),
+    /// A pair that no client can read.
+    #[error(
+        "a Docker manifest cannot hold zstd layers, and no Docker index can mark them: no client \
+         would read them; leave out --manifest-type, or write --compression-format=gzip"
+    )]
+    DockerZstd,
+    /// A Docker manifest in an OCI index.
+    #[error("--manifest-type=docker goes with single images only; leave it out for an index")]
+    DockerIndex,
+    /// Nothing to do with an SBOM.
+    #[error("{0:?} is nothing that can be done with an SBOM; write none or copy")]
+    Sbom(String),
+    /// No period.
+    #[error("{0:?} is no period; write a number and a unit of s, m, h, d, w, as in 5d")]
+    Period(String),
+    /// No number of bytes.
+    #[error("{0:?} is no number of bytes for the results; write 1000 to 1500000")]
+    ResultsLimit(String),
     /// A repository, and no image in it.
     #[error(
         "{0} names no image: a registry can only be probed with the blob of an image; write \
@@ -87,43 +134,131 @@ impl TryFrom<Args> for Job {
         {
             return Err(UsageError::NoDigest(reference.to_string()));
         }
-        let (chunked, format, suffix) = match args.compression_format.as_str() {
-            "" | "zstd:chunked" | "zstd-chunked" => (true, "zstd:chunked", "zstd-chunked"),
-            "zstd" => (false, "zstd", "zstd"),
-            other => return Err(UsageError::Format(other.to_owned())),
-        };
-        if args.require_chunked && !chunked {
+        let wanted = wanted(&args)?;
+        if args.require_chunked && !wanted.makes(Format::ZstdChunked) {
             return Err(UsageError::RequireChunked);
         }
-        let level = match given(args.compression_level) {
-            None => DEFAULT_LEVEL,
-            Some(text) => number(&text, 1..=LEVEL_MAX).ok_or(UsageError::Level(text))?,
-        };
+        let family = family(given(args.manifest_type), &wanted)?;
+        let (level, gzip_level) = levels(given(args.compression_level), &wanted)?;
         let jobs = match given(args.jobs) {
             None => thread::available_parallelism().map_or(1, usize::from),
             Some(text) => number(&text, 1..=1024).ok_or(UsageError::Jobs(text))?,
         };
-        let platform = given(args.platform);
-        let tag = derived_tag(&source, platform.as_deref(), suffix);
+        let results_limit = match given(args.results_limit) {
+            None => RESULTS_LIMIT,
+            Some(text) => number(&text, 1000..=1_500_000).ok_or(UsageError::ResultsLimit(text))?,
+        };
+        let sbom = match given(args.sbom).as_deref() {
+            None | Some("none") => SbomPolicy::None,
+            Some("copy") => SbomPolicy::Copy,
+            Some(other) => return Err(UsageError::Sbom(other.to_owned())),
+        };
+        let expires_after = match given(args.expires_after) {
+            Some(text) if !is_period(&text) => return Err(UsageError::Period(text)),
+            period => period,
+        };
+        let tag = derived_tag(&source, given(args.platform).as_deref(), &suffix(&wanted));
         let destination = destination(given(args.destination).as_deref(), &source, &tag)?;
         Ok(Self {
             source,
             destination,
-            platform: platform.map(|text| text.parse::<Platform>()).transpose()?,
-            format,
-            recipe: Recipe {
-                chunked,
+            wanted,
+            family,
+            zstd: Recipe {
+                chunked: true,
                 level,
                 metadata_level: METADATA_LEVEL,
                 whole_file_max: WHOLE_FILE_MAX,
             },
+            gzip_level,
             require_chunked: args.require_chunked,
             jobs,
+            expires_after,
+            sbom,
             probe: args.probe,
             access: args.access.into(),
-            results_dir: given_path(args.results_dir),
+            results_dir: given_path(args.results_dir).map(results_folder),
+            results_limit,
         })
     }
+}
+
+fn wanted(args: &Args) -> Result<Wanted, UsageError> {
+    let text = args.platform.as_deref().unwrap_or_default();
+    let platforms = text.split(',').filter(|text| !text.is_empty()).map(str::parse);
+    let mut platforms = platforms.collect::<Result<Vec<Platform>, _>>()?;
+    if args.add && args.all_platforms {
+        return Err(UsageError::AddOrAll);
+    }
+    let mode = if args.add { IndexMode::Add } else { IndexMode::AllPlatforms };
+    let format = match args.compression_format.as_str() {
+        "" | "zstd:chunked" | "zstd-chunked" => Format::ZstdChunked,
+        "zstd" => Format::Zstd,
+        "gzip" => Format::Gzip,
+        "dual" => {
+            let mode = if args.add { mode } else { IndexMode::Dual };
+            let formats = vec![Format::Gzip, Format::ZstdChunked];
+            return Ok(Wanted::Index { mode, formats, platforms });
+        }
+        other => return Err(UsageError::Format(other.to_owned())),
+    };
+    if args.add || args.all_platforms {
+        return Ok(Wanted::Index { mode, formats: vec![format], platforms });
+    }
+    if platforms.len() > 1 {
+        return Err(UsageError::Platforms(text.to_owned()));
+    }
+    Ok(Wanted::Image { format, platform: platforms.pop() })
+}
+
+fn family(text: Option<String>, wanted: &Wanted) -> Result<Family, UsageError> {
+    match text.as_deref() {
+        None | Some("oci") => Ok(Family::Oci),
+        Some("docker") => match wanted {
+            Wanted::Image { format, .. } if !format.is_zstd() => Ok(Family::Docker),
+            Wanted::Index { formats, .. } if !formats.iter().any(|format| format.is_zstd()) => {
+                Err(UsageError::DockerIndex)
+            }
+            _ => Err(UsageError::DockerZstd),
+        },
+        Some(other) => Err(UsageError::ManifestType(other.to_owned())),
+    }
+}
+
+/// The levels for zstd and for gzip. What is given is for the format that is asked for, of two for
+/// zstd.
+fn levels(text: Option<String>, wanted: &Wanted) -> Result<(i32, u32), UsageError> {
+    let Some(text) = text else { return Ok((DEFAULT_LEVEL, DEFAULT_GZIP_LEVEL)) };
+    let zstd = wanted.makes(Format::ZstdChunked) || wanted.makes(Format::Zstd);
+    if zstd {
+        let level = number(&text, 1..=LEVEL_MAX);
+        let wrong = UsageError::Level { text, format: "zstd", max: LEVEL_MAX };
+        Ok((level.ok_or(wrong)?, DEFAULT_GZIP_LEVEL))
+    } else {
+        let level = number(&text, 1..=gzip::LEVEL_MAX);
+        let max = i32::try_from(gzip::LEVEL_MAX).unwrap_or(i32::MAX);
+        Ok((DEFAULT_LEVEL, level.ok_or(UsageError::Level { text, format: "gzip", max })?))
+    }
+}
+
+/// What tags of these results end in.
+fn suffix(wanted: &Wanted) -> String {
+    match wanted {
+        Wanted::Image { format, .. } => format.in_tags().to_owned(),
+        Wanted::Index { mode, formats, .. } => match (mode, &formats[..]) {
+            (IndexMode::Add, [format]) => format!("with-{}", format.in_tags()),
+            (_, [format]) => format.in_tags().to_owned(),
+            (_, _) => "dual".to_owned(),
+        },
+    }
+}
+
+/// Quay reads `quay.expires-after` as a number and a unit (quay/quay, `util/timedeltastring.py`).
+fn is_period(text: &str) -> bool {
+    let unit = |last: char| "smhdw".contains(last);
+    text.strip_suffix(unit).is_some_and(|number| {
+        !number.is_empty() && number.len() <= 9 && number.bytes().all(|b| b.is_ascii_digit())
+    })
 }
 
 impl From<AccessArgs> for AccessOptions {
@@ -191,6 +326,15 @@ fn given(text: Option<String>) -> Option<String> {
 
 fn given_path(path: Option<PathBuf>) -> Option<PathBuf> {
     path.filter(|path| !path.as_os_str().is_empty())
+}
+
+/// A step of Tekton is told the path of each result, and not their folder, which has the name of the
+/// step in it.
+fn results_folder(path: PathBuf) -> PathBuf {
+    match path.parent() {
+        Some(folder) if path.ends_with("IMAGE_URL") => folder.join("."),
+        _ => path,
+    }
 }
 
 fn number<N: FromStr + PartialOrd>(text: &str, range: RangeInclusive<N>) -> Option<N> {
@@ -268,6 +412,52 @@ mod tests {
             "quay.io/org/app:1.2-linux-arm64-zstd-chunked"
         );
         assert_eq!(job(&["oci:dir:t"]).unwrap().destination.to_string(), "oci:dir:t-zstd-chunked");
+        for (options, tag) in [
+            (&["--compression-format=gzip"][..], "1.2-gzip"),
+            (&["--compression-format=dual"], "1.2-dual"),
+            (&["--all-platforms"], "1.2-zstd-chunked"),
+            (&["--add"], "1.2-with-zstd-chunked"),
+            (&["--add", "--compression-format=dual"], "1.2-dual"),
+            (
+                &["--add", "--platform=linux/arm64,linux/s390x"],
+                "1.2-linux-arm64-linux-s390x-with-zstd-chunked",
+            ),
+        ] {
+            let job = job(&[&[source.as_str()], options].concat()).unwrap();
+            assert_eq!(job.destination.to_string(), format!("quay.io/org/app:{tag}"));
+        }
+    }
+
+    #[test]
+    fn what_comes_out() {
+        let source = at("quay.io/a");
+        let wanted = |options: &[&str]| job(&[&[source.as_str()], options].concat());
+        let is =
+            |options: &[&str], mode, formats: &[Format], platforms: usize| match wanted(options)
+                .unwrap()
+                .wanted
+            {
+                Wanted::Index { mode: is, formats: made, platforms: named } => {
+                    assert_eq!((is, &made[..], named.len()), (mode, formats, platforms));
+                }
+                image @ Wanted::Image { .. } => panic!("{image:?}"),
+            };
+        let both = [Format::Gzip, Format::ZstdChunked];
+        let dual = "--compression-format=dual";
+        is(&[dual], IndexMode::Dual, &both, 0);
+        is(&[dual, "--all-platforms"], IndexMode::Dual, &both, 0);
+        is(&[dual, "--platform=linux/amd64"], IndexMode::Dual, &both, 1);
+        is(&[dual, "--add"], IndexMode::Add, &both, 0);
+        is(&["--add"], IndexMode::Add, &both[1..], 0);
+        is(&["--all-platforms", "--platform=a/b,c/d"], IndexMode::AllPlatforms, &both[1..], 2);
+        assert!(matches!(wanted(&["--add", "--all-platforms"]), Err(UsageError::AddOrAll)));
+        assert!(matches!(wanted(&["--platform=a/b,c/d"]), Err(UsageError::Platforms(_))));
+        assert!(matches!(wanted(&["--manifest-type=docker"]), Err(UsageError::DockerZstd)));
+        assert!(matches!(wanted(&[dual, "--manifest-type=docker"]), Err(UsageError::DockerZstd)));
+        let docker = ["--manifest-type=docker", "--compression-format=gzip"];
+        assert_eq!(wanted(&docker).unwrap().family, Family::Docker);
+        let index = [&docker[..], &["--all-platforms"]].concat();
+        assert!(matches!(wanted(&index), Err(UsageError::DockerIndex)));
     }
 
     #[test]
@@ -283,17 +473,35 @@ mod tests {
         let source = at("quay.io/a");
         let with = |option: &str| job(&[&source, option]);
         assert!(matches!(with("--compression-format=gz"), Err(UsageError::Format(_))));
-        assert!(matches!(with("--compression-level=23"), Err(UsageError::Level(_))));
+        assert!(matches!(with("--compression-level=23"), Err(UsageError::Level { max: 22, .. })));
+        let gzip = |level| job(&[&source, "--compression-format=gzip", level]);
+        assert_eq!(gzip("--compression-level=9").unwrap().gzip_level, 9);
+        assert!(matches!(gzip("--compression-level=10"), Err(UsageError::Level { max: 9, .. })));
+        for bad in ["5", "d", "1.5d", "5y", "-5d", "5 d"] {
+            let bad = with(&format!("--expires-after={bad}"));
+            assert!(matches!(bad, Err(UsageError::Period(_))), "{bad:?}");
+        }
+        assert_eq!(with("--expires-after=5d").unwrap().expires_after.as_deref(), Some("5d"));
+        assert_eq!(with("--expires-after=").unwrap().expires_after, None);
+        assert_eq!(with("--sbom=copy").unwrap().sbom, SbomPolicy::Copy);
+        assert!(matches!(with("--sbom=spdx"), Err(UsageError::Sbom(_))));
+        assert!(matches!(with("--results-limit=x"), Err(UsageError::ResultsLimit(_))));
         assert!(matches!(with("--jobs=0"), Err(UsageError::Jobs(_))));
         assert!(matches!(with("--platform=x"), Err(UsageError::Platform(_))));
-        assert_eq!(with("--compression-level=").unwrap().recipe.level, DEFAULT_LEVEL);
-        assert_eq!(with("--compression-format=").unwrap().format, "zstd:chunked");
+        assert_eq!(with("--compression-level=").unwrap().zstd.level, DEFAULT_LEVEL);
+        assert_eq!(with("--compression-format=").unwrap().wanted.name(), "zstd:chunked");
         assert!(with("--jobs=").unwrap().jobs >= 1);
         assert!(!with("--tls-verify=false").unwrap().access.tls_verify);
         assert!(with("--tls-verify").unwrap().access.tls_verify);
         assert!(!with("--ca-file=x").unwrap().access.ca_file_optional);
         assert!(with("--ca-file-optional").unwrap().access.ca_file_optional);
         assert!(with("--tls-verify").unwrap().probe && !with("--probe=false").unwrap().probe);
+        let results = |path| with(&format!("--results-dir={path}")).unwrap().results_dir.unwrap();
+        assert_eq!(
+            results("/tekton/steps/step-a/results/IMAGE_URL"),
+            results("/tekton/steps/step-a/results")
+        );
+        assert_eq!(results("IMAGE_URL"), PathBuf::from("."));
         let contradiction = job(&[&source, "--require-chunked", "--compression-format=zstd"]);
         assert!(matches!(contradiction, Err(UsageError::RequireChunked)));
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::{
+    attached::Attached,
     image::{Digest, ImageReference, manifest::Descriptor},
     layer::{Compression, Outline, Progress},
     probe::Probed,
@@ -23,13 +24,17 @@ pub enum Event<'a> {
         source: &'a ImageReference,
         /// Where it goes.
         destination: &'a ImageReference,
+        /// How many manifests are to be made.
+        variants: usize,
         /// Length of each layer in bytes.
         sizes: Vec<u64>,
     },
     /// A layer is being converted.
     Started {
-        /// Counted from 1.
-        number: usize,
+        /// Tells it from other layers at work.
+        id: usize,
+        /// Which layer of which image.
+        label: &'a str,
         /// Length of the source blob in bytes.
         size: u64,
         /// How far it is.
@@ -37,11 +42,19 @@ pub enum Event<'a> {
     },
     /// A layer has been converted.
     Converted {
+        /// As it was started.
+        id: usize,
+        /// Which layer of which image.
+        label: &'a str,
         /// What has become of it.
         report: &'a LayerReport,
     },
     /// A layer's new blob is at the destination.
     Stored {
+        /// As it was started.
+        id: usize,
+        /// Which layer of which image.
+        label: &'a str,
         /// What has become of it.
         report: &'a LayerReport,
     },
@@ -66,6 +79,9 @@ pub enum LayerKind {
     /// Without one.
     #[serde(rename = "zstd")]
     Zstd,
+    /// For clients that know nothing else. Where the source was gzip too, it is the same blob.
+    #[serde(rename = "gzip")]
+    Gzip,
     /// As it was: it is not fetched from the registry, and was not read.
     #[serde(rename = "foreign")]
     Foreign,
@@ -77,6 +93,7 @@ impl LayerKind {
         match self {
             Self::ZstdChunked => "zstd:chunked",
             Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
             Self::Foreign => "foreign",
         }
     }
@@ -110,6 +127,8 @@ pub struct LayerReport {
     pub outline: Option<Outline>,
     /// The destination had the new blob before.
     pub already_there: bool,
+    /// It was made by an earlier run, and has been checked instead of being made again.
+    pub reused: bool,
 }
 
 impl LayerReport {
@@ -127,6 +146,7 @@ impl LayerReport {
             reason: None,
             outline: None,
             already_there: true,
+            reused: false,
         }
     }
 }
@@ -142,7 +162,40 @@ pub struct ImageReport {
     #[serde(rename = "ref")]
     pub reference: String,
     /// Of the manifest.
-    pub media_type: &'static str,
+    pub media_type: String,
+}
+
+/// One manifest of an index.
+#[derive(Debug, Clone, Serialize)]
+pub struct ManifestReport {
+    /// As `OS/ARCH[/VARIANT]`, where it has one.
+    pub platform: Option<String>,
+    /// As in `zstd:chunked`; none if it is no image.
+    pub format: Option<&'static str>,
+    /// Of the manifest.
+    pub digest: Digest,
+    /// Of the manifest, in bytes.
+    pub size: u64,
+    /// This run has made it; otherwise it was in the source.
+    pub made: bool,
+    /// The manifest that it was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_digest: Option<Digest>,
+    /// The image ID, the same before and after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_digest: Option<Digest>,
+    /// Each layer of a manifest that was made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerReport>,
+}
+
+/// Something of a source index that is not in the new one.
+#[derive(Debug, Clone, Serialize)]
+pub struct LeftReport {
+    /// The manifest.
+    pub digest: Digest,
+    /// Why it is not.
+    pub reason: String,
 }
 
 /// The whole story of a run, as `--output json` prints it.
@@ -158,18 +211,50 @@ pub struct Summary {
     pub format: &'static str,
     /// zstd level of the data.
     pub compression_level: i32,
-    /// The image ID, the same before and after.
-    pub config_digest: Digest,
-    /// All layers of the source, in bytes.
+    /// The image ID, the same before and after, of a single image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_digest: Option<Digest>,
+    /// All layers of the source, in bytes; of an index, each that was converted, once.
     pub size_before: u64,
-    /// All layers of the new image, in bytes.
+    /// What has become of them, in bytes.
     pub size_after: u64,
     /// How many layers got no TOC although one was wanted.
     pub plain_layers: usize,
-    /// Each layer.
+    /// How many layers that is out of.
+    pub converted_layers: usize,
+    /// Each layer of a single image.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerReport>,
+    /// Each entry of an index, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub manifests: Vec<ManifestReport>,
+    /// What a source index had and the new one does not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<LeftReport>,
+    /// What hangs on the source: signatures, attestations, SBOMs.
+    pub attached: Vec<AttachedReport>,
+    /// What of that could not be looked at, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlisted: Vec<String>,
     /// What the destination's registry does for partial pulls, where that was asked.
     pub probe: Option<Probed>,
+}
+
+/// Something that hangs on a manifest of the source.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttachedReport {
+    /// The manifest of the source.
+    pub to: Digest,
+    /// What hangs on it, and whether it was carried over.
+    #[serde(flatten)]
+    pub item: Attached,
+}
+
+impl Summary {
+    /// The layers of all manifests that were made.
+    pub fn all_layers(&self) -> impl Iterator<Item = &LayerReport> {
+        self.layers.iter().chain(self.manifests.iter().flat_map(|manifest| &manifest.layers))
+    }
 }
 
 #[derive(Serialize)]

@@ -8,6 +8,7 @@ mod blob;
 mod error;
 mod manifest;
 mod oci_layout;
+mod referrers;
 mod registry;
 mod spool;
 
@@ -15,10 +16,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-pub use blob::{BlobContent, BlobMismatch, BlobReader};
+pub use blob::{BlobContent, BlobMismatch, BlobReader, CopyError};
 pub use error::{CredentialOrigin, Refusal, StoreError, Tried, Unreachable};
 pub use manifest::{MANIFEST_SIZE_MAX, ManifestError, RawManifest};
 pub use oci_layout::{LayoutError, OciLayout};
+pub use referrers::Referrers;
 pub use registry::{AuthError, Part, RangeAnswer, RangeContent, Registry, uploads_cancelled};
 pub use spool::{Spool, SpoolWriter};
 
@@ -205,6 +207,15 @@ impl Store {
         }
     }
 
+    /// Whether a blob that the image `from` has too, in the same registry, could be taken from
+    /// there.
+    pub async fn mount(&self, digest: &Digest, from: &ImageReference) -> bool {
+        match self {
+            Self::Registry(registry) => registry.mount_blob(digest, from).await,
+            Self::Layout(_) => false,
+        }
+    }
+
     /// Writes a blob that may still be growing; the upload of a large one begins at once. It ends
     /// when the spool is finished, and fails if that is abandoned. Returns whether the store had
     /// the blob already. `progress` is as with [`Store::put_blob`].
@@ -241,13 +252,13 @@ impl Store {
             return Err(StoreError::Tag(crate::image::ReferenceError::Tag(tag.to_owned())));
         }
         match self {
-            Self::Registry(registry) => registry.put_manifest(manifest, tag).await,
+            Self::Registry(registry) => registry.put_manifest(manifest, tag).await.map(drop),
             Self::Layout(layout) => layout.put_manifest(manifest, tag).await,
         }
     }
 
     /// The store's name for messages.
-    fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         match self {
             Self::Registry(registry) => registry.place().to_owned(),
             Self::Layout(layout) => layout.place(),

@@ -46,9 +46,21 @@ pub fn write_results(dir: &Path, results: &[(&'static str, String)]) -> Result<(
     Ok(())
 }
 
-/// Whether results can be written at all; to be found out before hours of work, not after.
-pub fn check_writable(dir: &Path) -> io::Result<()> {
-    NamedTempFile::new_in(dir).map(drop)
+/// All results that there may be.
+pub const NAMES: [&str; 6] =
+    ["IMAGE_URL", "IMAGE_DIGEST", "IMAGE_REF", "IMAGES", "SBOM_BLOB_URL", "SOURCE_ARTIFACT_INPUTS"];
+
+/// Whether results can be written at all, to be found out before hours of work, not after; and no
+/// result of an earlier run may stay, for it would pass for one of this run, even if that fails.
+pub fn prepare(dir: &Path) -> io::Result<()> {
+    NamedTempFile::new_in(dir)?;
+    for name in NAMES {
+        match std::fs::remove_file(dir.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn stage(dir: &Path, value: &str) -> io::Result<NamedTempFile> {
@@ -90,6 +102,19 @@ mod tests {
         assert_eq!(write_results(dir.path(), &results()).unwrap_err().name, "IMAGE_DIGEST");
         assert!(!dir.path().join("IMAGE_URL").exists());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-        assert!(check_writable(&dir.path().join("missing")).is_err());
+        assert!(prepare(&dir.path().join("missing")).is_err());
+    }
+
+    #[test]
+    fn no_result_of_an_earlier_run_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        write_results(dir.path(), &results()).unwrap();
+        std::fs::write(dir.path().join("of-another-tool"), "").unwrap();
+        prepare(dir.path()).unwrap();
+        let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        // A folder in the place of a result.
+        std::fs::create_dir(dir.path().join("IMAGES")).unwrap();
+        assert!(prepare(dir.path()).is_err());
     }
 }

@@ -23,11 +23,12 @@ pub struct Args {
     /// under its tag with the format as a suffix: app:1.2 becomes app:1.2-zstd-chunked
     #[arg(env = "RECOMPRESS_DESTINATION")]
     pub destination: Option<String>,
-    /// How to compress the layers: zstd:chunked (or zstd-chunked), or zstd
+    /// How to compress the layers: zstd:chunked (or zstd-chunked), zstd or gzip; or dual, an index
+    /// with the gzip images first and the zstd:chunked ones behind them
     #[arg(long, env = "RECOMPRESS_COMPRESSION_FORMAT", value_name = "FORMAT")]
     #[arg(default_value = "zstd:chunked")]
     pub compression_format: String,
-    /// zstd level, 1 (fast) to 22 (small)
+    /// zstd level, 1 (fast) to 22 (small); with gzip its own, 1 to 9
     #[arg(long, env = "RECOMPRESS_COMPRESSION_LEVEL", value_name = "LEVEL")]
     pub compression_level: Option<String>,
     /// Fail rather than leave a layer as plain zstd that cannot be pulled partially
@@ -35,15 +36,40 @@ pub struct Args {
     #[arg(num_args = 0..=1, require_equals = true, default_value = "false")]
     #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
     pub require_chunked: bool,
-    /// Which image of an index: OS/ARCH[/VARIANT]
+    /// Which image of an index: OS/ARCH[/VARIANT]; of several, separated by commas, where the
+    /// result is an index too
     #[arg(long, env = "RECOMPRESS_PLATFORM")]
     pub platform: Option<String>,
+    /// Convert each image of an index, and write an index of the results
+    #[arg(long, env = "RECOMPRESS_ALL_PLATFORMS", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, require_equals = true, default_value = "false")]
+    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub all_platforms: bool,
+    /// Keep all entries of an index, and add the images of this format that it does not have yet
+    #[arg(long, env = "RECOMPRESS_ADD", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, require_equals = true, default_value = "false")]
+    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub add: bool,
+    /// What becomes of an SBOM (SPDX or CycloneDX) that hangs on the source: none, or copy, to
+    /// attach it to the new image with the digests in it changed
+    #[arg(long, env = "RECOMPRESS_SBOM", value_name = "WHAT")]
+    pub sbom: Option<String>,
+    /// Media types of the new manifests: oci, or docker for gzip layers
+    #[arg(long, env = "RECOMPRESS_MANIFEST_TYPE", value_name = "TYPE")]
+    pub manifest_type: Option<String>,
+    /// Have Quay remove the new tag after a while, as in 12h, 5d or 3w
+    #[arg(long, env = "RECOMPRESS_EXPIRES_AFTER", value_name = "PERIOD")]
+    pub expires_after: Option<String>,
     /// How registries are accessed.
     #[command(flatten)]
     pub access: AccessArgs,
-    /// Folder for the results IMAGE_URL, IMAGE_DIGEST and IMAGE_REF, a file each
+    /// Folder for the results, a file each; the path of IMAGE_URL in it will do, as Tekton has it
+    /// in $(step.results.IMAGE_URL.path)
     #[arg(long, env = "RECOMPRESS_RESULTS_DIR", value_name = "DIR")]
     pub results_dir: Option<PathBuf>,
+    /// How many bytes Tekton takes of all results, 4096 unless it reads them from sidecar logs
+    #[arg(long, env = "RECOMPRESS_RESULTS_LIMIT", value_name = "BYTES")]
+    pub results_limit: Option<String>,
     /// What to print on standard output: the new reference, or all there is to know
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
     pub output: Output,

@@ -32,7 +32,8 @@ pub enum ConvertError {
     },
     /// The source is an index and nobody said which image in it is meant.
     #[error(
-        "{reference} is an index of several images; choose one with --platform, out of {}",
+        "{reference} is an index of several images; choose one with --platform, out of {}, or \
+         convert all of them with --all-platforms",
         list(available)
     )]
     Index {
@@ -52,16 +53,16 @@ pub enum ConvertError {
         available: Vec<Platform>,
     },
     /// A platform was given and the source is a single image.
-    #[error("{reference} is a single image and no index; leave out --platform")]
+    #[error("{reference} is a single image and no index; leave out --platform and --all-platforms")]
     NoIndex {
         /// The source.
         reference: ImageReference,
     },
     /// A layer could not be converted.
-    #[error("layer {number} ({digest}) cannot be converted")]
+    #[error("{label} ({digest}) cannot be converted")]
     Layer {
-        /// Counted from 1.
-        number: usize,
+        /// Which layer of which image, the layers counted from 1.
+        label: String,
         /// Its blob in the source.
         digest: Digest,
         /// Why.
@@ -69,20 +70,41 @@ pub enum ConvertError {
         error: LayerError,
     },
     /// A layer has no TOC and was required to have one.
-    #[error(
-        "layer {number} ({digest}) can only become plain zstd, and chunked was required: {reason}"
-    )]
+    #[error("{label} ({digest}) can only become plain zstd, and chunked was required: {reason}")]
     NotChunkable {
-        /// Counted from 1.
-        number: usize,
+        /// Which layer of which image, the layers counted from 1.
+        label: String,
         /// Its blob in the source.
         digest: Digest,
         /// Why it gets no TOC.
         reason: String,
     },
+    /// A blob that stays what it is could not be read.
+    #[error("blob {digest} of {reference} could not be copied")]
+    Copy {
+        /// The source.
+        reference: ImageReference,
+        /// The blob.
+        digest: Digest,
+        /// What went wrong on the way.
+        #[source]
+        error: io::Error,
+    },
+    /// Tekton would not take the results.
+    #[error(
+        "the results would come to {bytes} bytes, and Tekton takes {limit} of a step; nothing was \
+         done: convert fewer platforms at once (in a matrix), use a shorter repository name, or, \
+         where Tekton reads results from sidecar logs, raise --results-limit"
+    )]
+    ResultsTooLarge {
+        /// With what Tekton adds to them.
+        bytes: usize,
+        /// As in `--results-limit`.
+        limit: usize,
+    },
     /// No temporary file could be made.
     #[error(
-        "cannot make a temporary file in {dir}; set TMPDIR to a folder with room for the \
+        "cannot make or write a temporary file in {dir}; set TMPDIR to a folder with room for the \
          largest layers"
     )]
     Spool {

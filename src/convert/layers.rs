@@ -1,4 +1,4 @@
-//! All layers of an image, each converted once however often the image has it.
+//! All layers of all variants, each converted once to each format however often it is needed.
 
 use std::{
     collections::HashMap,
@@ -11,11 +11,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     ConvertError, Job,
+    format::Format,
     plan::{Plan, PlannedLayer},
+    reuse::{Proved, Reusable},
 };
 use crate::{
     image::Digest,
-    layer::{self, Converted, LayerError, Pool, Progress},
+    layer::{self, Converted, LayerError, Pool, Progress, Recipe},
     report::{Event, LayerKind, LayerReport, Reporter},
     store::{Spool, SpoolWriter, Store},
 };
@@ -37,6 +39,7 @@ struct Context<'a> {
     destination: &'a Store,
     pool: &'a Arc<Pool>,
     reporter: &'a Reporter,
+    reusable: Reusable,
     /// Permits to read a layer.
     slots: Arc<Semaphore>,
 }
@@ -54,7 +57,27 @@ impl<R: Read> Read for Permitted<R> {
     }
 }
 
-/// Converts the layers and stores the new blobs. The reports are in the order of the image.
+/// One piece of work. The same blob under another diffID is a contradiction, and has to be found
+/// out as one.
+type Key<'a> = (&'a Digest, &'a Digest, Format);
+
+struct Task<'a> {
+    /// For messages: which layer of which image.
+    label: String,
+    number: usize,
+    layer: &'a PlannedLayer,
+    format: Format,
+}
+
+/// What the layers have become.
+pub(super) struct Layers {
+    /// For each variant of the plan, its layers in order.
+    pub(super) of_variant: Vec<Vec<LayerReport>>,
+    /// Each piece of work once.
+    pub(super) distinct: Vec<LayerReport>,
+}
+
+/// Converts the layers and stores the new blobs.
 pub(super) async fn convert(
     job: &Job,
     plan: &Plan,
@@ -62,7 +85,7 @@ pub(super) async fn convert(
     destination: &Store,
     pool: &Arc<Pool>,
     reporter: &Reporter,
-) -> Result<Vec<LayerReport>, ConvertError> {
+) -> Result<Layers, ConvertError> {
     let slots = job.jobs.div_ceil(THREADS_PER_LAYER);
     let context = Context {
         job,
@@ -70,47 +93,75 @@ pub(super) async fn convert(
         destination,
         pool,
         reporter,
+        reusable: Reusable::find(job, plan, destination).await,
         slots: Arc::new(Semaphore::new(slots)),
     };
-    let mut distinct: Vec<(usize, &PlannedLayer)> = Vec::new();
-    // The same blob under another diffID is a contradiction, and has to be found out as one.
-    let mut first: HashMap<(&Digest, &Digest), usize> = HashMap::new();
-    for (index, layer) in plan.layers.iter().enumerate() {
-        first.entry((&layer.blob.digest, &layer.diff_id)).or_insert_with(|| {
-            distinct.push((index, layer));
-            index
-        });
-    }
-    let done: HashMap<usize, LayerReport> = stream::iter(distinct)
-        .map(|(index, layer)| {
+    let (tasks, of_variant) = tasks(plan);
+    let mut done: Vec<(usize, LayerReport)> = stream::iter(tasks.iter().enumerate())
+        .map(|(id, task)| {
             let context = &context;
-            async move { context.layer(index + 1, layer).await.map(|report| (index, report)) }
+            async move { context.layer(id, task).await.map(|report| (id, report)) }
         })
         .buffer_unordered(slots + UPLOADS)
         .try_collect()
         .await?;
-    plan.layers
+    done.sort_by_key(|(id, _)| *id);
+    let distinct: Vec<LayerReport> = done.into_iter().map(|(_, report)| report).collect();
+    let numbered = |ids: &Vec<usize>| {
+        let report = |(place, id): (usize, &usize)| LayerReport {
+            number: place + 1,
+            ..distinct[*id].clone()
+        };
+        ids.iter().enumerate().map(report).collect()
+    };
+    let of_variant = of_variant.iter().map(numbered).collect();
+    Ok(Layers { of_variant, distinct })
+}
+
+/// The lengths of the blobs that are to be read, in bytes.
+pub(super) fn sizes(plan: &Plan) -> Vec<u64> {
+    tasks(plan).0.iter().map(|task| task.layer.blob.size).collect()
+}
+
+/// The work, and for each variant which piece makes each of its layers.
+fn tasks(plan: &Plan) -> (Vec<Task<'_>>, Vec<Vec<usize>>) {
+    let mut tasks = Vec::new();
+    let mut known: HashMap<Key<'_>, usize> = HashMap::new();
+    let of_variant = plan
+        .variants
         .iter()
-        .enumerate()
-        .map(|(index, layer)| {
-            let first = first.get(&(&layer.blob.digest, &layer.diff_id)).unwrap_or(&index);
-            let report = done.get(first).cloned();
-            report
-                .map(|report| LayerReport { number: index + 1, ..report })
-                .ok_or_else(|| ConvertError::Internal(format!("layer {} was lost", index + 1)))
+        .map(|variant| {
+            let image = plan.image_of(*variant);
+            let platform = image.platform.as_ref().filter(|_| plan.index.is_some());
+            let id_of = |(place, layer)| {
+                let layer: &PlannedLayer = layer;
+                let key = (&layer.blob.digest, &layer.diff_id, variant.format);
+                *known.entry(key).or_insert_with(|| {
+                    let number = place + 1;
+                    let label = match platform {
+                        Some(platform) => format!("{platform} layer {number}"),
+                        None => format!("layer {number}"),
+                    };
+                    tasks.push(Task { label, number, layer, format: variant.format });
+                    tasks.len() - 1
+                })
+            };
+            image.layers.iter().enumerate().map(id_of).collect()
         })
-        .collect()
+        .collect();
+    (tasks, of_variant)
 }
 
 impl Context<'_> {
-    async fn layer(
-        &self,
-        number: usize,
-        layer: &PlannedLayer,
-    ) -> Result<LayerReport, ConvertError> {
+    async fn layer(&self, id: usize, task: &Task<'_>) -> Result<LayerReport, ConvertError> {
+        let (layer, label) = (task.layer, task.label.as_str());
         if layer.foreign {
-            let report = LayerReport::foreign(number, &layer.blob, &layer.diff_id);
-            self.reporter.event(&Event::Converted { report: &report });
+            let report = LayerReport::foreign(task.number, &layer.blob, &layer.diff_id);
+            self.reporter.event(&Event::Converted { id, label, report: &report });
+            return Ok(report);
+        }
+        if let Some(report) = self.reuse(task).await? {
+            self.reporter.event(&Event::Converted { id, label, report: &report });
             return Ok(report);
         }
         let (writer, spool) = Spool::new().map_err(|source| ConvertError::Spool {
@@ -122,21 +173,48 @@ impl Context<'_> {
                 ConvertError::Destination { reference: self.job.destination.clone(), error }
             })
         };
-        let (mut report, already_there) =
-            tokio::try_join!(self.convert(number, layer, writer), upload)?;
+        let (mut report, already_there) = tokio::try_join!(self.convert(id, task, writer), upload)?;
         report.already_there = already_there;
-        self.reporter.event(&Event::Stored { report: &report });
+        self.reporter.event(&Event::Stored { id, label, report: &report });
         Ok(report)
+    }
+
+    /// What an earlier run has made, if that is right.
+    async fn reuse(&self, task: &Task<'_>) -> Result<Option<LayerReport>, ConvertError> {
+        let Task { number, layer, format, .. } = task;
+        let Some(known) = self.reusable.get(layer, *format) else { return Ok(None) };
+        let slot = self.slots.acquire().await;
+        let _slot = slot.map_err(|_| ConvertError::Internal("slots closed".into()))?;
+        let proved = known.prove(self.destination, &layer.diff_id, *format).await;
+        Ok(proved.map(|Proved { blob, raw_len, outline }| LayerReport {
+            number: *number,
+            source_digest: layer.blob.digest.clone(),
+            source_size: layer.blob.size,
+            source_compression: None,
+            diff_id: layer.diff_id.clone(),
+            uncompressed_size: Some(raw_len),
+            kind: if outline.is_some() { LayerKind::ZstdChunked } else { LayerKind::Zstd },
+            digest: blob.digest,
+            size: blob.size,
+            reason: None,
+            outline,
+            already_there: true,
+            reused: true,
+        }))
     }
 
     async fn convert(
         &self,
-        number: usize,
-        layer: &PlannedLayer,
+        id: usize,
+        task: &Task<'_>,
         mut writer: SpoolWriter,
     ) -> Result<LayerReport, ConvertError> {
-        let failed =
-            |error| ConvertError::Layer { number, digest: layer.blob.digest.clone(), error };
+        let (layer, label) = (task.layer, task.label.as_str());
+        let failed = |error| ConvertError::Layer {
+            label: label.to_owned(),
+            digest: layer.blob.digest.clone(),
+            error,
+        };
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.map_err(|_| ConvertError::Internal("slots closed".into()))?;
         let blob =
@@ -145,17 +223,25 @@ impl Context<'_> {
             })?;
         let progress = Arc::new(Progress::default());
         self.reporter.event(&Event::Started {
-            number,
+            id,
+            label,
             size: layer.blob.size,
             progress: Arc::clone(&progress),
         });
-        let (pool, recipe) = (Arc::clone(self.pool), self.job.recipe);
+        let (pool, format) = (Arc::clone(self.pool), task.format);
+        let recipe = Recipe { chunked: format == Format::ZstdChunked, ..self.job.zstd };
+        let gzip_level = self.job.gzip_level;
         let expected = layer.diff_id.clone();
         let blob = Permitted { blob, _slot: slot };
         let work = move || {
             let mut sink = BufWriter::with_capacity(SPOOL_BUFFER, &mut writer);
-            let converted =
-                layer::convert(blob, &mut sink, Some(&expected), recipe, &pool, &progress);
+            let expected = Some(&expected);
+            let converted = if format == Format::Gzip {
+                let threads = pool.threads();
+                layer::gzip::to_gzip(blob, &mut sink, expected, gzip_level, threads, &progress)
+            } else {
+                layer::convert(blob, &mut sink, expected, recipe, &pool, &progress)
+            };
             let converted = converted
                 .and_then(|converted| sink.flush().map(|()| converted).map_err(LayerError::Spool));
             drop(sink);
@@ -164,29 +250,29 @@ impl Context<'_> {
         };
         let worked = tokio::task::spawn_blocking(work).await;
         let (writer, converted) = worked.map_err(|_| failed(LayerError::WorkerLost))?;
-        let report = self.report(number, layer, converted.map_err(failed)?)?;
-        self.reporter.event(&Event::Converted { report: &report });
+        let report = self.report(task, converted.map_err(failed)?)?;
+        self.reporter.event(&Event::Converted { id, label, report: &report });
         writer.finish(report.digest.clone());
         Ok(report)
     }
 
-    fn report(
-        &self,
-        number: usize,
-        layer: &PlannedLayer,
-        converted: Converted,
-    ) -> Result<LayerReport, ConvertError> {
+    fn report(&self, task: &Task<'_>, converted: Converted) -> Result<LayerReport, ConvertError> {
+        let Task { number, layer, label, format } = task;
         let reason = match &converted.outline {
             Err(Some(reason)) => Some(reason.to_string()),
             _ => None,
         };
         if let Some(reason) = reason.clone().filter(|_| self.job.require_chunked) {
-            let digest = layer.blob.digest.clone();
-            return Err(ConvertError::NotChunkable { number, digest, reason });
+            let (label, digest) = (label.clone(), layer.blob.digest.clone());
+            return Err(ConvertError::NotChunkable { label, digest, reason });
         }
-        let kind = if converted.outline.is_ok() { LayerKind::ZstdChunked } else { LayerKind::Zstd };
+        let kind = match (format, &converted.outline) {
+            (Format::Gzip, _) => LayerKind::Gzip,
+            (_, Ok(_)) => LayerKind::ZstdChunked,
+            (_, Err(_)) => LayerKind::Zstd,
+        };
         Ok(LayerReport {
-            number,
+            number: *number,
             source_digest: layer.blob.digest.clone(),
             source_size: layer.blob.size,
             source_compression: Some(converted.source),
@@ -198,6 +284,7 @@ impl Context<'_> {
             reason,
             outline: converted.outline.ok(),
             already_there: false,
+            reused: false,
         })
     }
 }

@@ -1,12 +1,20 @@
-//! What there is to do: the source's manifest and config, read and understood.
+//! What there is to do: the source read and understood, and what is to be made of it.
+
+mod arrange;
+mod index;
+mod tag;
 
 use bytes::Bytes;
 
-use super::{ConvertError, Job};
+pub(crate) use self::tag::derived_tag;
+use super::{
+    ConvertError, Job,
+    format::{Format, Wanted},
+};
 use crate::{
     image::{
-        Digest, ImageReference,
-        index::{pick, platforms},
+        Digest,
+        index::{Entry, IndexDocument, Platform, pick, platforms},
         manifest::{Descriptor, ImageManifest, ManifestError, diff_ids},
     },
     store::{RawManifest, Selector, Store},
@@ -26,130 +34,168 @@ pub(super) struct PlannedLayer {
     pub(super) foreign: bool,
 }
 
-/// A source that has been read.
+/// An image of the source that has been read.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct SourceImage {
     pub(super) manifest: ImageManifest,
-    /// Digest of the manifest that is converted; within an index, that of the image picked.
+    /// Of the manifest.
     pub(super) digest: Digest,
     pub(super) config: Bytes,
     pub(super) layers: Vec<PlannedLayer>,
+    /// Which of several it is, for messages.
+    pub(super) platform: Option<Platform>,
+}
+
+/// A manifest to be made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Variant {
+    /// Which of the plan's images.
+    pub(super) image: usize,
+    pub(super) format: Format,
+}
+
+/// One entry of the index to be made.
+#[derive(Debug)]
+pub(super) enum Slot {
+    /// A manifest that is made.
+    Made {
+        /// Which of the plan's variants.
+        variant: usize,
+        /// The entry of the image it is made from.
+        entry: Entry,
+    },
+    /// A manifest that stays what it is.
+    Kept {
+        entry: Entry,
+        manifest: RawManifest,
+        /// How it is compressed, if it is an image.
+        format: Option<Format>,
+    },
+}
+
+/// An entry of the source index that the new one does not have.
+#[derive(Debug)]
+pub(super) struct LeftEntry {
+    pub(super) digest: Digest,
+    pub(super) reason: String,
+}
+
+/// An index to be made.
+#[derive(Debug)]
+pub(super) struct IndexPlan {
+    pub(super) document: IndexDocument,
+    pub(super) slots: Vec<Slot>,
+    pub(super) left: Vec<LeftEntry>,
+}
+
+/// A source that has been read, and what becomes of it.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The manifest that is converted: of an index, the image picked, or the index as a whole.
+    pub(super) digest: Digest,
+    pub(super) images: Vec<SourceImage>,
+    pub(super) variants: Vec<Variant>,
+    /// Without one, the only variant is the result.
+    pub(super) index: Option<IndexPlan>,
+}
+
+impl Plan {
+    /// The image that a variant is made from.
+    pub(super) fn image_of(&self, variant: Variant) -> &SourceImage {
+        &self.images[variant.image]
+    }
 }
 
 pub(super) async fn plan(job: &Job, source: &Store) -> Result<Plan, ConvertError> {
-    let found = |error| ConvertError::Source { reference: job.source.clone(), error };
-    let raw = source.manifest(&Selector::of(&job.source)).await.map_err(found)?;
-    let raw = pick_platform(job, source, raw).await?;
-    let unfit = |error| ConvertError::Unfit { reference: job.source.clone(), error };
-    let manifest = ImageManifest::parse(&raw.media_type, &raw.bytes).map_err(unfit)?;
-    let Descriptor { digest, size } = manifest.config();
-    let config = source.bytes(digest, *size, CONFIG_MAX).await.map_err(found)?;
-    let diff_ids = diff_ids(&config).map_err(unfit)?;
-    if diff_ids.len() != manifest.layers().len() {
-        let (layers, promised) = (manifest.layers().len(), diff_ids.len());
-        return Err(unfit(ManifestError::Malformed(format!(
-            "it has {layers} layers, its config has the diffIDs of {promised}"
-        ))));
-    }
-    let layers = manifest
-        .layers()
-        .iter()
-        .zip(diff_ids)
-        .map(|(layer, diff_id)| PlannedLayer {
-            blob: layer.blob.clone(),
-            diff_id,
-            foreign: layer.foreign,
-        })
-        .collect();
-    Ok(Plan { manifest, digest: raw.digest, config, layers })
-}
-
-/// Goes from an index to the image in it that was asked for.
-async fn pick_platform(
-    job: &Job,
-    source: &Store,
-    raw: RawManifest,
-) -> Result<RawManifest, ConvertError> {
-    let reference = || job.source.clone();
-    if !raw.is_index() {
-        return match &job.platform {
-            None => Ok(raw),
-            Some(_) => Err(ConvertError::NoIndex { reference: reference() }),
-        };
-    }
-    let unfit = |error| ConvertError::Unfit { reference: reference(), error };
-    let available = || platforms(&raw.bytes).map_err(unfit);
-    let Some(platform) = &job.platform else {
-        return Err(ConvertError::Index { reference: reference(), available: available()? });
-    };
-    let Some(digest) = pick(&raw.bytes, platform).map_err(unfit)? else {
-        return Err(ConvertError::NoSuchPlatform {
-            reference: reference(),
-            platform: platform.clone(),
-            available: available()?,
-        });
-    };
-    source
-        .manifest(&Selector::Digest(digest))
-        .await
-        .map_err(|error| ConvertError::Source { reference: reference(), error })
-}
-
-/// The tag for a destination that nobody named: the source's, with the platform where one was
-/// picked, and the format. Two runs of a matrix, over images, platforms or formats, never share
-/// one.
-pub(crate) fn derived_tag(
-    source: &ImageReference,
-    platform: Option<&str>,
-    format_suffix: &str,
-) -> String {
-    const TAG_MAX: usize = 128;
-    let base = match (source.tag(), source.digest()) {
-        (Some(tag), _) => tag.to_owned(),
-        (None, Some(digest)) => digest.hex()[..64].to_owned(),
-        (None, None) => "latest".to_owned(),
-    };
-    let platform = platform.map_or(String::new(), |text| format!("-{}", text.replace('/', "-")));
-    let suffix = format!("{platform}-{format_suffix}");
-    if base.len() + suffix.len() <= TAG_MAX {
-        return base + &suffix;
-    }
-    // Cut short, with what was cut off told apart by its hash.
-    let hash = &Digest::sha256_of(base.as_bytes()).hex()[..12].to_owned();
-    let keep = TAG_MAX.saturating_sub(suffix.len() + 1 + hash.len());
-    let kept = &base[..keep.min(base.len())];
-    format!("{kept}-{hash}{suffix}")
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn tags_for_a_matrix() {
-        let hex = "9".repeat(64);
-        let long = "t".repeat(120);
-        let cases = [
-            (format!("q.io/a:1.2@sha256:{hex}"), None, "1.2-zstd-chunked".to_owned()),
-            (format!("q.io/a@sha256:{hex}"), None, format!("{hex}-zstd-chunked")),
-            (
-                format!("q.io/a:1@sha256:{hex}"),
-                Some("linux/arm/v7"),
-                "1-linux-arm-v7-zstd-chunked".to_owned(),
-            ),
-            ("oci:dir:x".to_owned(), None, "x-zstd-chunked".to_owned()),
-            ("oci:dir".to_owned(), None, "latest-zstd-chunked".to_owned()),
-        ];
-        for (source, platform, expected) in cases {
-            let source: ImageReference = source.parse().unwrap();
-            assert_eq!(derived_tag(&source, platform, "zstd-chunked"), expected);
+    let reading = Reading { job, source };
+    let raw = reading.manifest(&Selector::of(&job.source)).await?;
+    match &job.wanted {
+        Wanted::Image { format, platform } => {
+            let raw = reading.pick_platform(raw, platform.as_ref()).await?;
+            let image = reading.image(&raw, None).await?;
+            let variants = vec![Variant { image: 0, format: *format }];
+            Ok(Plan { digest: raw.digest, images: vec![image], variants, index: None })
         }
-        let tag = |end| {
-            let source = format!("q.io/a:{long}{end}@sha256:{hex}").parse().unwrap();
-            derived_tag(&source, None, "zstd-chunked")
+        Wanted::Index { mode, formats, platforms } => {
+            index::plan(&reading, raw, *mode, formats, platforms).await
+        }
+    }
+}
+
+/// Reads the source.
+struct Reading<'a> {
+    job: &'a Job,
+    source: &'a Store,
+}
+
+impl Reading<'_> {
+    async fn manifest(&self, which: &Selector) -> Result<RawManifest, ConvertError> {
+        let reference = || self.job.source.clone();
+        let found = self.source.manifest(which).await;
+        found.map_err(|error| ConvertError::Source { reference: reference(), error })
+    }
+
+    fn unfit(&self, error: ManifestError) -> ConvertError {
+        ConvertError::Unfit { reference: self.job.source.clone(), error }
+    }
+
+    /// Reads what a manifest says, and its config.
+    async fn image(
+        &self,
+        raw: &RawManifest,
+        platform: Option<Platform>,
+    ) -> Result<SourceImage, ConvertError> {
+        let unfit = |error| self.unfit(error);
+        let manifest = ImageManifest::parse(&raw.media_type, &raw.bytes).map_err(unfit)?;
+        let Descriptor { digest, size } = manifest.config();
+        let config =
+            self.source.bytes(digest, *size, CONFIG_MAX).await.map_err(|error| {
+                ConvertError::Source { reference: self.job.source.clone(), error }
+            })?;
+        let diff_ids = diff_ids(&config).map_err(unfit)?;
+        if diff_ids.len() != manifest.layers().len() {
+            let (layers, promised) = (manifest.layers().len(), diff_ids.len());
+            return Err(unfit(ManifestError::Malformed(format!(
+                "it has {layers} layers, its config has the diffIDs of {promised}"
+            ))));
+        }
+        let layers = manifest
+            .layers()
+            .iter()
+            .zip(diff_ids)
+            .map(|(layer, diff_id)| PlannedLayer {
+                blob: layer.blob.clone(),
+                diff_id,
+                foreign: layer.foreign,
+            })
+            .collect();
+        Ok(SourceImage { manifest, digest: raw.digest.clone(), config, layers, platform })
+    }
+
+    /// Goes from an index to the image in it that was asked for.
+    async fn pick_platform(
+        &self,
+        raw: RawManifest,
+        platform: Option<&Platform>,
+    ) -> Result<RawManifest, ConvertError> {
+        let reference = || self.job.source.clone();
+        if !raw.is_index() {
+            return match platform {
+                None => Ok(raw),
+                Some(_) => Err(ConvertError::NoIndex { reference: reference() }),
+            };
+        }
+        let available = || platforms(&raw.bytes).map_err(|error| self.unfit(error));
+        let Some(platform) = platform else {
+            return Err(ConvertError::Index { reference: reference(), available: available()? });
         };
-        assert_eq!(tag("a").len(), 128);
-        assert_ne!(tag("a"), tag("b"));
+        match pick(&raw.bytes, platform).map_err(|error| self.unfit(error))? {
+            Some(digest) => self.manifest(&Selector::Digest(digest)).await,
+            None => Err(ConvertError::NoSuchPlatform {
+                reference: reference(),
+                platform: platform.clone(),
+                available: available()?,
+            }),
+        }
     }
 }

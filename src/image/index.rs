@@ -1,8 +1,12 @@
-//! An index of several images, and picking one of them.
+//! An index of several images: picking one of them, and writing another index.
+
+mod document;
 
 use std::{fmt, str::FromStr};
 
 use serde_json::Value;
+
+pub use document::{Entry, IndexDocument, ZSTD_MARK};
 
 use super::{Digest, manifest::ManifestError};
 
@@ -52,7 +56,11 @@ impl fmt::Display for Platform {
 
 impl Platform {
     fn of(entry: &Value) -> Option<Self> {
-        let platform = entry.get("platform")?;
+        entry.get("platform").and_then(Self::read)
+    }
+
+    /// Reads a platform object of an index, or the same fields of a config.
+    fn read(platform: &Value) -> Option<Self> {
         let text = |key| platform.get(key).and_then(Value::as_str).map(str::to_owned);
         Some(Self {
             os: text("os")?,
@@ -62,7 +70,7 @@ impl Platform {
     }
 
     /// Whether an image for `other` is meant; a variant that was not asked for does not matter.
-    fn matches(&self, other: &Self) -> bool {
+    pub fn matches(&self, other: &Self) -> bool {
         self.os == other.os
             && self.architecture == other.architecture
             && (self.variant.is_none() || self.variant == other.variant)

@@ -1,11 +1,13 @@
 //! An image manifest as it came from its store, and the same manifest about other blobs. It is
 //! edited as JSON, so that fields this program does not know stay what they were.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::{
     Digest, DigestError,
-    media_type::{self, LayerType},
+    media_type::{self, Family, ImpossibleLayer, LayerType, Suffix},
 };
 
 /// What a manifest says of a blob.
@@ -40,12 +42,18 @@ pub enum ManifestError {
     /// Several images in one.
     #[error("it is an index of several images")]
     Index,
+    /// Several images in one of several.
+    #[error("it is an index that has another index in it; convert that one by its own digest")]
+    NestedIndex,
     /// Neither an OCI nor a Docker schema 2 manifest.
     #[error("its manifest has the media type {0:?}, which is not that of an image")]
     MediaType(String),
     /// Something else that is kept in a registry.
     #[error("it is no container image but an artifact ({0}); there is nothing to convert")]
     Artifact(String),
+    /// Layers that the manifest cannot hold.
+    #[error(transparent)]
+    Impossible(#[from] ImpossibleLayer),
     /// A layer that cannot be read.
     #[error(
         "layer {number} has the media type {media_type:?}, which cannot be converted{}",
@@ -71,11 +79,13 @@ pub struct ImageManifest {
     layers: Vec<Layer>,
 }
 
-/// A blob that takes the place of a layer's.
+/// A blob that takes the place of a layer's; it may be the same one.
 #[derive(Debug, Clone)]
 pub struct NewLayer {
     /// The blob.
     pub blob: Descriptor,
+    /// How it is compressed.
+    pub suffix: Suffix,
     /// Annotations to add.
     pub annotations: Vec<(&'static str, String)>,
 }
@@ -122,23 +132,52 @@ impl ImageManifest {
         &self.layers
     }
 
-    /// The OCI manifest of the same image with other blobs: `blobs` has one for each layer, `None`
-    /// where the layer stays. Other annotations of a layer stay, those of its old bytes go. Media
-    /// types become those of OCI, for a Docker manifest cannot hold zstd layers.
+    /// Whether clients that know no zstd can read the image, going by the media types.
+    pub fn is_readable_by_all(&self) -> bool {
+        self.layers.iter().all(|layer| layer.layer_type.suffix != Suffix::Zstd)
+    }
+
+    /// An annotation of the manifest.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.document.get("annotations")?.get(key)?.as_str()
+    }
+
+    /// The annotations of a layer, counted from 0.
+    pub fn layer_annotations(&self, layer: usize) -> BTreeMap<String, String> {
+        let layers = self.document.get("layers").and_then(Value::as_array);
+        let annotations = layers
+            .and_then(|layers| layers.get(layer)?.get("annotations")?.as_object())
+            .into_iter()
+            .flatten();
+        let text =
+            |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        annotations.filter_map(text).collect()
+    }
+
+    /// Whether a layer claims to have a TOC of zstd:chunked.
+    pub fn is_chunked(&self) -> bool {
+        let key = crate::chunked::annotations::MANIFEST_CHECKSUM;
+        (0..self.layers.len()).any(|layer| self.layer_annotations(layer).contains_key(key))
+    }
+
+    /// The manifest of the same image with other blobs: `blobs` has one for each layer, `None`
+    /// where the layer stays. Other annotations of a layer stay; those of its old bytes go with
+    /// them. Media types become those of `family`.
     pub fn with_layers(
         mut self,
+        family: Family,
         blobs: &[Option<NewLayer>],
         annotations: &[(&str, String)],
     ) -> Result<Vec<u8>, ManifestError> {
-        set(&mut self.document, "mediaType", media_type::OCI_MANIFEST.into());
+        set(&mut self.document, "mediaType", family.manifest().into());
         if let Some(config) = self.document.get_mut("config").and_then(Value::as_object_mut) {
-            set(config, "mediaType", media_type::OCI_CONFIG.into());
+            set(config, "mediaType", family.config().into());
         }
         let documents = self.document.get_mut("layers").and_then(Value::as_array_mut);
         let documents = documents.ok_or_else(|| malformed("it has no layers"))?;
         for ((document, layer), blob) in documents.iter_mut().zip(&self.layers).zip(blobs) {
             if let Some(document) = document.as_object_mut() {
-                edit_layer(document, layer, blob.as_ref());
+                edit_layer(document, layer, family, blob.as_ref())?;
             }
         }
         annotate(&mut self.document, annotations);
@@ -162,12 +201,17 @@ fn read_layer(number: usize, layer: &Value) -> Result<Layer, ManifestError> {
     Ok(Layer { blob: descriptor(layer)?, layer_type, foreign })
 }
 
-fn edit_layer(document: &mut Map<String, Value>, layer: &Layer, blob: Option<&NewLayer>) {
-    let Some(blob) = blob else {
-        set(document, "mediaType", layer.layer_type.oci().into());
-        return;
+fn edit_layer(
+    document: &mut Map<String, Value>,
+    layer: &Layer,
+    family: Family,
+    blob: Option<&NewLayer>,
+) -> Result<(), ManifestError> {
+    let suffix = blob.map_or(layer.layer_type.suffix, |blob| blob.suffix);
+    set(document, "mediaType", family.layer(layer.layer_type.with(suffix))?.into());
+    let Some(blob) = blob.filter(|blob| blob.blob.digest != layer.blob.digest) else {
+        return Ok(());
     };
-    set(document, "mediaType", layer.layer_type.zstd().oci().into());
     set(document, "digest", blob.blob.digest.as_str().into());
     set(document, "size", blob.blob.size.into());
     // Inlined content and other places to fetch it from are those of the old bytes.
@@ -182,9 +226,13 @@ fn edit_layer(document: &mut Map<String, Value>, layer: &Layer, blob: Option<&Ne
     if document.get("annotations").and_then(Value::as_object).is_some_and(Map::is_empty) {
         document.shift_remove("annotations");
     }
+    Ok(())
 }
 
-fn annotate<K: AsRef<str>>(document: &mut Map<String, Value>, annotations: &[(K, String)]) {
+pub(super) fn annotate<K: AsRef<str>>(
+    document: &mut Map<String, Value>,
+    annotations: &[(K, String)],
+) {
     if annotations.is_empty() {
         return;
     }
@@ -200,7 +248,7 @@ fn annotate<K: AsRef<str>>(document: &mut Map<String, Value>, annotations: &[(K,
 }
 
 /// Keeps the field's place where it has one.
-fn set(object: &mut Map<String, Value>, key: &str, value: Value) {
+pub(super) fn set(object: &mut Map<String, Value>, key: &str, value: Value) {
     object.insert(key.to_owned(), value);
 }
 
@@ -208,13 +256,25 @@ fn text<'a>(object: &'a Value, key: &str) -> &'a str {
     object.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn descriptor(object: &Value) -> Result<Descriptor, ManifestError> {
+pub(super) fn descriptor(object: &Value) -> Result<Descriptor, ManifestError> {
     let digest = text(object, "digest").parse()?;
     let size = object
         .get("size")
         .and_then(Value::as_u64)
         .ok_or_else(|| malformed("a descriptor has no size"))?;
     Ok(Descriptor { digest, size })
+}
+
+/// All blobs that a manifest needs in its repository, of an image or of anything else. What is
+/// fetched from elsewhere is not among them.
+pub fn blobs(manifest: &[u8]) -> Result<Vec<Descriptor>, ManifestError> {
+    let manifest: Value =
+        serde_json::from_slice(manifest).map_err(|error| malformed(error.to_string()))?;
+    let layers = manifest.get("layers").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let own = |layer: &&Value| {
+        !layer.get("urls").and_then(Value::as_array).is_some_and(|urls| !urls.is_empty())
+    };
+    manifest.get("config").into_iter().chain(layers.iter().filter(own)).map(descriptor).collect()
 }
 
 /// The diffIDs of an image's config, the lowest layer's first (image-spec, config.md,
@@ -271,11 +331,14 @@ mod tests {
         assert_eq!(manifest.config().digest, digest("config"));
         assert!(!manifest.layers()[0].foreign);
         assert!(manifest.layers()[1].foreign);
+        let from = [("from", "there".into())];
         let new = NewLayer {
             blob: Descriptor { digest: digest("new"), size: 90 },
+            suffix: Suffix::Zstd,
             annotations: vec![("toc", "here".into())],
         };
-        let bytes = manifest.with_layers(&[Some(new), None], &[("from", "there".into())]).unwrap();
+        let bytes =
+            manifest.clone().with_layers(Family::Oci, &[Some(new.clone()), None], &from).unwrap();
         let expected = json!({
             "schemaVersion": 2,
             "mediaType": media_type::OCI_MANIFEST,
@@ -293,6 +356,20 @@ mod tests {
         });
         // As text, for the order of fields counts too.
         assert_eq!(String::from_utf8(bytes).unwrap(), expected.to_string());
+        let impossible = manifest.with_layers(Family::Docker, &[Some(new), None], &from);
+        assert!(matches!(impossible, Err(ManifestError::Impossible(_))), "{impossible:?}");
+    }
+
+    #[test]
+    fn what_belongs_to_a_blob_stays_with_it() {
+        let manifest = parse(&docker()).unwrap();
+        let same = NewLayer {
+            blob: manifest.layers()[0].blob.clone(),
+            suffix: Suffix::Gzip,
+            annotations: Vec::new(),
+        };
+        let unchanged = manifest.with_layers(Family::Docker, &[Some(same), None], &[]).unwrap();
+        assert_eq!(String::from_utf8(unchanged).unwrap(), docker().to_string());
     }
 
     #[test]

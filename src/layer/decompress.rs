@@ -68,8 +68,7 @@ impl<R: Read> Decompressor<R> {
     /// [`UnsupportedCompression`] inside where it is one.
     pub(super) fn new(mut blob: R) -> io::Result<Self> {
         let mut start = Vec::new();
-        blob.by_ref().take(XZ_MAGIC.len() as u64).read_to_end(&mut start)?;
-        let kind = detect(&start).map_err(io::Error::other)?;
+        let kind = peek(&mut blob, &mut start)?;
         let blob = BufReader::with_capacity(INPUT_BUFFER, Cursor::new(start).chain(blob));
         let inner = match kind {
             Compression::None => Inner::None(blob),
@@ -107,6 +106,12 @@ impl<R: Read> Read for Decompressor<R> {
             Inner::Zstd(inner) => inner.read(buf),
         }
     }
+}
+
+/// Takes the first bytes of a blob, and tells by them how it is compressed.
+pub(super) fn peek(blob: &mut impl Read, start: &mut Vec<u8>) -> io::Result<Compression> {
+    blob.take(XZ_MAGIC.len() as u64).read_to_end(start)?;
+    detect(start).map_err(io::Error::other)
 }
 
 fn detect(start: &[u8]) -> Result<Compression, UnsupportedCompression> {

@@ -21,9 +21,15 @@ pub(super) const PIECES: usize = 4;
 struct BlobError(io::Error);
 
 /// Counts what is read and marks what fails.
-struct Blob<'a, R> {
+pub(super) struct Blob<'a, R> {
     inner: R,
     progress: &'a Progress,
+}
+
+impl<'a, R: Read> Blob<'a, R> {
+    pub(super) fn new(inner: R, progress: &'a Progress) -> Self {
+        Self { inner, progress }
+    }
 }
 
 impl<R: Read> Read for Blob<'_, R> {
@@ -48,7 +54,7 @@ pub(super) fn decompress(
     spent: &Receiver<Vec<u8>>,
     progress: &Progress,
 ) -> Result<Compression, LayerError> {
-    let blob = Blob { inner: blob, progress };
+    let blob = Blob::new(blob, progress);
     let mut tar = Decompressor::new(blob).map_err(|error| classify(error, None))?;
     let kind = tar.kind();
     let error = loop {
@@ -69,7 +75,7 @@ pub(super) fn decompress(
     Err(error)
 }
 
-fn fill(from: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
+pub(super) fn fill(from: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     while len < piece.len() {
         match from.read(&mut piece[len..]) {
@@ -82,7 +88,7 @@ fn fill(from: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
     Ok(len)
 }
 
-fn classify(error: io::Error, kind: Option<Compression>) -> LayerError {
+pub(super) fn classify(error: io::Error, kind: Option<Compression>) -> LayerError {
     match error.downcast::<BlobError>() {
         Ok(BlobError(error)) => LayerError::Blob(error),
         Err(error) => LayerError::Decompress { kind, source: error },

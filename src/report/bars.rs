@@ -48,19 +48,19 @@ impl Bars {
     pub(super) fn event(&self, event: &Event<'_>) {
         let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Started { number, size, progress } => {
+            Event::Started { id, label, size, progress } => {
                 let bar = self.screen.add(ProgressBar::new(*size).with_style(style()));
-                bar.set_message(format!("layer {number}"));
-                layers.insert(*number, (bar, Arc::clone(progress)));
+                bar.set_message((*label).to_owned());
+                layers.insert(*id, (bar, Arc::clone(progress)));
             }
-            Event::Converted { report } => {
-                if let Some((bar, _)) = layers.get(&report.number) {
+            Event::Converted { id, label, report } => {
+                if let Some((bar, _)) = layers.get(id) {
                     bar.set_position(report.source_size);
-                    bar.set_message(format!("layer {}, storing", report.number));
+                    bar.set_message(format!("{label}, storing"));
                 }
             }
-            Event::Stored { report } => {
-                if let Some((bar, _)) = layers.remove(&report.number) {
+            Event::Stored { id, .. } => {
+                if let Some((bar, _)) = layers.remove(id) {
                     bar.finish_and_clear();
                 }
             }
@@ -74,7 +74,7 @@ impl Bars {
 
 fn style() -> ProgressStyle {
     ProgressStyle::with_template(
-        "{msg:18} {bar:30} {bytes:>11} of {total_bytes} {bytes_per_sec:>13} {eta:>4}",
+        "{msg:28} {bar:30} {bytes:>11} of {total_bytes} {bytes_per_sec:>13} {eta:>4}",
     )
     .unwrap_or_else(|_| ProgressStyle::default_bar())
 }

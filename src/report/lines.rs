@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::{
-    Event, LayerKind, LayerReport, Summary,
+    AttachedReport, Event, LayerKind, LayerReport, Summary,
     human::{percent, size},
 };
 
@@ -22,30 +22,38 @@ pub(super) fn print_text(text: &str) {
 /// What there is to say of an event, possibly in several lines.
 pub(super) fn line(event: &Event<'_>) -> Option<String> {
     match event {
-        Event::Planned { source, destination, sizes } => {
+        Event::Planned { source, destination, variants, sizes } => {
+            let manifests = if *variants == 1 { "" } else { &format!("{variants} manifests, ") };
             let (count, total) = (sizes.len(), size(sizes.iter().sum()));
             let layers = if count == 1 { "layer" } else { "layers" };
-            Some(format!("{source}\n  to {destination}\n  {count} {layers}, {total}"))
+            Some(format!("{source}\n  to {destination}\n  {manifests}{count} {layers}, {total}"))
         }
         Event::Started { .. } => None,
-        Event::Converted { report } => Some(converted(report)),
-        Event::Stored { report } if report.already_there => {
-            Some(format!("layer {}: the destination has it already", report.number))
+        Event::Converted { label, report, .. } => Some(converted(label, report)),
+        Event::Stored { label, report, .. } if report.already_there => {
+            Some(format!("{label}: the destination has it already"))
         }
-        Event::Stored { report } => Some(format!("layer {}: stored", report.number)),
+        Event::Stored { label, .. } => Some(format!("{label}: stored")),
         Event::Published { summary } => Some(published(summary)),
         Event::Probed { probed } => Some(probed.to_string()),
     }
 }
 
-fn converted(report: &LayerReport) -> String {
-    let LayerReport { number, kind, .. } = report;
-    if *kind == LayerKind::Foreign {
-        return format!("layer {number}: foreign, passed on by reference");
+fn converted(label: &str, report: &LayerReport) -> String {
+    let kind = report.kind;
+    if kind == LayerKind::Foreign {
+        return format!("{label}: foreign, passed on by reference");
+    }
+    if report.reused {
+        let (kind, size) = (kind.as_str(), size(report.size));
+        return format!("{label}: {kind} {size}, made by an earlier run and checked");
+    }
+    if report.digest == report.source_digest {
+        return format!("{label}: {} {}, unchanged", kind.as_str(), size(report.size));
     }
     let from = report.source_compression.map(|kind| kind.to_string()).unwrap_or_default();
     let mut text = format!(
-        "layer {number}: {from} {} to {} {} ({})",
+        "{label}: {from} {} to {} {} ({})",
         size(report.source_size),
         kind.as_str(),
         size(report.size),
@@ -61,15 +69,42 @@ fn converted(report: &LayerReport) -> String {
 }
 
 fn published(summary: &Summary) -> String {
-    let mut text = format!(
-        "{} before, {} after ({})",
-        size(summary.size_before),
-        size(summary.size_after),
-        percent(summary.size_after, summary.size_before)
-    );
+    let mut text = String::new();
+    for AttachedReport { item, .. } in &summary.attached {
+        let (kind, digest) = (item.kind.as_str(), &item.digest);
+        text += &match &item.reason {
+            Some(reason) => format!("left on the source: {kind} {digest}: {reason}\n"),
+            None => format!("carried over: {kind} {digest}\n"),
+        };
+    }
+    for what in &summary.unlisted {
+        text += &format!("warning: what hangs on the source could not be listed: {what}\n");
+    }
+    for left in &summary.left {
+        text += &format!("left out {}: {}\n", left.digest, left.reason);
+    }
+    if summary.converted_layers > 0 {
+        text += &format!(
+            "{} before, {} after ({})",
+            size(summary.size_before),
+            size(summary.size_after),
+            percent(summary.size_after, summary.size_before)
+        );
+    } else {
+        text += "there was nothing to add";
+    }
     if summary.plain_layers > 0 {
-        let (plain, all) = (summary.plain_layers, summary.layers.len());
+        let (plain, all) = (summary.plain_layers, summary.converted_layers);
         text += &format!(", {plain} of {all} layers only as plain zstd");
+    }
+    for manifest in &summary.manifests {
+        text += &format!(
+            "\n  {} {} {}{}",
+            manifest.digest,
+            manifest.platform.as_deref().unwrap_or("-"),
+            manifest.format.unwrap_or("no image"),
+            if manifest.made { ", new" } else { "" }
+        );
     }
     text + &format!("\npublished {}", summary.image.reference)
 }

@@ -1,7 +1,7 @@
 //! Blobs: read with every byte checked, written from a file or from memory.
 
 use std::{
-    io::{self, Read},
+    io::{self, Read, Write},
     path::PathBuf,
 };
 
@@ -120,6 +120,35 @@ impl BlobReader {
             Ok(())
         } else {
             Err(BlobMismatch::Digest { expected: digest, actual })
+        }
+    }
+}
+
+/// Which end of a copy failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The blob could not be read, or is not what its digest says.
+    #[error("the blob could not be read")]
+    Read(#[source] io::Error),
+    /// What it was to be written to failed.
+    #[error("the blob could not be written down")]
+    Write(#[source] io::Error),
+}
+
+impl BlobReader {
+    /// Bytes that are handed on at once.
+    const PIECE: usize = 256 << 10;
+
+    /// Writes the whole blob down. Its digest has been checked when this is done.
+    pub fn copy_to(mut self, to: &mut impl Write) -> Result<(), CopyError> {
+        let mut piece = vec![0; Self::PIECE];
+        loop {
+            match self.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Ok(len) => to.write_all(&piece[..len]).map_err(CopyError::Write)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(CopyError::Read(error)),
+            }
         }
     }
 }

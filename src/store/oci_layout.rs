@@ -2,6 +2,7 @@
 
 mod files;
 mod index;
+mod referrers;
 
 use std::{
     fs, io,

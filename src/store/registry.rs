@@ -13,6 +13,7 @@ mod download;
 mod error;
 mod origin;
 mod ranges;
+mod referrers;
 mod request;
 mod retry;
 mod token;

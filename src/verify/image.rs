@@ -13,7 +13,9 @@ use crate::{
         manifest,
         media_type::{DOCKER_CONFIG, DOCKER_MANIFEST, LayerType, OCI_CONFIG},
     },
-    store::{AccessOptions, BlobMismatch, Intent, RawManifest, Selector, Store, StoreError},
+    store::{
+        AccessOptions, BlobMismatch, CopyError, Intent, RawManifest, Selector, Store, StoreError,
+    },
 };
 
 /// The most that is read of a config, in bytes; containers/image has the same limit.
@@ -252,28 +254,20 @@ impl Source {
         layer: &Descriptor,
     ) -> Result<Result<File, BlobMismatch>, ImageError> {
         let blob = self.store.blob(&layer.digest, layer.size).await;
-        let mut blob = blob.map_err(|e| self.failed(e))?;
+        let blob = blob.map_err(|e| self.failed(e))?;
         let work = move || {
             let spool = |source| ImageError::Spool {
                 dir: std::env::temp_dir().display().to_string(),
                 source,
             };
             let mut file = tempfile::tempfile().map_err(spool)?;
-            let mut buffer = vec![0; 256 << 10];
-            loop {
-                match io::Read::read(&mut blob, &mut buffer) {
-                    Ok(0) => return Ok(Ok(file)),
-                    Ok(len) => {
-                        let bytes = buffer.get(..len).unwrap_or_default();
-                        io::Write::write_all(&mut file, bytes).map_err(spool)?;
-                    }
-                    Err(error) => {
-                        return match BlobMismatch::of(&error) {
-                            Some(mismatch) => Ok(Err(mismatch.clone())),
-                            None => Err(ImageError::Download(error)),
-                        };
-                    }
-                }
+            match blob.copy_to(&mut file) {
+                Ok(()) => Ok(Ok(file)),
+                Err(CopyError::Write(error)) => Err(spool(error)),
+                Err(CopyError::Read(error)) => match BlobMismatch::of(&error) {
+                    Some(mismatch) => Ok(Err(mismatch.clone())),
+                    None => Err(ImageError::Download(error)),
+                },
             }
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| ImageError::Internal)?

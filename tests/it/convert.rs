@@ -99,19 +99,71 @@ fn a_docker_image_becomes_an_oci_image_and_keeps_its_id() {
 }
 
 #[test]
-fn again_gives_the_same_and_stores_nothing() {
+fn again_gives_the_same_and_makes_nothing() {
     let dir = work_dir();
-    let tars = [tar(10)];
-    let mut layout = Layout::new(dir.path(), &[(GZIP, gzip(&tars[0]))], &tars);
+    let tars = [tar(10), tar(3)];
+    let blobs: Vec<_> = tars.iter().map(|tar| (GZIP, gzip(tar))).collect();
+    let mut layout = Layout::new(dir.path(), &blobs, &tars);
     layout.finish();
-    let first = convert(&layout, &[]);
-    let second = convert(&layout, &[]);
-    assert_eq!(first["layers"][0]["already_there"], false);
-    assert_eq!(second["layers"][0]["already_there"], true);
-    assert_eq!(first["image"], second["image"]);
+    for format in ["--compression-format=zstd:chunked", "--compression-format=zstd"] {
+        let first = convert(&layout, &[format]);
+        let second = convert(&layout, &[format]);
+        for (report, before) in [(&first, false), (&second, true)] {
+            for layer in report["layers"].as_array().unwrap() {
+                assert_eq!(layer["already_there"], before);
+                assert_eq!(layer["reused"], before);
+            }
+        }
+        assert_eq!(first["image"], second["image"]);
+        let told = |report: &Value| {
+            let layer = &report["layers"][0];
+            ["kind", "digest", "size", "entries", "files", "chunks", "toc_size", "diff_id"]
+                .map(|field| layer[field].clone())
+        };
+        assert_eq!(told(&first), told(&second));
+        // Another level is another job.
+        let other = convert(&layout, &[format, "--compression-level=1"]);
+        assert_eq!(other["layers"][0]["reused"], false);
+    }
     let index: Value =
         serde_json::from_slice(&fs::read(dir.path().join("index.json")).unwrap()).unwrap();
-    assert_eq!(index["manifests"].as_array().unwrap().len(), 2);
+    // The source, two results, and the two that lost their tags to those of another level.
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 5);
+}
+
+/// Whoever may push to the destination can say that it is our work. That is not believed.
+#[test]
+fn what_only_says_that_it_is_our_work_is_made_again() {
+    let dir = work_dir();
+    let (good, evil) = (tar(10), tar(11));
+    let mut layout = Layout::new(dir.path(), &[(GZIP, gzip(&good))], std::slice::from_ref(&good));
+    layout.finish();
+    let first = convert(&layout, &[]);
+    // Another content under the same annotations.
+    let mut other =
+        Layout::new(&dir.path().join("other"), &[(GZIP, gzip(&evil))], std::slice::from_ref(&evil));
+    other.finish();
+    let evil = convert(&other, &[]);
+    let (mut manifest, _) = manifest(dir.path(), "in-zstd-chunked").unwrap();
+    let (theirs, _) = crate::layout::manifest(&other.dir, "in-zstd-chunked").unwrap();
+    manifest["layers"][0] = theirs["layers"][0].clone();
+    let digest: Digest = evil["layers"][0]["digest"].as_str().unwrap().parse().unwrap();
+    let blob = |dir: &std::path::Path| dir.join("blobs/sha256").join(digest.hex());
+    fs::copy(blob(&other.dir), blob(dir.path())).unwrap();
+    let forged = layout.add(manifest.to_string().as_bytes());
+    let path = dir.path().join("index.json");
+    let mut index: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let entries = index["manifests"].as_array_mut().unwrap();
+    let tag = "org.opencontainers.image.ref.name";
+    let entry = entries.iter_mut().find(|entry| entry["annotations"][tag] == "in-zstd-chunked");
+    let entry = entry.unwrap();
+    entry["digest"] = forged["digest"].clone();
+    entry["size"] = forged["size"].clone();
+    fs::write(&path, index.to_string()).unwrap();
+
+    let again = convert(&layout, &[]);
+    assert_eq!(again["layers"][0]["reused"], false);
+    assert_eq!(again["image"], first["image"]);
 }
 
 #[test]
@@ -167,7 +219,7 @@ fn one_image_of_an_index() {
     assert!(manifest(dir.path(), "in-linux-arm64-zstd-chunked").is_some());
 
     for (arguments, code, advice) in [
-        (&[][..], 5, "choose one with --platform, out of linux/arm64\n"),
+        (&[][..], 5, "choose one with --platform, out of linux/arm64, or convert all"),
         (&["--platform=linux/amd64"], 5, "no image for linux/amd64, only for linux/arm64"),
     ] {
         let output =

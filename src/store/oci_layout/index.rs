@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::LayoutError;
 use crate::{
-    image::{Digest, media_type::OCI_INDEX},
+    image::{Digest, media_type::OCI_INDEX, referrer::Referrer},
     store::{RawManifest, Selector},
 };
 
@@ -69,7 +69,7 @@ impl Index {
             Selector::Tag(tag) => {
                 self.entries.iter().filter(|e| tag_of(e) == Some(tag.as_str())).collect()
             }
-            Selector::Only => self.entries.iter().collect(),
+            Selector::Only => self.entries.iter().filter(|e| !is_attached(e)).collect(),
         };
         let root = root.to_owned();
         let Some((first, others)) = matching.split_first() else {
@@ -117,6 +117,19 @@ impl Index {
         }));
     }
 
+    /// All entries.
+    pub(super) fn entries(&self) -> &[Value] {
+        &self.entries
+    }
+
+    /// Lists a manifest without a tag.
+    pub(super) fn add(&mut self, referrer: &Referrer) {
+        let digest = referrer.digest.as_str();
+        if !self.entries.iter().any(|entry| digest_of(entry) == Some(digest)) {
+            self.entries.push(referrer.to_entry());
+        }
+    }
+
     /// The images, for a message.
     fn listed(&self) -> String {
         const MOST: usize = 10;
@@ -136,6 +149,15 @@ impl Index {
         }
         names.join(", ").chars().filter(|c| !c.is_control()).collect()
     }
+}
+
+/// Whether an entry is no image but hangs on one: an artifact without a tag, or one of the tags that
+/// cosign and the distribution-spec make of a digest.
+fn is_attached(entry: &Value) -> bool {
+    let Some(tag) = tag_of(entry) else { return entry.get("artifactType").is_some() };
+    let hex = tag.strip_prefix("sha256-").and_then(|rest| rest.get(..64));
+    hex.is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
+        && matches!(&tag["sha256-".len() + 64..], "" | ".sig" | ".att" | ".sbom")
 }
 
 fn digest_of(entry: &Value) -> Option<&str> {

@@ -99,7 +99,11 @@ impl Registry {
     }
 
     /// Gets a manifest with its headers, no further than a manifest may go.
-    async fn document(&self, call: &Call, what: &str) -> Result<(HeaderMap, Bytes), StoreError> {
+    pub(super) async fn document(
+        &self,
+        call: &Call,
+        what: &str,
+    ) -> Result<(HeaderMap, Bytes), StoreError> {
         let action = format!("the request for {what}");
         let mut retries = self.retries(&action);
         loop {

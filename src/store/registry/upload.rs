@@ -14,9 +14,9 @@ use self::{
     source::Source,
     transfer::Transfer,
 };
-use super::{Registry, download::DOCKER_CONTENT_DIGEST, request::Call};
+use super::{Registry, download::DOCKER_CONTENT_DIGEST, referrers::OCI_SUBJECT, request::Call};
 use crate::{
-    image::Digest,
+    image::{Digest, ImageReference},
     store::{
         BlobContent, RawManifest, StoreError, blob_name,
         spool::{Extent, Spool},
@@ -51,6 +51,18 @@ impl Registry {
             None => None,
         };
         Transfer::whole(self, source, action).run(session).await.map(drop)
+    }
+
+    /// Whether a blob could be mounted from the repository of `image`. An upload that the registry
+    /// begins instead is cancelled.
+    pub(in crate::store) async fn mount_blob(
+        self: &Arc<Self>,
+        digest: &Digest,
+        image: &ImageReference,
+    ) -> bool {
+        let Some(from) = self.neighbour(image) else { return false };
+        let action = format!("the upload of {}", blob_name(digest)).into();
+        matches!(self.mount(digest, from, &action).await, Some(Begun::Mounted))
     }
 
     /// Tries to mount a blob. That it is refused, by whatever words, is no reason to stop.
@@ -92,12 +104,13 @@ impl Registry {
         }
     }
 
-    /// Puts a manifest under its tag or its digest, byte for byte.
+    /// Puts a manifest under its tag or its digest, byte for byte. Returns whether the registry
+    /// lists it among what refers to its subject.
     pub(in crate::store) async fn put_manifest(
         &self,
         manifest: &RawManifest,
         tag: Option<&str>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let name = tag.unwrap_or(manifest.digest.as_str());
         let (what, action) = (format!("manifest {name}"), format!("the upload of manifest {name}"));
         let call = Call::new(Method::PUT, self.url(&format!("manifests/{name}"))?)
@@ -117,7 +130,7 @@ impl Registry {
                 let (place, expected) = (self.place.clone(), manifest.digest.clone());
                 Err(StoreError::DigestMismatch { what, place, expected, actual })
             }
-            _ => Ok(()),
+            _ => Ok(response.headers().contains_key(OCI_SUBJECT)),
         }
     }
 }

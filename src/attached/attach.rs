@@ -1,0 +1,164 @@
+//! Attaching a document to an image, in both ways that clients look for it.
+
+use bytes::Bytes;
+
+use super::Format;
+use crate::{
+    image::{
+        Digest,
+        artifact::{self, Document, EMPTY_CONFIG, SubjectManifest},
+        manifest::Descriptor,
+        media_type::{OCI_INDEX, OCI_MANIFEST},
+        referrer::{self, Referrer, fallback_tag},
+    },
+    store::{BlobContent, ManifestError, RawManifest, Selector, Store, StoreError},
+};
+
+/// How often the index of what refers to the image is written, when others write it too.
+const TRIES: u32 = 5;
+
+/// What was attached.
+pub(super) struct AttachedDocument {
+    pub(super) blob: Descriptor,
+    /// Of the manifest that refers to the image.
+    pub(super) referrer: Digest,
+    /// cosign's.
+    pub(super) tag: String,
+}
+
+/// Attaches `document` to the image with `manifest`, and reads it back. What is there already stays
+/// as it is.
+pub(super) async fn attach(
+    store: &Store,
+    manifest: &RawManifest,
+    format: Format,
+    document: Bytes,
+) -> Result<AttachedDocument, StoreError> {
+    let blob = put_blob(store, document).await?;
+    put_blob(store, Bytes::from_static(EMPTY_CONFIG)).await?;
+    let referrer = refer(store, manifest, format, &blob).await?;
+    let tag = tag(store, manifest, format, &blob).await?;
+    Ok(AttachedDocument { blob, referrer, tag })
+}
+
+/// Has a manifest refer to the image (distribution-spec, "Pushing Manifests with Subject").
+async fn refer(
+    store: &Store,
+    manifest: &RawManifest,
+    format: Format,
+    blob: &Descriptor,
+) -> Result<Digest, StoreError> {
+    let document =
+        Document { blob, media_type: format.media_type(), file_name: format.file_name() };
+    let subject = SubjectManifest {
+        media_type: &manifest.media_type,
+        digest: &manifest.digest,
+        size: manifest.bytes.len() as u64,
+    };
+    let referring = RawManifest::new(artifact::referring(&document, &subject), OCI_MANIFEST);
+    let entry = Referrer {
+        digest: referring.digest.clone(),
+        size: referring.bytes.len() as u64,
+        media_type: OCI_MANIFEST.to_owned(),
+        artifact_type: Some(format.media_type().to_owned()),
+        annotations: serde_json::Map::new(),
+    };
+    // A registry that gives no list may take the manifest nevertheless.
+    let listed = store.referrers(&manifest.digest).await.unwrap_or_else(|error| {
+        tracing::debug!(%error, "what refers to the new image cannot be listed");
+        None
+    });
+    let is_listed = listed.is_some_and(|all| all.list.iter().any(|r| r.digest == entry.digest));
+    let by_digest = Selector::Digest(referring.digest.clone());
+    if !is_listed {
+        let has_it = store.find_manifest(&by_digest).await?.is_some();
+        let is_in_index = has_it && is_in_index(store, manifest, &entry).await?;
+        if !is_in_index && !store.put_referrer(&referring, &entry).await? {
+            list_in_index(store, manifest, &entry).await?;
+        }
+    }
+    store.manifest(&by_digest).await?;
+    Ok(referring.digest)
+}
+
+/// The index that stands in for the referrers API (distribution-spec, "Referrers Tag Schema").
+async fn index(store: &Store, manifest: &RawManifest) -> Result<Option<RawManifest>, StoreError> {
+    store.find_manifest(&Selector::Tag(fallback_tag(&manifest.digest))).await
+}
+
+async fn is_in_index(
+    store: &Store,
+    manifest: &RawManifest,
+    entry: &Referrer,
+) -> Result<bool, StoreError> {
+    let Some(index) = index(store, manifest).await? else { return Ok(false) };
+    Ok(referrer::entries(&index.bytes)
+        .is_ok_and(|(entries, _)| entries.iter().any(|other| other.digest == entry.digest)))
+}
+
+/// Adds an entry to the index. Somebody who writes it at the same time may undo that, so it is
+/// looked at again.
+async fn list_in_index(
+    store: &Store,
+    manifest: &RawManifest,
+    entry: &Referrer,
+) -> Result<(), StoreError> {
+    let tag = fallback_tag(&manifest.digest);
+    for _ in 0..TRIES {
+        let before = index(store, manifest).await?;
+        let unfit = || StoreError::Manifest {
+            what: format!("tag {tag}"),
+            place: store.place(),
+            reason: ManifestError::Shape(OCI_INDEX.to_owned()),
+        };
+        let bytes = match &before {
+            Some(index) if index.media_type != OCI_INDEX => return Err(unfit()),
+            Some(index) => Some(&*index.bytes),
+            None => None,
+        };
+        let after = referrer::with_entry(bytes, entry).map_err(|_| unfit())?;
+        let Some(after) = after else { return Ok(()) };
+        store.put_manifest(&RawManifest::new(after, OCI_INDEX), Some(&tag)).await?;
+    }
+    if is_in_index(store, manifest, entry).await? {
+        return Ok(());
+    }
+    let (what, place) = (format!("{} under the tag {tag}", entry.digest), store.place());
+    Err(StoreError::NotFound { what, place })
+}
+
+/// Puts the document under the tag that cosign makes of the image's digest.
+async fn tag(
+    store: &Store,
+    manifest: &RawManifest,
+    format: Format,
+    blob: &Descriptor,
+) -> Result<String, StoreError> {
+    let tag = format!("{}-{}.sbom", manifest.digest.algorithm().as_str(), manifest.digest.hex());
+    let (config, cosign) = artifact::cosign_sbom(blob, format.cosign_media_type());
+    let cosign = RawManifest::new(cosign, OCI_MANIFEST);
+    let selector = Selector::Tag(tag.clone());
+    if store.find_manifest(&selector).await?.is_some_and(|there| there.bytes == cosign.bytes) {
+        return Ok(tag);
+    }
+    put_blob(store, config.into()).await?;
+    store.put_manifest(&cosign, Some(&tag)).await?;
+    let found = store.manifest(&selector).await?;
+    if found.bytes == cosign.bytes {
+        return Ok(tag);
+    }
+    let (what, place) = (format!("tag {tag}"), store.place());
+    Err(StoreError::DigestMismatch { what, place, expected: cosign.digest, actual: found.digest })
+}
+
+async fn put_blob(store: &Store, content: Bytes) -> Result<Descriptor, StoreError> {
+    let blob = Descriptor { digest: Digest::sha256_of(&content), size: content.len() as u64 };
+    if !store.has_blob(&blob.digest, blob.size).await? {
+        store.put_blob(&blob.digest, blob.size, BlobContent::Bytes(content), |_| ()).await?;
+    }
+    if store.has_blob(&blob.digest, blob.size).await? {
+        return Ok(blob);
+    }
+    let (what, place) = (format!("blob {}", blob.digest), store.place());
+    Err(StoreError::NotFound { what, place })
+}

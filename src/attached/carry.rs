@@ -1,0 +1,162 @@
+//! Taking an SBOM over to the new image.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{Attached, Format, Kind, Place, Subject, Unfit, attach, rewrite};
+use crate::{
+    image::{
+        Digest, ImageReference,
+        artifact::Artifact,
+        manifest::{Descriptor, ManifestError},
+    },
+    store::{RawManifest, Selector, Store, StoreError},
+};
+
+/// The most that is read of an SBOM, in bytes; those of large images have some tens of megabytes.
+pub const SBOM_SIZE_MAX: u64 = 64 << 20;
+
+/// An SBOM that hangs on the new image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CarriedSbom {
+    /// Its format.
+    pub format: Format,
+    /// Of the document.
+    pub digest: Digest,
+    /// Length of the document in bytes.
+    pub size: u64,
+    /// Of the manifest that refers to the image.
+    pub referrer: Digest,
+    /// The tag that cosign looks for it under.
+    pub tag: String,
+    /// Of the manifest that hangs on the source.
+    pub source: Digest,
+}
+
+impl CarriedSbom {
+    /// The document's blob at the image's destination: `quay.io/org/app@sha256:…`, as Konflux has
+    /// it in the result `SBOM_BLOB_URL`.
+    pub fn blob_url(&self, destination: &ImageReference) -> String {
+        match destination {
+            ImageReference::Registry(at) => format!("{}@{}", at.name(), self.digest),
+            ImageReference::Layout(at) => format!("oci:{}@{}", at.dir().display(), self.digest),
+        }
+    }
+}
+
+/// Why an SBOM stays behind; a reason, and no failure of the run.
+#[derive(Debug, thiserror::Error)]
+enum Left {
+    #[error("it cannot be read from the source: {}", told(.0))]
+    Store(StoreError),
+    #[error("its manifest cannot be understood: {0}")]
+    Manifest(ManifestError),
+    #[error("its manifest has no document")]
+    Empty,
+    #[error("it refers to another image")]
+    Subject,
+    #[error("it cannot be rewritten: {0}")]
+    Unfit(Unfit),
+    #[error("it is a document of the type {0:?}; only SPDX and CycloneDX in JSON are carried over")]
+    Type(String),
+    #[error("its rewriting was interrupted")]
+    Interrupted,
+}
+
+/// Takes the first SBOM among `found` that can be rewritten from `old`, the image that it hangs on
+/// in `source`, over to `new`, whose manifest `destination` has already. It is attached as an OCI
+/// referrer and under cosign's tag; what is there already is not written again. Tells in `found`
+/// what was carried and what not, and why. What is wrong with a document or with the source is such
+/// a reason; what goes wrong at the destination is an error. Nothing is done if `new` has the digest
+/// of `old`.
+pub async fn carry_sbom(
+    source: &Store,
+    destination: &Store,
+    found: &mut [Attached],
+    old: &Subject,
+    new: &Subject,
+    manifest: &RawManifest,
+) -> Result<Option<CarriedSbom>, StoreError> {
+    if old.digest() == new.digest() {
+        // It hangs there already.
+        return Ok(None);
+    }
+    let mut carried: Option<CarriedSbom> = None;
+    for number in in_order(found) {
+        let Some(item) = found.get_mut(number) else { continue };
+        if carried.is_some() {
+            item.leave("another SBOM of the image was carried over");
+            continue;
+        }
+        match read(source, item, old, new).await {
+            Ok((format, document)) => {
+                let sbom = attach::attach(destination, manifest, format, document).await?;
+                item.carried = true;
+                item.reason = None;
+                carried = Some(CarriedSbom {
+                    format,
+                    digest: sbom.blob.digest,
+                    size: sbom.blob.size,
+                    referrer: sbom.referrer,
+                    tag: sbom.tag,
+                    source: item.digest.clone(),
+                });
+            }
+            Err(reason) => item.leave(reason.to_string()),
+        }
+    }
+    Ok(carried)
+}
+
+/// The SBOMs in the order in which they are tried, which is not that of the registry's answer: SPDX
+/// first, what refers to the image before tags.
+fn in_order(found: &[Attached]) -> Vec<usize> {
+    let mut sboms: Vec<usize> =
+        (0..found.len()).filter(|&number| found[number].kind == Kind::Sbom).collect();
+    sboms.sort_by_key(|&number| {
+        let item = &found[number];
+        let is_tag = matches!(item.found_in, Place::Tag(_));
+        (!item.media_type.contains("spdx"), is_tag, item.digest.clone())
+    });
+    sboms
+}
+
+/// Reads a document and rewrites it.
+async fn read(
+    source: &Store,
+    item: &Attached,
+    old: &Subject,
+    new: &Subject,
+) -> Result<(Format, Bytes), Left> {
+    let manifest = source.manifest(&Selector::Digest(item.digest.clone())).await;
+    let manifest = manifest.map_err(Left::Store)?;
+    let artifact = Artifact::parse(&manifest.bytes).map_err(Left::Manifest)?;
+    if !matches!(item.found_in, Place::Tag(_)) && artifact.subject.as_ref() != Some(old.digest()) {
+        return Err(Left::Subject);
+    }
+    let (Descriptor { digest, size }, media_type) = artifact.first_layer.ok_or(Left::Empty)?;
+    if !is_json(&media_type) {
+        return Err(Left::Type(super::list::printable(&media_type)));
+    }
+    let document = source.bytes(&digest, size, SBOM_SIZE_MAX).await.map_err(Left::Store)?;
+    let (old, new) = (old.clone(), new.clone());
+    let work = move || rewrite(&document, &old, &new);
+    let rewritten = tokio::task::spawn_blocking(work).await.map_err(|_| Left::Interrupted)?;
+    let (format, text) = rewritten.map_err(Left::Unfit)?;
+    Ok((format, text.into()))
+}
+
+/// Types of SBOMs in JSON. Those that name no form may be in it; the document will tell.
+fn is_json(media_type: &str) -> bool {
+    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match media_type.as_str() {
+        "application/json" | "text/spdx" | "application/spdx" | "application/vnd.cyclonedx" => true,
+        other => (other.contains("spdx") || other.contains("cyclonedx")) && other.ends_with("json"),
+    }
+}
+
+fn told(error: &StoreError) -> String {
+    let error: &dyn std::error::Error = error;
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

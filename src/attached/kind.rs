@@ -1,0 +1,93 @@
+//! Telling from media types what an artifact is.
+
+use serde_json::{Map, Value};
+
+use super::{Attached, Kind};
+
+/// Annotation of sigstore's bundles: what is in it.
+const BUNDLE_PREDICATE: &str = "dev.sigstore.bundle.predicateType";
+/// Annotation of sigstore's bundles: an envelope with a statement, or a plain signature.
+const BUNDLE_CONTENT: &str = "dev.sigstore.bundle.content";
+/// What an image's signature is since cosign 3: a statement of this type.
+const BUNDLE_OF_SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
+
+/// What an artifact is, by its type and the annotations of its manifest.
+pub(super) fn of(media_type: &str, annotations: &Map<String, Value>) -> Kind {
+    let media_type = media_type.to_ascii_lowercase();
+    let has = |word: &str| media_type.contains(word);
+    if has("dev.sigstore.bundle") {
+        let annotation = |key| annotations.get(key).and_then(Value::as_str).unwrap_or_default();
+        let is_statement = annotation(BUNDLE_CONTENT) == "dsse-envelope"
+            && annotation(BUNDLE_PREDICATE) != BUNDLE_OF_SIGNATURE;
+        return if is_statement { Kind::Attestation } else { Kind::Signature };
+    }
+    if has("in-toto") || has("dsse.envelope") || has("cosign.artifact.att") {
+        Kind::Attestation
+    } else if has("spdx") || has("cyclonedx") || has("vnd.syft") || has("cosign.artifact.sbom") {
+        Kind::Sbom
+    } else if has("cosign") || has("notary.signature") || has("simplesigning") {
+        Kind::Signature
+    } else {
+        Kind::Other
+    }
+}
+
+/// Why something stays behind when nothing is done about it.
+pub(super) fn reason(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Signature => "a signature is bound to the digest that it signs; sign the new image",
+        Kind::Attestation => {
+            "an attestation is signed and bound to the digest that it is about; attest the new image"
+        }
+        Kind::Sbom => "SBOMs are not carried over unless that is asked for",
+        Kind::Other => "it is not known what it says of the image",
+    }
+}
+
+impl Attached {
+    pub(super) fn leave(&mut self, reason: impl Into<String>) {
+        self.carried = false;
+        self.reason = Some(reason.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn media_types_in_use() {
+        use Kind::{Attestation, Other, Sbom, Signature};
+        let bundle = "application/vnd.dev.sigstore.bundle.v0.3+json";
+        let none = Map::new();
+        let annotated = |content: &str, predicate: &str| {
+            let mut annotations = Map::new();
+            annotations.insert(BUNDLE_CONTENT.into(), content.into());
+            annotations.insert(BUNDLE_PREDICATE.into(), predicate.into());
+            annotations
+        };
+        for (media_type, annotations, expected) in [
+            ("application/vnd.dev.cosign.simplesigning.v1+json", &none, Signature),
+            ("application/vnd.dev.cosign.artifact.sig.v1+json", &none, Signature),
+            ("application/vnd.cncf.notary.signature", &none, Signature),
+            (bundle, &none, Signature),
+            (bundle, &annotated("dsse-envelope", BUNDLE_OF_SIGNATURE), Signature),
+            (bundle, &annotated("message-signature", ""), Signature),
+            (bundle, &annotated("dsse-envelope", "https://slsa.dev/provenance/v1"), Attestation),
+            (bundle, &annotated("dsse-envelope", "https://spdx.dev/Document"), Attestation),
+            ("application/vnd.in-toto+json", &none, Attestation),
+            ("application/vnd.in-toto.spdx+dsse", &none, Attestation),
+            ("application/vnd.dsse.envelope.v1+json", &none, Attestation),
+            ("application/spdx+json", &none, Sbom),
+            ("text/spdx", &none, Sbom),
+            ("application/vnd.cyclonedx+xml", &none, Sbom),
+            ("application/vnd.syft+json", &none, Sbom),
+            ("application/vnd.dev.cosign.artifact.sbom.v1+json", &none, Sbom),
+            ("application/vnd.oci.image.config.v1+json", &none, Other),
+            ("", &none, Other),
+        ] {
+            assert_eq!(of(media_type, annotations), expected, "{media_type} {annotations:?}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What there is to choose from.
+
+use std::fmt;
+
+use crate::image::{index::Platform, media_type::Suffix};
+
+/// How the layers of one manifest are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// zstd with a TOC.
+    ZstdChunked,
+    /// zstd.
+    Zstd,
+    /// gzip, for clients that know nothing else.
+    Gzip,
+}
+
+impl Format {
+    /// As users write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ZstdChunked => "zstd:chunked",
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    /// The same, as part of a tag.
+    pub fn in_tags(self) -> &'static str {
+        match self {
+            Self::ZstdChunked => "zstd-chunked",
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    /// Whether only clients that know zstd can read it.
+    pub fn is_zstd(self) -> bool {
+        self.suffix() == Suffix::Zstd
+    }
+
+    /// As media types have it.
+    pub fn suffix(self) -> Suffix {
+        match self {
+            Self::ZstdChunked | Self::Zstd => Suffix::Zstd,
+            Self::Gzip => Suffix::Gzip,
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// One manifest.
+    Image {
+        /// How its layers are compressed.
+        format: Format,
+        /// Which image of an index it is made from.
+        platform: Option<Platform>,
+    },
+    /// An index of several.
+    Index {
+        /// What becomes of the source's entries.
+        mode: IndexMode,
+        /// The variants that each platform has in the end, in this order.
+        formats: Vec<Format>,
+        /// The platforms to make them for; all, if there are none.
+        platforms: Vec<Platform>,
+    },
+}
+
+/// What becomes of the entries that a source index has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexMode {
+    /// Each platform's image is replaced by its variant.
+    AllPlatforms,
+    /// What everybody can read goes first, behind it the variants for clients that know zstd.
+    Dual,
+    /// All entries stay where they are; what is missing is put behind them.
+    Add,
+}
+
+impl Wanted {
+    /// As users write it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Index { mode: IndexMode::Dual, .. } => "dual",
+            Self::Image { format, .. } => format.as_str(),
+            Self::Index { formats, .. } => formats.first().map_or("dual", |format| format.as_str()),
+        }
+    }
+
+    /// Whether a manifest of this format may be made.
+    pub fn makes(&self, format: Format) -> bool {
+        match self {
+            Self::Image { format: wanted, .. } => *wanted == format,
+            Self::Index { formats, .. } => formats.contains(&format),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const PLATFORMS: [&str; 3] = ["linux/amd64", "linux/arm64", "linux/arm/v7"];
+
+fn digest(of: &str) -> Digest {
+    Digest::sha256_of(of.as_bytes())
+}
+
+fn image(name: &str, platform: &str, format: Format, family: Family) -> Candidate {
+    Candidate {
+        digest: digest(name),
+        key: platform.into(),
+        platform: platform.parse().ok(),
+        kind: Kind::Image { format, family },
+    }
+}
+
+fn about(name: &str, of: &str) -> Candidate {
+    let kind = Kind::Attestation { of: digest(of).to_string() };
+    Candidate { digest: digest(name), key: "unknown".into(), platform: None, kind }
+}
+
+/// The source that the result of an arrangement would be.
+fn result(candidates: &[Candidate], arrangement: &Arrangement) -> Vec<Candidate> {
+    let of = |step: &Step| {
+        let source = &candidates[step.entry];
+        match step.made {
+            None => source.clone(),
+            Some(format) => Candidate {
+                digest: digest(&format!("{format} of {}", source.digest)),
+                kind: Kind::Image { format, family: Family::Oci },
+                ..source.clone()
+            },
+        }
+    };
+    arrangement.steps.iter().map(of).collect()
+}
+
+/// In short: `0` for an entry that stays, `0>gzip` for one that is made.
+fn told(arrangement: &Arrangement) -> String {
+    let one = |step: &Step| match step.made {
+        None => step.entry.to_string(),
+        Some(format) => format!("{}>{}", step.entry, format.in_tags()),
+    };
+    arrangement.steps.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn what_becomes_of_an_index() {
+    use Family::{Docker, Oci};
+    use Format::{Gzip, Zstd, ZstdChunked};
+    use IndexMode::{Add, AllPlatforms, Dual};
+    let [amd64, arm64, _] = PLATFORMS;
+    let buildkit = [
+        image("a", amd64, Gzip, Oci),
+        image("b", arm64, Gzip, Oci),
+        about("a's", "a"),
+        about("b's", "b"),
+    ];
+    let docker = [image("a", amd64, Gzip, Docker), image("b", arm64, Gzip, Docker)];
+    let mixed = [
+        image("z", amd64, ZstdChunked, Oci),
+        about("z's", "z"),
+        image("a", amd64, Gzip, Oci),
+        image("b", arm64, Zstd, Oci),
+        about("z's", "z"),
+    ];
+    let both = [Gzip, ZstdChunked];
+    let chunked = [ZstdChunked];
+    let cases: [(&[Candidate], _, &[Format], &[&str], &str); 11] = [
+        (&buildkit, Dual, &both, &[], "0 1 0>zstd-chunked 1>zstd-chunked 2 3"),
+        (&buildkit, Dual, &both, &[arm64], "1 1>zstd-chunked 3"),
+        (&buildkit, Add, &chunked, &[], "0 1 2 3 0>zstd-chunked 1>zstd-chunked"),
+        (&buildkit, Add, &chunked, &[arm64], "0 1 2 3 1>zstd-chunked"),
+        (&buildkit, AllPlatforms, &chunked, &[], "0>zstd-chunked 1>zstd-chunked"),
+        (&docker, Dual, &both, &[], "0>gzip 1>gzip 0>zstd-chunked 1>zstd-chunked"),
+        (&docker, Add, &chunked, &[amd64], "0>gzip 1>gzip 0>zstd-chunked"),
+        (&mixed, Dual, &both, &[], "2 3>gzip 0 3 3>zstd-chunked 1"),
+        (&mixed, Add, &chunked, &[], "0 1 2 3 3>zstd-chunked"),
+        (&mixed, AllPlatforms, &[Gzip], &[], "0>gzip 3>gzip"),
+        (&mixed, AllPlatforms, &[Gzip], &[arm64], "3>gzip"),
+    ];
+    for (candidates, mode, formats, platforms, expected) in cases {
+        let platforms: Vec<Platform> = platforms.iter().map(|text| text.parse().unwrap()).collect();
+        let arrangement = arrange(candidates, mode, formats, &platforms).unwrap();
+        assert_eq!(told(&arrangement), expected, "{mode:?} {formats:?}");
+    }
+    let nowhere: Platform = "linux/s390x".parse().unwrap();
+    let error = arrange(&buildkit, Add, &chunked, std::slice::from_ref(&nowhere)).unwrap_err();
+    assert_eq!(error, Some(nowhere));
+    assert_eq!(arrange(&buildkit[2..], Dual, &both, &[]), Err(None));
+}
+
+fn candidate() -> impl Strategy<Value = Candidate> {
+    let format = prop_oneof![Just(Format::Gzip), Just(Format::Zstd), Just(Format::ZstdChunked)];
+    let family = prop_oneof![Just(Family::Oci), Just(Family::Docker)];
+    let names = 0..6_u8;
+    prop_oneof![
+        4 => (names.clone(), 0..PLATFORMS.len(), format, family).prop_map(
+            |(name, platform, format, family)| {
+                // One digest, one content.
+                let name = format!("{name}{platform}{format}{family:?}");
+                image(&name, PLATFORMS[platform], format, family)
+            }
+        ),
+        1 => (names, 0..PLATFORMS.len()).prop_map(|(name, platform)| {
+            about("attestation", &format!("{name}{platform}{}Oci", Format::Gzip))
+        }),
+        1 => Just(Candidate {
+            digest: digest("other"), key: String::new(), platform: None, kind: Kind::Other,
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn an_index_is_uniform_and_arranging_it_again_changes_nothing(
+        candidates in prop::collection::vec(candidate(), 1..10),
+        mode in prop_oneof![Just(IndexMode::Dual), Just(IndexMode::Add)],
+        both in any::<bool>(),
+        one in any::<bool>(),
+    ) {
+        let formats: &[Format] =
+            if both { &[Format::Gzip, Format::ZstdChunked] } else { &[Format::ZstdChunked] };
+        let platforms: &[Platform] = &[PLATFORMS[0].parse().unwrap()];
+        let platforms = if one { platforms } else { &[] };
+        let Ok(arrangement) = arrange(&candidates, mode, formats, platforms) else {
+            return Ok(());
+        };
+        let first = result(&candidates, &arrangement);
+        let digests: Vec<String> = first.iter().map(|entry| entry.digest.to_string()).collect();
+        for entry in &first {
+            match &entry.kind {
+                Kind::Image { family, .. } => prop_assert_eq!(*family, Family::Oci),
+                Kind::Attestation { of } => prop_assert!(digests.contains(of)),
+                Kind::Other => {}
+            }
+        }
+        for entry in first.iter().filter(|entry| matches!(entry.kind, Kind::Image { .. })) {
+            if one && entry.key != PLATFORMS[0] {
+                continue;
+            }
+            for &wanted in formats {
+                let is = |other: &&Candidate| {
+                    other.key == entry.key
+                        && matches!(other.kind, Kind::Image { format, .. } if format == wanted)
+                };
+                prop_assert!(first.iter().any(|other| is(&other)), "{} {wanted}", entry.key);
+            }
+        }
+        if mode == IndexMode::Dual {
+            let readable = |entry: &Candidate| {
+                matches!(entry.kind, Kind::Image { format: Format::Gzip, .. })
+            };
+            let behind: Vec<bool> = first.iter().map(readable).collect();
+            prop_assert!(behind.is_sorted_by(|a, b| a >= b), "{behind:?}");
+        }
+        // Every entry of the source is in the result, was made into one, or was told to be left.
+        for (number, candidate) in candidates.iter().enumerate() {
+            let used = arrangement.steps.iter().any(|step| step.entry == number);
+            let again = candidates[..number].iter().any(|other| other.digest == candidate.digest);
+            let left = arrangement.left.iter().any(|left| left.entry == number);
+            prop_assert!(used || left || again, "{number}");
+        }
+        let again = arrange(&first, mode, formats, platforms).unwrap();
+        let same: Vec<Step> =
+            (0..first.len()).map(|entry| Step { entry, made: None }).collect();
+        prop_assert_eq!(again.steps, same);
+    }
+}

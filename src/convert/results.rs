@@ -1,0 +1,80 @@
+//! What a pipeline is told: results as Tekton, Tekton Chains and Conforma understand them.
+//!
+//! Chains signs whatever it finds under the names that it knows (tektoncd/chains,
+//! `docs/slsa-provenance.md`, "type hinting"), so these hold what this run has made and nothing
+//! else. The source goes under a name that makes it a material.
+
+use serde_json::json;
+
+use super::{ConvertError, Job, plan::Plan};
+use crate::image::{Digest, ImageReference};
+
+/// A result: its name, and its value to the byte.
+pub(super) type NamedResult = (&'static str, String);
+
+/// What Tekton adds to a container's termination message besides the results, in bytes, rounded
+/// up: the time it started at, as an entry of its own.
+const OVERHEAD: usize = 80;
+
+/// What Tekton adds to each result: `{"key":"","value":"","type":1},`.
+const OVERHEAD_EACH: usize = 30;
+
+/// All results of a run. `made` has the digests of an index's entries that this run made, in their
+/// order, and `sbom` what carries the SBOM of the image.
+pub(super) fn results(
+    job: &Job,
+    digest: &Digest,
+    made: &[&Digest],
+    sbom: Option<String>,
+) -> Vec<NamedResult> {
+    let url = job.destination.to_string();
+    let repository = match &job.destination {
+        ImageReference::Registry(reference) => reference.name(),
+        ImageReference::Layout(reference) => format!("oci:{}", reference.dir().display()),
+    };
+    let mut results = vec![
+        ("IMAGE_REF", format!("{url}@{digest}")),
+        ("IMAGE_URL", url),
+        ("IMAGE_DIGEST", digest.to_string()),
+    ];
+    if !made.is_empty() {
+        let list: Vec<String> = made.iter().map(|made| format!("{repository}@{made}")).collect();
+        results.push(("IMAGES", list.join(",")));
+    }
+    if let Some(sbom) = sbom {
+        results.push(("SBOM_BLOB_URL", sbom));
+    }
+    if let ImageReference::Registry(source) = &job.source
+        && let Some(digest) = source.digest()
+    {
+        let material = json!({"uri": format!("oci://{}", source.name()), "digest": digest});
+        results.push(("SOURCE_ARTIFACT_INPUTS", material.to_string()));
+    }
+    results
+}
+
+/// Finds out before any work whether the results will be more than Tekton takes: by their
+/// lengths, for digests are of one length.
+pub(super) fn check_size(job: &Job, plan: &Plan) -> Result<(), ConvertError> {
+    let digest = Digest::sha256_of(b"");
+    let made = match &plan.index {
+        Some(_) => vec![&digest; plan.variants.len()],
+        None => Vec::new(),
+    };
+    let sbom = job.may_carry_sbom().then(|| format!("{}@{digest}", job.destination));
+    let bytes = size(&results(job, &digest, &made, sbom));
+    if bytes > job.results_limit {
+        return Err(ConvertError::ResultsTooLarge { bytes, limit: job.results_limit });
+    }
+    Ok(())
+}
+
+/// What the results come to in a termination message, in bytes (tektoncd/pipeline,
+/// `pkg/termination/write.go`).
+fn size(results: &[NamedResult]) -> usize {
+    let one = |(name, value): &NamedResult| {
+        // As JSON, for quotes are escaped there.
+        name.len() + json!(value).to_string().len() + OVERHEAD_EACH
+    };
+    OVERHEAD + results.iter().map(one).sum::<usize>()
+}

@@ -1,0 +1,161 @@
+//! The work of an earlier run of the same job: found at the destination by what it says of itself,
+//! and used only after each byte of it has been checked.
+//!
+//! Anybody who may push there can put something that says the same. So a layer counts only if it
+//! passes all that `verify` asks: its content has the diffID of the source's config, and its TOC
+//! describes just that content. Such a layer is right whoever made it. Checking costs a download
+//! and a fraction of the time that it takes to compress.
+
+use std::collections::HashMap;
+
+use super::{
+    Job,
+    format::Format,
+    plan::{Plan, PlannedLayer},
+    publish::{FORMAT, SOURCE_DIGEST, recipe},
+};
+use crate::{
+    check::{self, Annotations, Claims, Findings, Kind, Verdict},
+    chunked::{annotations::ChunkedAnnotations, footer::Position},
+    image::{
+        Digest,
+        index::IndexDocument,
+        manifest::{Descriptor, ImageManifest},
+        media_type::OCI_LAYER_ZSTD,
+    },
+    layer::Outline,
+    store::{RawManifest, Selector, Store},
+};
+
+/// A layer as an earlier run has left it, or somebody who says so.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    blob: Descriptor,
+    annotations: Annotations,
+}
+
+/// A layer that was found to be right.
+#[derive(Debug)]
+pub(super) struct Proved {
+    pub(super) blob: Descriptor,
+    pub(super) raw_len: u64,
+    pub(super) outline: Option<Outline>,
+}
+
+/// What there is, by the source's blob, its diffID and the format.
+#[derive(Debug, Default)]
+pub(super) struct Reusable {
+    layers: HashMap<(Digest, Digest, Format), Known>,
+}
+
+impl Reusable {
+    /// Looks at what the destination's tag names now. Whatever is wrong with it, there is just
+    /// nothing to be used again.
+    pub(super) async fn find(job: &Job, plan: &Plan, destination: &Store) -> Self {
+        let mut found = Self::default();
+        let Ok(tagged) = destination.manifest(&Selector::of(&job.destination)).await else {
+            return found;
+        };
+        if !tagged.is_index() {
+            found.take_in(job, plan, &tagged);
+            return found;
+        }
+        let Ok(index) = IndexDocument::parse(&tagged.media_type, &tagged.bytes) else {
+            return found;
+        };
+        // An index of ours has as many as the plan; another one is not worth the requests.
+        let slots = plan.index.as_ref().map_or(0, |index| index.slots.len());
+        for entry in index.entries.iter().filter(|entry| entry.is_manifest()).take(slots) {
+            let which = Selector::Digest(entry.descriptor().digest.clone());
+            if let Ok(manifest) = destination.manifest(&which).await {
+                found.take_in(job, plan, &manifest);
+            }
+        }
+        found
+    }
+
+    fn take_in(&mut self, job: &Job, plan: &Plan, raw: &RawManifest) {
+        let Ok(manifest) = ImageManifest::parse(&raw.media_type, &raw.bytes) else { return };
+        for variant in plan.variants.iter().filter(|variant| variant.format.is_zstd()) {
+            let image = plan.image_of(*variant);
+            let is_it = manifest.annotation(SOURCE_DIGEST) == Some(image.digest.as_str())
+                && manifest.annotation(FORMAT) == Some(recipe(job, variant.format).as_str())
+                && manifest.layers().len() == image.layers.len();
+            if !is_it {
+                continue;
+            }
+            for (number, (layer, old)) in manifest.layers().iter().zip(&image.layers).enumerate() {
+                let key = (old.blob.digest.clone(), old.diff_id.clone(), variant.format);
+                let annotations = manifest.layer_annotations(number);
+                self.layers.insert(key, Known { blob: layer.blob.clone(), annotations });
+            }
+        }
+    }
+
+    pub(super) fn get(&self, layer: &PlannedLayer, format: Format) -> Option<&Known> {
+        self.layers.get(&(layer.blob.digest.clone(), layer.diff_id.clone(), format))
+    }
+}
+
+impl Known {
+    /// Downloads the layer and checks all of it. `None`: it is of no use.
+    pub(super) async fn prove(
+        &self,
+        destination: &Store,
+        diff_id: &Digest,
+        format: Format,
+    ) -> Option<Proved> {
+        let reader = destination.blob(&self.blob.digest, self.blob.size).await.ok()?;
+        let (known, diff_id) = (self.clone(), diff_id.clone());
+        let work = move || {
+            let mut file = tempfile::tempfile().ok()?;
+            reader.copy_to(&mut file).ok()?;
+            let subject = check::Layer {
+                blob: &file,
+                len: known.blob.size,
+                media_type: OCI_LAYER_ZSTD,
+                annotations: &known.annotations,
+                diff_id: &diff_id,
+            };
+            let verdict = check::layer(subject).ok()?;
+            known.judge(&verdict, format)
+        };
+        let proved = tokio::task::spawn_blocking(work).await.ok().flatten();
+        if proved.is_none() {
+            let digest = &self.blob.digest;
+            tracing::warn!(%digest, "what the destination has of an earlier run is not used again");
+        }
+        proved
+    }
+
+    fn judge(self, verdict: &Verdict, format: Format) -> Option<Proved> {
+        if verdict.findings.first_error().is_some() {
+            return None;
+        }
+        let outline = match (format, verdict.kind) {
+            (Format::ZstdChunked, Kind::ZstdChunked) => {
+                let claims = Claims::read(&self.annotations, &mut Findings::default())?;
+                let place = |span: check::Span| Position {
+                    offset: span.offset,
+                    len: span.len,
+                    raw_len: span.raw_len,
+                };
+                let totals = verdict.totals.as_ref()?;
+                Some(Outline {
+                    annotations: ChunkedAnnotations {
+                        toc_digest: claims.toc_digest,
+                        toc: place(claims.toc),
+                        tar_split: place(claims.tar_split?),
+                    },
+                    entries: totals.entries,
+                    files: totals.files,
+                    chunks: totals.chunks,
+                })
+            }
+            (Format::Zstd, Kind::Zstd) => None,
+            // Why a layer got no TOC would not be known.
+            _ => return None,
+        };
+        Some(Proved { blob: self.blob, raw_len: verdict.tar_len, outline })
+    }
+}
