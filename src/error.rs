@@ -124,6 +124,12 @@ fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
         StoreError::Unauthorized(_) | StoreError::Denied(_) => ExitCode::Access,
         StoreError::DigestMismatch { .. } | StoreError::SizeMismatch { .. } => broken,
         StoreError::Read { source, .. } => of_blob(source),
+        // What the destination has there is not the user's image.
+        StoreError::Manifest { .. } | StoreError::TooLarge { .. }
+            if broken == ExitCode::Registry =>
+        {
+            ExitCode::Registry
+        }
         StoreError::Manifest { .. } | StoreError::TooLarge { .. } => ExitCode::UnfitSource,
         StoreError::NotFound { .. }
         | StoreError::Unreachable { .. }

@@ -138,7 +138,7 @@ impl TryFrom<Args> for Job {
         if args.require_chunked && !wanted.makes(Format::ZstdChunked) {
             return Err(UsageError::RequireChunked);
         }
-        let family = family(given(args.manifest_type), &wanted)?;
+        let family = family(given(args.manifest_type).as_deref(), &wanted)?;
         let (level, gzip_level) = levels(given(args.compression_level), &wanted)?;
         let jobs = match given(args.jobs) {
             None => thread::available_parallelism().map_or(1, usize::from),
@@ -211,8 +211,8 @@ fn wanted(args: &Args) -> Result<Wanted, UsageError> {
     Ok(Wanted::Image { format, platform: platforms.pop() })
 }
 
-fn family(text: Option<String>, wanted: &Wanted) -> Result<Family, UsageError> {
-    match text.as_deref() {
+fn family(text: Option<&str>, wanted: &Wanted) -> Result<Family, UsageError> {
+    match text {
         None | Some("oci") => Ok(Family::Oci),
         Some("docker") => match wanted {
             Wanted::Image { format, .. } if !format.is_zstd() => Ok(Family::Docker),

@@ -37,9 +37,8 @@ struct Image<'a> {
 /// is about (conforma/policy, `policy/release/sbom_spdx`), and its namespace one of its own. Where
 /// the package of the image has the old digest it gets the new one. The old image becomes a package
 /// that the new one is `GENERATED_FROM` (SPDX 2.3, table 68: "a binary file has been generated from"
-/// another file): `DESCENDANT_OF` is for a later state of the same content and is what
-/// konflux-ci/mobster writes of base images, `VARIANT_OF` for when nobody knows which came first, and
-/// `COPY_OF` for exact copies.
+/// another file): `DESCENDANT_OF` is for a later state of the same content, `VARIANT_OF` for when
+/// nobody knows which came first, and `COPY_OF` for exact copies.
 pub(super) fn rewrite(
     document: &str,
     root: &Object<'_>,

@@ -37,29 +37,37 @@ impl Effort {
     /// For a content of `len` bytes at `level`, 1 to [`LEVEL_MAX`].
     pub(super) fn new(level: i32, len: usize) -> Self {
         let lower = |by: i32| Self::of((level - by).max(1));
-        match len {
-            // libzstd searches less at the same level once the content is longer than this
-            // (`ZSTD_getCParams` in `clevels.h`); one level up evens it out.
-            _ if len > STREAM || (len > BLOCK && level >= THOROUGH) => Self::of(level + 1),
-            _ if level >= THOROUGH => Self::of(level),
-            0..=TINY => lower(3),
-            0..=SMALL => lower(2),
-            0..=MEDIUM => lower(1),
-            0..=LARGE => match level {
+        let without_rows = Self { rows: ParamSwitch::Disable, ..Self::of(level) };
+        // libzstd searches less at the same level once the content is longer than a block
+        // (`ZSTD_getCParams` in `clevels.h`); one level up evens it out.
+        if len > STREAM || (len > BLOCK && level >= THOROUGH) {
+            Self::of(level + 1)
+        } else if level >= THOROUGH {
+            Self::of(level)
+        } else if len <= TINY {
+            lower(3)
+        } else if len <= SMALL {
+            lower(2)
+        } else if len <= MEDIUM {
+            lower(1)
+        } else if len <= LARGE {
+            match level {
                 5 | 6 => Self::chains(level, Strategy::ZSTD_greedy, 4),
                 7 => Self::chains(level, Strategy::ZSTD_lazy, 3),
-                _ => Self { rows: ParamSwitch::Disable, ..Self::of(level) },
-            },
-            0..=BLOCK => match level {
+                _ => without_rows,
+            }
+        } else if len <= BLOCK {
+            match level {
                 5 => Self::chains(level, Strategy::ZSTD_greedy, 4),
                 7 => Self::chains(level, Strategy::ZSTD_lazy, 4),
-                _ => Self { rows: ParamSwitch::Disable, ..Self::of(level) },
-            },
-            _ => match level {
+                _ => without_rows,
+            }
+        } else {
+            match level {
                 4 | 5 => Self::small_tables(level, Strategy::ZSTD_greedy),
                 6 => Self::small_tables(level, Strategy::ZSTD_lazy),
                 _ => Self::of(level + 1),
-            },
+            }
         }
     }
 

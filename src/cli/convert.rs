@@ -15,6 +15,7 @@ use crate::{
 /// Arguments of `convert`. Each can come from the environment, so that a Task passes them without
 /// a shell; there, an empty value counts as none.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Args {
     /// The image: REPOSITORY[:TAG]@DIGEST in a registry, or oci:DIR[:TAG] in an OCI image layout
     #[arg(env = "RECOMPRESS_SOURCE")]

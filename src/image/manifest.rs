@@ -271,9 +271,8 @@ pub fn blobs(manifest: &[u8]) -> Result<Vec<Descriptor>, ManifestError> {
     let manifest: Value =
         serde_json::from_slice(manifest).map_err(|error| malformed(error.to_string()))?;
     let layers = manifest.get("layers").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let own = |layer: &&Value| {
-        !layer.get("urls").and_then(Value::as_array).is_some_and(|urls| !urls.is_empty())
-    };
+    let own =
+        |layer: &&Value| layer.get("urls").and_then(Value::as_array).is_none_or(Vec::is_empty);
     manifest.get("config").into_iter().chain(layers.iter().filter(own)).map(descriptor).collect()
 }
 

@@ -112,13 +112,13 @@ pub(super) fn arrange(
             IndexMode::Add => true,
         };
         if stays {
-            let made = (family == Family::Docker).then_some(format);
+            let remade = (family == Family::Docker).then_some(format);
             let rank = if mode == IndexMode::Dual && format.is_zstd() {
                 Rank::ForSome
             } else {
                 Rank::ForAll
             };
-            steps.push((rank, Step { entry, made }));
+            steps.push((rank, Step { entry, made: remade }));
         } else if !selected {
             left.push(Left { entry, reason: "its platform was not asked for".into() });
         }

@@ -78,13 +78,12 @@ pub(super) async fn plan(
             slots.push(Slot::Kept { entry, manifest: manifest.clone(), format });
             continue;
         };
-        let image = match images.get(&step.entry) {
-            Some(image) => *image,
-            None => {
-                plan.images.push(reading.image(manifest, entry.platform()).await?);
-                images.insert(step.entry, plan.images.len() - 1);
-                plan.images.len() - 1
-            }
+        let image = if let Some(image) = images.get(&step.entry) {
+            *image
+        } else {
+            plan.images.push(reading.image(manifest, entry.platform()).await?);
+            images.insert(step.entry, plan.images.len() - 1);
+            plan.images.len() - 1
         };
         slots.push(Slot::Made { variant: plan.variants.len(), entry });
         plan.variants.push(Variant { image, format });

@@ -1,3 +1,4 @@
+#![allow(clippy::unwrap_used)]
 use proptest::prelude::*;
 
 use super::*;
@@ -47,6 +48,9 @@ fn told(arrangement: &Arrangement) -> String {
     arrangement.steps.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
+/// The source, what is asked for, the platforms, and what comes out in short.
+type Case<'a> = (&'a [Candidate], IndexMode, &'a [Format], &'a [&'a str], &'a str);
+
 #[test]
 fn what_becomes_of_an_index() {
     use Family::{Docker, Oci};
@@ -69,7 +73,7 @@ fn what_becomes_of_an_index() {
     ];
     let both = [Gzip, ZstdChunked];
     let chunked = [ZstdChunked];
-    let cases: [(&[Candidate], _, &[Format], &[&str], &str); 11] = [
+    let cases: [Case<'_>; 11] = [
         (&buildkit, Dual, &both, &[], "0 1 0>zstd-chunked 1>zstd-chunked 2 3"),
         (&buildkit, Dual, &both, &[arm64], "1 1>zstd-chunked 3"),
         (&buildkit, Add, &chunked, &[], "0 1 2 3 0>zstd-chunked 1>zstd-chunked"),
