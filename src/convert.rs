@@ -28,7 +28,7 @@ use self::{
 use crate::{
     chunked::{annotations::ChunkedAnnotations, footer::Position},
     image::{ImageReference, manifest::Descriptor, media_type::Family},
-    layer::{Pool, Recipe},
+    layer::{Limits, Pool, Recipe},
     probe::{self, Blob},
     report::{Event, LayerReport, LeftReport, Reporter, Summary},
     store::{AccessOptions, Intent, Store},
@@ -59,6 +59,8 @@ pub struct Job {
     pub zstd: Recipe,
     /// gzip level of layers that become gzip, 0 to 9.
     pub gzip_level: u32,
+    /// What a layer may come to.
+    pub limits: Limits,
     /// Fail rather than leave a layer without a TOC.
     pub require_chunked: bool,
     /// Worker threads.

@@ -154,9 +154,11 @@ fn of_blob(error: &io::Error) -> ExitCode {
 fn of_layer(error: &LayerError) -> ExitCode {
     match error {
         LayerError::Blob(error) => of_blob(error),
-        LayerError::Decompress { .. } | LayerError::Tar(_) | LayerError::DiffId { .. } => {
-            ExitCode::BrokenSource
-        }
+        LayerError::Decompress { .. }
+        | LayerError::TooLong(_)
+        | LayerError::TooDense(_)
+        | LayerError::Tar(_)
+        | LayerError::DiffId { .. } => ExitCode::BrokenSource,
         LayerError::Spool(_) => ExitCode::Local,
         LayerError::Frame(_)
         | LayerError::Metadata(_)

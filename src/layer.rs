@@ -19,6 +19,7 @@ pub mod decompress;
 mod digester;
 pub mod gzip;
 mod input;
+mod limits;
 mod pool;
 mod walker;
 
@@ -30,7 +31,7 @@ use std::{
 
 use crossbeam_channel::{bounded, unbounded};
 
-pub use self::{assembler::Outline, decompress::Compression, pool::Pool};
+pub use self::{assembler::Outline, decompress::Compression, limits::Limits, pool::Pool};
 use self::{
     batch::Totals,
     walker::{Output, Walker},
@@ -54,14 +55,25 @@ pub struct Recipe {
     pub whole_file_max: usize,
 }
 
-/// How far a layer is, to be looked at from other threads.
+/// How far a layer is, to be looked at from other threads, and how far it may go.
 #[derive(Debug, Default)]
 pub struct Progress {
     read: AtomicU64,
     written: AtomicU64,
+    limits: Limits,
 }
 
 impl Progress {
+    /// Nothing done yet, and these limits.
+    pub fn within(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Whether the layer may have come to `total` bytes by now.
+    fn allow(&self, total: u64) -> Result<(), LayerError> {
+        self.limits.allow(total, self.bytes_read())
+    }
+
     fn read(&self, len: usize) {
         self.read.fetch_add(len as u64, Ordering::Relaxed);
     }
@@ -95,6 +107,19 @@ pub enum LayerError {
         /// What the decoder says.
         source: io::Error,
     },
+    /// The content is longer than allowed.
+    #[error(
+        "it comes to more than {} when it is decompressed; if it is meant to, allow more with \
+         --max-layer-size",
+        bytesize::ByteSize::b(*.0)
+    )]
+    TooLong(u64),
+    /// The blob is compressed more than allowed.
+    #[error(
+        "it is more than {0} times longer when it is decompressed, as made by somebody who wants to \
+         fill a disk; if it is meant to, allow more with --max-compression-ratio"
+    )]
+    TooDense(u64),
     /// The content is no tar that a client could read.
     #[error("its content cannot be read as a tar")]
     Tar(#[source] TarError),

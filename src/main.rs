@@ -1,6 +1,10 @@
 //! The command `recompress-image`: arguments, logging, runtime, signals, exit code.
 
-use std::{io::Write as _, process::ExitCode, time::Duration};
+use std::{
+    io::Write as _,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -12,8 +16,11 @@ use recompress_image::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-/// What is still at work when a signal comes gets so long to end and to clean up.
-const GRACE: Duration = Duration::from_secs(3);
+/// What is still at work at the end gets so long to stop and to clean up: less than the 5 seconds
+/// within which a signal has to be obeyed.
+const GRACE: Duration = Duration::from_secs(4);
+/// Of these, uploads may take so much to be cancelled.
+const GRACE_OF_UPLOADS: Duration = Duration::from_secs(3);
 
 /// By convention, a program that ends because of a signal exits with 128 and the signal's number.
 const SIGNALS: [(SignalKind, u8); 2] =
@@ -37,20 +44,20 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start")?;
-    let result = runtime.block_on(async {
+    let (result, end) = runtime.block_on(async {
         let result = tokio::select! {
             result = command(cli.command) => result.map(|()| ExitCode::SUCCESS),
             signal = stopped() => {
-                let code = signal.context("cannot wait for signals")?;
                 complain("stopped by a signal; nothing is published that was not reported");
-                Ok(ExitCode::from(code))
+                signal.context("cannot wait for signals").map(ExitCode::from)
             }
         };
         // What has been given up is taken back as far as that is possible.
-        let _ = tokio::time::timeout(GRACE, store::uploads_cancelled()).await;
-        result
+        let end = Instant::now() + GRACE;
+        let _ = tokio::time::timeout(GRACE_OF_UPLOADS, store::uploads_cancelled()).await;
+        (result, end)
     });
-    runtime.shutdown_timeout(GRACE);
+    runtime.shutdown_timeout(end.saturating_duration_since(Instant::now()));
     result
 }
 

@@ -2,6 +2,8 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, str::FromStr, thread};
 
+use bytesize::ByteSize;
+
 use crate::{
     chunked::frame::LEVEL_MAX,
     cli::{self, access::AccessArgs, convert::Args},
@@ -13,7 +15,7 @@ use crate::{
         ImageReference, ReferenceError, index::Platform, index::PlatformError, media_type::Family,
     },
     inspect,
-    layer::{Recipe, gzip},
+    layer::{Limits, Recipe, gzip},
     probe,
     store::{AccessOptions, Patience},
     verify,
@@ -80,6 +82,12 @@ pub enum UsageError {
         /// Its highest level.
         max: i32,
     },
+    /// No limit for a layer.
+    #[error("{0:?} is no size of a layer; write a number with a unit, as in 300GiB")]
+    LayerSize(String),
+    /// No limit for a layer's compression.
+    #[error("{0:?} is no ratio; write a whole number from 1 on")]
+    Ratio(String),
     /// No number of threads.
     #[error("{0:?} is no number of threads; write 1 to 1024")]
     Jobs(String),
@@ -144,6 +152,7 @@ impl TryFrom<Args> for Job {
             None => thread::available_parallelism().map_or(1, usize::from),
             Some(text) => number(&text, 1..=1024).ok_or(UsageError::Jobs(text))?,
         };
+        let limits = limits(args.max_layer_size, args.max_compression_ratio)?;
         let results_limit = match given(args.results_limit) {
             None => RESULTS_LIMIT,
             Some(text) => number(&text, 1000..=1_500_000).ok_or(UsageError::ResultsLimit(text))?,
@@ -171,6 +180,7 @@ impl TryFrom<Args> for Job {
                 whole_file_max: WHOLE_FILE_MAX,
             },
             gzip_level,
+            limits,
             require_chunked: args.require_chunked,
             jobs,
             expires_after,
@@ -314,6 +324,18 @@ impl TryFrom<cli::probe::Args> for probe::Job {
         }
         Ok(Self { image, access: args.access.into() })
     }
+}
+
+fn limits(size: Option<String>, ratio: Option<String>) -> Result<Limits, UsageError> {
+    let mut limits = Limits::default();
+    if let Some(text) = given(size) {
+        let size = text.parse().map(|size: ByteSize| size.as_u64());
+        limits.size = size.ok().filter(|&size| size > 0).ok_or(UsageError::LayerSize(text))?;
+    }
+    if let Some(text) = given(ratio) {
+        limits.ratio = number(&text, 1..=u64::MAX).ok_or(UsageError::Ratio(text))?;
+    }
+    Ok(limits)
 }
 
 fn platform(text: Option<String>) -> Result<Option<Platform>, UsageError> {
@@ -491,6 +513,15 @@ mod tests {
         assert_eq!(with("--compression-level=").unwrap().zstd.level, DEFAULT_LEVEL);
         assert_eq!(with("--compression-format=").unwrap().wanted.name(), "zstd:chunked");
         assert!(with("--jobs=").unwrap().jobs >= 1);
+        assert_eq!(with("--max-layer-size=").unwrap().limits, Limits::default());
+        assert_eq!(with("--max-layer-size=2GiB").unwrap().limits.size, 2 << 30);
+        assert_eq!(with("--max-compression-ratio=5").unwrap().limits.ratio, 5);
+        for none in ["0", "-1", "much", "1.5x"] {
+            let size = with(&format!("--max-layer-size={none}"));
+            assert!(matches!(size, Err(UsageError::LayerSize(_))), "{none}");
+            let ratio = with(&format!("--max-compression-ratio={none}"));
+            assert!(matches!(ratio, Err(UsageError::Ratio(_))), "{none}");
+        }
         assert!(!with("--tls-verify=false").unwrap().access.tls_verify);
         assert!(with("--tls-verify").unwrap().access.tls_verify);
         assert!(!with("--ca-file=x").unwrap().access.ca_file_optional);

@@ -79,6 +79,12 @@ pub struct Args {
     #[arg(num_args = 0..=1, require_equals = true, default_value = "true")]
     #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
     pub probe: bool,
+    /// The longest that a layer may be when decompressed, as in 300GiB; without it 256GiB
+    #[arg(long, env = "RECOMPRESS_MAX_LAYER_SIZE", value_name = "SIZE")]
+    pub max_layer_size: Option<String>,
+    /// How many times longer a layer of more than 1 GiB may be when decompressed; without it 1000
+    #[arg(long, env = "RECOMPRESS_MAX_COMPRESSION_RATIO", value_name = "N")]
+    pub max_compression_ratio: Option<String>,
     /// Number of threads that compress; without it, as many as there are cores to use
     #[arg(long, env = "RECOMPRESS_JOBS", value_name = "N")]
     pub jobs: Option<String>,

@@ -221,7 +221,7 @@ impl Context<'_> {
             self.source.blob(&layer.blob.digest, layer.blob.size).await.map_err(|error| {
                 ConvertError::Source { reference: self.job.source.clone(), error }
             })?;
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(Progress::within(self.job.limits));
         self.reporter.event(&Event::Started {
             id,
             label,

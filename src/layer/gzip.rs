@@ -58,7 +58,8 @@ pub fn to_gzip(
         Err(error) => return Err(classify(error, None)),
     };
     let algorithm = expected.map_or(Algorithm::Sha256, Digest::algorithm);
-    let mut content = Content { diff_id: algorithm.hasher(), crc: Crc::new(), len: 0 };
+    let diff_id = algorithm.hasher();
+    let mut content = Content { diff_id, crc: Crc::new(), len: 0, progress };
     let sink = Output { inner: sink, hasher: Sha256::new(), len: 0, progress };
     let sink = if source == Compression::Gzip {
         pass_on(blob, sink, &mut content)?
@@ -82,16 +83,19 @@ pub fn to_gzip(
 }
 
 /// What is known of the content at its end.
-struct Content {
+struct Content<'a> {
     diff_id: Hasher,
     crc: Crc,
     len: u64,
+    progress: &'a Progress,
 }
 
-impl Content {
-    fn update(&mut self, piece: &[u8]) {
+impl Content<'_> {
+    /// Fails if this is more than allowed.
+    fn update(&mut self, piece: &[u8]) -> Result<(), LayerError> {
         self.diff_id.update(piece);
         self.len += piece.len() as u64;
+        self.progress.allow(self.len)
     }
 }
 
@@ -140,18 +144,19 @@ fn pass_on<'a, W: Write>(
     let mut tar = Decompressor::new(&mut tee).map_err(failed)?;
     let mut piece = vec![0; PIECE];
     loop {
-        match fill(&mut tar, &mut piece) {
+        let error = match fill(&mut tar, &mut piece) {
             Ok(0) => break,
-            Ok(len) => content.update(&piece[..len]),
-            Err(error) => {
-                let error = failed(error);
-                if !matches!(error, LayerError::Blob(_) | LayerError::Spool(_)) {
-                    // If the blob is another than its digest says, that has to be told.
-                    tar.drain().map_err(failed)?;
-                }
-                return Err(error);
-            }
+            Ok(len) => match content.update(&piece[..len]) {
+                Ok(()) => continue,
+                Err(error) => error,
+            },
+            Err(error) => failed(error),
+        };
+        if !matches!(error, LayerError::Blob(_) | LayerError::Spool(_)) {
+            // If the blob is another than its digest says, that has to be told.
+            tar.drain().map_err(failed)?;
         }
+        return Err(error);
     }
     drop(tar);
     tee.to.inner.flush().map_err(LayerError::Spool)?;
@@ -223,18 +228,20 @@ fn read(
     let kind = tar.kind();
     loop {
         let mut piece = vec![0; PIECE];
-        match fill(&mut tar, &mut piece) {
-            Ok(0) => return Ok(()),
-            Ok(len) => piece.truncate(len),
-            Err(error) => {
-                let error = classify(error, Some(kind));
-                if !matches!(error, LayerError::Blob(_)) {
-                    tar.drain().map_err(|error| classify(error, Some(kind)))?;
-                }
-                return Err(error);
+        let filled = fill(&mut tar, &mut piece).map_err(|error| classify(error, Some(kind)));
+        let taken = filled.and_then(|len| {
+            piece.truncate(len);
+            content.update(&piece)
+        });
+        if let Err(error) = taken {
+            if !matches!(error, LayerError::Blob(_)) {
+                tar.drain().map_err(|error| classify(error, Some(kind)))?;
             }
+            return Err(error);
         }
-        content.update(&piece);
+        if piece.is_empty() {
+            return Ok(());
+        }
         content.crc.update(&piece);
         let (done, answer) = bounded(1);
         let handed_on = order.send(answer).is_ok() && jobs.send(Job { piece, done }).is_ok();

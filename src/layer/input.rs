@@ -57,6 +57,7 @@ pub(super) fn decompress(
     let blob = Blob::new(blob, progress);
     let mut tar = Decompressor::new(blob).map_err(|error| classify(error, None))?;
     let kind = tar.kind();
+    let mut total = 0;
     let error = loop {
         let Ok(mut piece) = spent.recv() else { break LayerError::Interrupted };
         piece.resize(PIECE, 0);
@@ -64,6 +65,10 @@ pub(super) fn decompress(
             Ok(0) => return Ok(kind),
             Ok(len) => piece.truncate(len),
             Err(error) => break classify(error, Some(kind)),
+        }
+        total += piece.len() as u64;
+        if let Err(error) = progress.allow(total) {
+            break error;
         }
         if pieces.send(piece).is_err() {
             break LayerError::Interrupted;

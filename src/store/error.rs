@@ -175,6 +175,8 @@ pub enum Unreachable {
     Refused,
     /// No TLS connection came about.
     Tls,
+    /// The certificate has expired, or is not valid yet.
+    Validity,
     /// Nothing happened for too long.
     Timeout,
     /// The connection broke, or never came about for another reason.
@@ -187,6 +189,10 @@ impl fmt::Display for Unreachable {
             Self::Dns => "its name does not resolve (check the spelling and the DNS)",
             Self::Refused => "nobody listens there (check the port)",
             Self::Tls => "no TLS connection (add the registry's CA with --ca-file)",
+            Self::Validity => {
+                "its certificate is not valid at this time (check the clock of this machine, and \
+                 have the certificate renewed if that is right)"
+            }
             Self::Timeout => "no answer in time (check the network and the proxy)",
             Self::Broken => "the connection failed",
         })

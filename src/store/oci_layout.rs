@@ -7,6 +7,7 @@ mod referrers;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -135,7 +136,14 @@ impl OciLayout {
         progress: impl Fn(u64) + Send + 'static,
     ) -> Result<(), StoreError> {
         let digest = digest.clone();
-        self.blocking(move |layout| layout.write_blob(&digest, size, &content, &progress)).await
+        // Ends when this future is dropped: the copy would else go on as long as it takes.
+        let wanted = Arc::new(());
+        let still_wanted = Arc::downgrade(&wanted);
+        self.blocking(move |layout| {
+            let stop = || still_wanted.strong_count() == 0;
+            layout.write_blob(&digest, size, &content, &stop, &progress)
+        })
+        .await
     }
 
     pub(super) async fn put_manifest(
@@ -147,7 +155,7 @@ impl OciLayout {
         self.blocking(move |layout| {
             let size = manifest.bytes.len() as u64;
             let content = BlobContent::Bytes(Bytes::clone(&manifest.bytes));
-            layout.write_blob(&manifest.digest, size, &content, &|_| ())?;
+            layout.write_blob(&manifest.digest, size, &content, &|| false, &|_| ())?;
             match tag {
                 Some(tag) => layout.change_index(|index| index.set_tag(&manifest, &tag)),
                 None => Ok(()),

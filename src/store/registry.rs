@@ -19,6 +19,8 @@ mod retry;
 mod token;
 mod upload;
 
+use std::sync::atomic::AtomicBool;
+
 use oci_client::Reference;
 use reqwest::Url;
 
@@ -51,6 +53,8 @@ pub struct Registry {
     /// For hosts that the registry names.
     away: reqwest::Client,
     guard: origin::Guard,
+    /// Whether the registry has ever answered.
+    met: AtomicBool,
     tokens: token::Tokens,
 }
 
@@ -95,6 +99,7 @@ impl Registry {
             home,
             away: client::away(options, &certificates, &guard)?,
             guard,
+            met: AtomicBool::new(false),
             tokens: token::Tokens::default(),
         };
         opened.log_in(root).await?;

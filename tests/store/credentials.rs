@@ -28,6 +28,8 @@ async fn the_right_password_opens() {
     store.put_manifest(&manifest("x"), Some("x")).await.unwrap();
     let selector = recompress_image::store::Selector::Tag("x".to_owned());
     assert_eq!(store.manifest(&selector).await.unwrap(), manifest("x"));
+    // The ping alone goes without a password.
+    assert_eq!((peer.count("GET", 401), peer.count("PUT", 201)), (1, 2));
 }
 
 #[tokio::test]
@@ -66,6 +68,8 @@ async fn a_wrong_password_and_none_at_all() {
         assert_eq!(refused(error).credentials, None);
         assert!(text.contains("no credentials were found"), "{text}");
     }
+    assert!(peer.requests().iter().all(|request| request.ends_with(" 401")));
+    assert!(peer.requests().len() >= 8, "{:?}", peer.requests());
 }
 
 #[tokio::test]
@@ -77,4 +81,5 @@ async fn a_credentials_file_that_was_named_has_to_exist() {
     let error = open(&image, Intent::Pull, &options).await.unwrap_err();
     assert!(matches!(error, StoreError::Credentials(_)), "{error:?}");
     assert!(told(&error).contains("missing.json"), "{}", told(&error));
+    assert_eq!(peer.requests().len(), 0);
 }

@@ -11,7 +11,7 @@ use recompress_image::{
 };
 
 use super::{
-    open,
+    case, open,
     pull_push::noise,
     quick,
     scripted::{Reaction, Request, Scripted, answer, cut, reset, stall},
@@ -85,6 +85,10 @@ async fn all_kinds_of_breaks() {
     })
     .await;
     assert!(download(&server).await.unwrap() == blob());
+    let requests = server.requests("GET /v2/org");
+    assert_eq!(requests.len(), 5);
+    let rest = format!("bytes={}-", SIZE / 5);
+    assert!(requests[1..].iter().all(|request| request.header("range") == rest));
 }
 
 #[tokio::test]
@@ -105,6 +109,9 @@ async fn a_body_without_length_may_have_been_cut() {
     })
     .await;
     assert!(download(&server).await.unwrap() == blob());
+    let requests = server.requests("GET /v2/org");
+    assert_eq!(requests[1].header("range"), format!("bytes={}-", SIZE / 2));
+    assert_eq!(requests.len(), 2);
 }
 
 #[tokio::test]
@@ -119,11 +126,17 @@ async fn parts_that_end_early_are_gone_on_from() {
     })
     .await;
     assert!(download(&server).await.unwrap() == blob());
+    assert_eq!(server.requests("GET /v2/org").len(), 5);
 }
 
 #[tokio::test]
 async fn another_part_than_asked_for_is_refused() {
-    for range in ["bytes 0-999999/1000000", "bytes 11-999999/1000000", "bytes 10-999999/7", ""] {
+    for range in [
+        case("bytes 0-999999/1000000"),
+        case("bytes 11-999999/1000000"),
+        case("bytes 10-999999/7"),
+        case("none"),
+    ] {
         let header = format!("Content-Range: {range}");
         let server = serve(move |_, first, n| match n {
             0 => part(0, 10).into(),
@@ -132,6 +145,7 @@ async fn another_part_than_asked_for_is_refused() {
         .await;
         let error = download(&server).await.unwrap_err();
         assert!(told(&error).contains("another part"), "{range}: {}", told(&error));
+        assert_eq!(server.requests("GET /v2/org").len(), 2);
     }
 }
 
@@ -141,6 +155,11 @@ async fn no_progress_ends_it() {
     let error = download(&server).await.unwrap_err();
     let error = error.get_ref().and_then(|error| error.downcast_ref::<StoreError>()).unwrap();
     assert!(matches!(error, StoreError::Unreachable { tried, .. } if tried.times == 5), "{error}");
+    assert_eq!(
+        server.requests("GET /v2/org").len(),
+        5,
+        "the first one comes further, and fails all the same"
+    );
 }
 
 #[tokio::test]
@@ -154,4 +173,5 @@ async fn other_content_after_a_break_is_noticed() {
     })
     .await;
     assert!(told(&download(&server).await.unwrap_err()).contains("damaged"));
+    assert_eq!(server.requests("GET /v2/org").len(), 2);
 }

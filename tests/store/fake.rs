@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use recompress_image::image::Digest;
+use recompress_image::image::{Digest, media_type::OCI_MANIFEST};
 
 use super::scripted::{Reaction, Request, Scripted, answer, cut};
 
@@ -35,7 +35,41 @@ pub(crate) struct Held {
     counts: HashMap<String, usize>,
 }
 
+impl Held {
+    /// How many sessions are open.
+    pub(crate) fn open(&self) -> usize {
+        self.sessions.len()
+    }
+}
+
 impl Fake {
+    /// The same, and it takes manifests and gives them back.
+    pub(crate) fn taking_manifests(self) -> Self {
+        let manifests = Mutex::new(HashMap::<String, Vec<u8>>::new());
+        let before = self.refuse;
+        let refuse: Fault = Box::new(move |request, count| {
+            if let Some(refused) = before.as_ref().and_then(|fault| fault(request, count)) {
+                return Some(refused);
+            }
+            let path = request.line.split(' ').nth(1)?.to_owned();
+            let mut manifests = manifests.lock().unwrap();
+            match request.method() {
+                "PUT" if path.contains("/manifests/") => {
+                    manifests.insert(path, request.body.clone());
+                    Some(answer(201, &[], b"").into())
+                }
+                "GET" if path.contains("/manifests/") => {
+                    let kind = format!("Content-Type: {OCI_MANIFEST}");
+                    let found = manifests.get(&path);
+                    let found = found.map(|manifest| answer(200, &[&kind], manifest));
+                    Some(found.unwrap_or_else(|| answer(404, &[], b"")).into())
+                }
+                _ => None,
+            }
+        });
+        Self { refuse: Some(refuse), ..self }
+    }
+
     /// Starts it; what it holds can be looked at from outside.
     pub(crate) async fn start(self) -> (Scripted, Arc<Mutex<Held>>) {
         let held = Arc::new(Mutex::new(Held::default()));

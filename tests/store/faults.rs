@@ -18,7 +18,7 @@ use recompress_image::{
 };
 
 use super::{
-    EMPTY_JSON, manifest, open, quick,
+    EMPTY_JSON, case, manifest, open, quick,
     scripted::{Request, Scripted, answer},
     told,
 };
@@ -138,7 +138,7 @@ async fn access_that_is_denied_is_not_tried_again() {
 
 #[tokio::test]
 async fn an_upload_without_location_counts_if_the_blob_is_there() {
-    for (head, is_there) in [(200, true), (404, false)] {
+    for (head, is_there) in [(200, case("there") == "there"), (404, case("not there") == "there")] {
         let server = Scripted::start(move |request, _| match &request.line[..4] {
             "POST" => answer(202, &["Location: /upload"], b""),
             "PUT " => answer(201, &[], b""),
@@ -166,11 +166,15 @@ impl ReplaceLength for Vec<u8> {
 
 #[tokio::test]
 async fn a_manifest_put_by_digest_needs_no_location_and_its_digest_is_compared() {
-    for (headers, is_right) in [
-        (vec![], true),
-        (vec![format!("Docker-Content-Digest: {}", manifest("x").digest)], true),
-        (vec!["Docker-Content-Digest: nonsense".to_owned()], true),
-        (vec![format!("Docker-Content-Digest: {EMPTY_JSON}")], false),
+    for (name, headers, is_right) in [
+        (case("no digest"), vec![], true),
+        (
+            case("its digest"),
+            vec![format!("Docker-Content-Digest: {}", manifest("x").digest)],
+            true,
+        ),
+        (case("nonsense"), vec!["Docker-Content-Digest: nonsense".to_owned()], true),
+        (case("another digest"), vec![format!("Docker-Content-Digest: {EMPTY_JSON}")], false),
     ] {
         let server = Scripted::start(move |_, _| {
             let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
@@ -179,10 +183,13 @@ async fn a_manifest_put_by_digest_needs_no_location_and_its_digest_is_compared()
         .await;
         let outcome = store(&server).await.put_manifest(&manifest("x"), None).await;
         match outcome {
-            Ok(()) => assert!(is_right),
-            Err(StoreError::DigestMismatch { .. }) => assert!(!is_right),
+            Ok(()) => assert!(is_right, "{name}"),
+            Err(StoreError::DigestMismatch { .. }) => assert!(!is_right, "{name}"),
             Err(error) => panic!("{error:?}"),
         }
+        let [put] = &server.requests("PUT")[..] else { panic!("{name}") };
+        assert_eq!(put.body, manifest("x").bytes);
+        assert_eq!(put.header("content-type"), OCI_MANIFEST);
     }
 }
 
@@ -198,6 +205,7 @@ async fn a_manifest_without_end_is_not_read_to_the_end() {
     .await;
     let error = store(&server).await.manifest(&by_digest()).await.unwrap_err();
     assert!(matches!(error, StoreError::TooLarge { limit: MANIFEST_SIZE_MAX, .. }), "{error:?}");
+    assert_eq!(server.requests("GET /v2/org").len(), 1);
 }
 
 #[tokio::test]
@@ -205,7 +213,9 @@ async fn a_manifest_under_a_false_type_or_digest_is_refused() {
     let served = |header: String| async move {
         let server =
             Scripted::start(move |_, _| answer(200, &[&header], &manifest("x").bytes)).await;
-        store(&server).await.manifest(&Selector::Tag("x".to_owned())).await
+        let outcome = store(&server).await.manifest(&Selector::Tag("x".to_owned())).await;
+        assert_eq!(server.requests("GET /v2/org").len(), 1);
+        outcome
     };
     let right = served(format!("Content-Type: {OCI_MANIFEST}")).await.unwrap();
     assert_eq!(right, manifest("x"));
@@ -249,4 +259,6 @@ async fn a_download_that_breaks_off_says_so() {
         matches!(cause, Some(StoreError::Unreachable { kind: Unreachable::Broken, .. }));
     assert!(is_broken, "{error:?}");
     assert_eq!(told(&error).matches("127.0.0.1").count(), 2, "{}", told(&error));
+    // Of six, each comes three bytes further, until nothing is left of the blob but the end.
+    assert!(server.requests("GET /v2/org").len() >= 5);
 }

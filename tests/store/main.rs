@@ -1,20 +1,33 @@
 //! The stores against real and against misbehaving registries.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
+mod broken;
+mod contact;
 mod credentials;
 mod downloads;
+mod ends;
 mod fake;
 mod faults;
+mod fronted;
 mod layout;
+mod limits;
+mod nginx;
 mod origins;
 mod peer;
 mod probe;
 mod probe_after_push;
+mod proxy;
 mod pull_push;
 mod retries;
+mod sample;
 mod scripted;
+mod secured;
 mod signals;
+mod soak;
+mod table;
+mod token_server;
 mod tokens;
+mod tunnel;
 mod uploads;
 
 use std::time::Duration;
@@ -41,6 +54,16 @@ const EMPTY_JSON: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8
 
 async fn open(image: &str, intent: Intent, options: &AccessOptions) -> Result<Store, StoreError> {
     Store::open(&image.parse().unwrap(), intent, options).await
+}
+
+/// Names a case of the test that it stands in, which the table in the README has a row for.
+fn case(name: &'static str) -> &'static str {
+    name
+}
+
+/// The same for statuses.
+fn statuses<const N: usize>(names: [&'static str; N]) -> [u16; N] {
+    names.map(|name| case(name).parse().unwrap())
 }
 
 /// An error with all its causes, as the command prints it.

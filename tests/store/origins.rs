@@ -5,15 +5,21 @@ use std::process::Command;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use recompress_image::{
-    image::{Digest, media_type::OCI_MANIFEST},
+    image::{
+        Digest,
+        media_type::{OCI_LAYER_GZIP, OCI_MANIFEST},
+    },
     store::{AccessOptions, BlobContent, Intent, StoreError},
 };
 use serde_json::json;
 
 use super::{
+    case,
+    fake::Fake,
     open, quick,
+    sample::{Sample, convert, descriptor, ends, gzip, run, tar},
     scripted::{Answer, Request, Scripted, answer},
-    told,
+    statuses, told,
 };
 
 const PASSWORD: &str = "hunter2-and-more";
@@ -52,7 +58,7 @@ async fn store(server: &Scripted) -> recompress_image::store::Store {
 
 #[tokio::test]
 async fn a_redirect_is_followed_without_authorization() {
-    for status in [301, 302, 303, 307, 308] {
+    for status in statuses(["301", "302", "303", "307", "308"]) {
         let storage = Scripted::start(|_, _| answer(200, &[], b"content")).await;
         let target = format!("Location: http://{}/blob?sig={SIGNATURE}", storage.host);
         let server = registry(move |request, _| match request.line.as_str() {
@@ -73,25 +79,29 @@ async fn a_redirect_is_followed_without_authorization() {
 
 #[tokio::test]
 async fn redirects_that_are_not_followed() {
-    for (location, reason) in [
-        ("Location: http://169.254.169.254/latest/meta-data", "not public"),
-        ("Location: http://[fe80::1]/", "not public"),
-        ("Location: file:///etc/passwd", "not HTTP"),
-        ("Location: http://", "no URL"),
-        ("X: y", "no URL"),
-        ("Location: /again", "again and again"),
+    for (location, reason, requests) in [
+        (case("Location: http://169.254.169.254/latest/meta-data"), "not public", 1),
+        (case("Location: http://[fe80::1]/"), "not public", 1),
+        (case("Location: file:///etc/passwd"), "not HTTP", 1),
+        (case("Location: http://"), "no URL", 1),
+        (case("X: y"), "no URL", 1),
+        (case("Location: /again"), "again and again", 11),
     ] {
         let server = registry(move |_, _| answer(302, &[location], b"")).await;
         let digest = Digest::sha256_of(b"content");
         let error = store(&server).await.bytes(&digest, 7, 7).await.unwrap_err();
         assert!(matches!(error, StoreError::Protocol { .. }), "{error:?}");
         assert!(told(&error).contains(reason), "{location}: {}", told(&error));
+        let (all, at_first) = (server.requests("GET").len(), server.requests("GET /v2/").len());
+        // Beside the ping and the token.
+        let pings = server.requests("GET /token").len() + 1;
+        assert_eq!((all - pings, at_first), (requests, 2), "{location}");
     }
 }
 
 #[tokio::test]
 async fn what_storage_refuses_is_not_blamed_on_the_credentials() {
-    for status in [401, 403] {
+    for status in statuses(["401", "403"]) {
         let storage = Scripted::start(move |_, _| answer(status, &[], b"expired")).await;
         let target = format!("Location: http://{}/blob", storage.host);
         let server = registry(move |_, _| answer(307, &[&target], b"")).await;
@@ -184,6 +194,31 @@ async fn no_secret_is_told_at_any_verbosity() {
     for secret in [PASSWORD, TOKEN, SIGNATURE, auth.as_str()] {
         assert!(!told.contains(secret), "{secret} is told: {told}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_urls_of_a_foreign_layer_are_passed_on_and_not_followed() {
+    let elsewhere = Scripted::start(|_, _| answer(200, &[], b"")).await;
+    let layer = gzip(&tar(1000, &mut fastrand::Rng::with_seed(1)));
+    let mut foreign = descriptor(
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        b"not to be had from here",
+    );
+    foreign["urls"] = json!([format!("http://{}/layer", elsewhere.host)]);
+    let layers = [foreign, descriptor(OCI_LAYER_GZIP, &layer)];
+    let diff_ids =
+        [Digest::sha256_of(b"x"), Digest::sha256_of(&tar(1000, &mut fastrand::Rng::with_seed(1)))];
+    let dir = tempfile::tempdir().unwrap();
+    let image = format!("oci:{}:in", dir.path().join("layout").display());
+    let source = Sample::of(vec![layer], &layers, &diff_ids).push(&image, &quick()).await;
+    let (server, _) = Fake::default().taking_manifests().start().await;
+    let mut command = convert(&source, &format!("{}:out", server.image()));
+    command.arg("--probe=false");
+    ends(&run(command).await, 0, &[]);
+    let put = server.requests("PUT /v2/org/app/manifests/out").pop().unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&put.body).unwrap();
+    assert_eq!(manifest["layers"][0]["urls"], layers[0]["urls"]);
+    assert_eq!(elsewhere.requests("").len(), 0);
 }
 
 #[tokio::test]

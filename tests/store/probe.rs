@@ -14,12 +14,12 @@ use recompress_image::{
 use serde_json::{Value, json};
 
 use super::{
-    open,
+    case, open,
     peer::Peer,
     pull_push::noise,
     quick,
     scripted::{Answer, Scripted, answer, cut},
-    told,
+    statuses, told,
 };
 
 const TOC: RangeInclusive<usize> = 4000..=4999;
@@ -132,9 +132,9 @@ async fn answers_and_verdicts() {
     );
     let flood = answer(206, &["Content-Type: multipart/byteranges; boundary=x"], &noise(1 << 20));
     let cases = [
-        ("good", single(&span), both(), (Partial, Partial), Verdict::Partial, ""),
+        (case("good"), single(&span), both(), (Partial, Partial), Verdict::Partial, ""),
         (
-            "whole",
+            case("whole"),
             answer(200, &[], &layer),
             answer(200, &[], &layer),
             (Whole, Whole),
@@ -142,30 +142,30 @@ async fn answers_and_verdicts() {
             "",
         ),
         (
-            "two whole",
+            case("two whole"),
             single(&span),
             answer(200, &[], &layer),
             (Partial, Whole),
             Verdict::Whole,
             "",
         ),
-        ("one whole", answer(200, &[], &layer), both(), (Whole, Partial), Verdict::Whole, ""),
-        ("400", single(&span), status(400), (Partial, Rejected), Verdict::Fallback, ""),
-        ("416", single(&span), status(416), (Partial, Refused), Verdict::Broken, ""),
+        (case("one whole"), answer(200, &[], &layer), both(), (Whole, Partial), Verdict::Whole, ""),
+        (case("400"), single(&span), status(400), (Partial, Rejected), Verdict::Fallback, ""),
+        (case("416"), single(&span), status(416), (Partial, Refused), Verdict::Broken, ""),
         (
-            "501",
+            case("501"),
             single(&span),
             answer(501, &[], b"Unsupported client range"),
             (Partial, Refused),
             Verdict::Broken,
             "Unsupported client range",
         ),
-        ("500", single(&span), status(500), (Partial, Refused), Verdict::Broken, ""),
-        ("418", single(&span), status(418), (Partial, Refused), Verdict::Broken, ""),
-        ("one refused", status(416), both(), (Refused, Partial), Verdict::Broken, ""),
-        ("one rejected", status(400), both(), (Rejected, Partial), Verdict::Broken, ""),
+        (case("500"), single(&span), status(500), (Partial, Refused), Verdict::Broken, ""),
+        (case("418"), single(&span), status(418), (Partial, Refused), Verdict::Broken, ""),
+        (case("one refused"), status(416), both(), (Refused, Partial), Verdict::Broken, ""),
+        (case("one rejected"), status(400), both(), (Rejected, Partial), Verdict::Broken, ""),
         (
-            "only one part",
+            case("only one part"),
             single(&span),
             single(&TOC),
             (Partial, Wrong),
@@ -173,7 +173,7 @@ async fn answers_and_verdicts() {
             "single part",
         ),
         (
-            "merged",
+            case("merged"),
             single(&span),
             multipart(std::slice::from_ref(&toc)),
             (Partial, Wrong),
@@ -181,7 +181,7 @@ async fn answers_and_verdicts() {
             "1 parts",
         ),
         (
-            "swapped",
+            case("swapped"),
             single(&span),
             multipart(&[split.clone(), toc.clone()]),
             (Partial, Wrong),
@@ -189,7 +189,7 @@ async fn answers_and_verdicts() {
             "bytes 5008-5999 where 4000-4999",
         ),
         (
-            "another TOC",
+            case("another TOC"),
             single(&span),
             multipart(&[(TOC, &other), split.clone()]),
             (Partial, Wrong),
@@ -197,7 +197,7 @@ async fn answers_and_verdicts() {
             "not the TOC",
         ),
         (
-            "another tar-split",
+            case("another tar-split"),
             single(&span),
             multipart(&[toc.clone(), (TAR_SPLIT, other_split)]),
             (Partial, Wrong),
@@ -205,18 +205,25 @@ async fn answers_and_verdicts() {
             "others than those",
         ),
         (
-            "short",
+            case("short"),
             single(&span),
             multipart(&[toc.clone(), (TAR_SPLIT, &layer[5008..5998])]),
             (Partial, Wrong),
             Verdict::Broken,
             "990 bytes of 992",
         ),
-        ("no boundary", single(&span), unbounded, (Partial, Wrong), Verdict::Broken, "no boundary"),
-        ("no end", single(&span), endless, (Partial, Wrong), Verdict::Broken, "has no end"),
-        ("a flood", single(&span), flood, (Partial, Wrong), Verdict::Broken, "more than"),
         (
-            "another part",
+            case("no boundary"),
+            single(&span),
+            unbounded,
+            (Partial, Wrong),
+            Verdict::Broken,
+            "no boundary",
+        ),
+        (case("no end"), single(&span), endless, (Partial, Wrong), Verdict::Broken, "has no end"),
+        (case("a flood"), single(&span), flood, (Partial, Wrong), Verdict::Broken, "more than"),
+        (
+            case("another part"),
             single(&(0..=1999)),
             both(),
             (Wrong, Partial),
@@ -224,7 +231,7 @@ async fn answers_and_verdicts() {
             "bytes 0-1999 where 4000-5999",
         ),
         (
-            "no Content-Range",
+            case("no Content-Range"),
             answer(206, &[], &layer[span.clone()]),
             both(),
             (Wrong, Partial),
@@ -232,7 +239,7 @@ async fn answers_and_verdicts() {
             "does not say",
         ),
         (
-            "another content",
+            case("another content"),
             answer(206, &[&of(&span)], &noise(2000)),
             both(),
             (Wrong, Partial),
@@ -240,7 +247,7 @@ async fn answers_and_verdicts() {
             "not the TOC",
         ),
         (
-            "too much",
+            case("too much"),
             answer(206, &[&of(&span)], &layer),
             both(),
             (Wrong, Partial),
@@ -266,6 +273,11 @@ async fn answers_and_verdicts() {
         assert_eq!((referrers.status, referrers.supported), (404, false));
         assert_eq!(report.redirected_to, None);
         assert!(report.chunked);
+        let asked = server.requests("GET /v2/org/app/blobs/");
+        let mut asked: Vec<_> = asked.iter().map(|request| request.header("range")).collect();
+        // What passes is asked for again.
+        asked.dedup();
+        assert_eq!(asked, [SPAN, BOTH], "{name}");
     }
 }
 
@@ -288,11 +300,15 @@ async fn trouble_that_passes_is_not_the_answer() {
     })
     .await;
     assert_eq!(probe_scripted(&server).await.verdict, Verdict::Partial);
+    assert_eq!(server.requests("GET /v2/org/app/blobs/").len(), 3);
 }
 
 #[tokio::test]
 async fn storage_elsewhere_is_named_and_judged() {
-    for (refuses, verdict) in [(false, Verdict::Partial), (true, Verdict::Broken)] {
+    for (name, refuses, verdict) in [
+        (case("serves parts"), false, Verdict::Partial),
+        (case("refuses two"), true, Verdict::Broken),
+    ] {
         let storage = Scripted::start(move |request, _| match request.header("range") {
             SPAN => single(&(4000..=5999)),
             BOTH if refuses => answer(403, &[], b"<html>SignatureDoesNotMatch</html>"),
@@ -303,15 +319,17 @@ async fn storage_elsewhere_is_named_and_judged() {
         let target = format!("Location: http://{}/blob?sig=s1gnature", storage.host);
         let server = registry(move |_| answer(307, &[&target], b"")).await;
         let report = probe_scripted(&server).await;
-        assert_eq!(report.verdict, verdict, "{report}");
+        assert_eq!(report.verdict, verdict, "{name}: {report}");
         assert_eq!(report.redirected_to.as_deref(), Some("127.0.0.1"));
         assert!(!report.to_string().contains("s1gnature"), "{report}");
+        assert_eq!(storage.requests("GET /blob?sig=s1gnature").len(), 2);
     }
 }
 
 #[tokio::test]
 async fn a_blob_that_is_not_there_tells_nothing() {
-    for (status, place) in [(404, "blob"), (401, "podman login"), (403, "not allowed")] {
+    let places = ["blob", "podman login", "not allowed"];
+    for (status, place) in statuses(["404", "401", "403"]).into_iter().zip(places) {
         let server = registry(move |_| answer(status, &[], b"")).await;
         let error = probe(&format!("{}:1", server.image())).await.unwrap_err();
         assert!(told(&error).contains(place), "{}", told(&error));
@@ -322,6 +340,7 @@ async fn a_blob_that_is_not_there_tells_nothing() {
             _ => matches!(*error, StoreError::Denied(_)),
         };
         assert!(fits, "{error:?}");
+        assert_eq!(server.requests("GET /v2/org/app/blobs/").len(), 1);
     }
 }
 
@@ -355,6 +374,7 @@ async fn docker_registry_serves_partial_pulls() {
     assert_eq!(report["verdict"], "partial");
     assert_eq!(report["two_ranges"], json!({"status": 206, "outcome": "partial", "detail": null}));
     assert_eq!(report["redirected_to"], Value::Null);
+    assert_eq!(peer.count("GET", 206), 6, "{:?}", peer.requests());
 }
 
 #[tokio::test]
@@ -379,6 +399,7 @@ async fn of_an_index_the_first_image_is_taken() {
     let report = probe_scripted(&server).await;
     assert_eq!(report.verdict, Verdict::Partial, "{report}");
     assert!(report.referrers.unwrap().supported);
+    assert_eq!(server.requests("GET /v2/org/app/manifests/").len(), 2);
 }
 
 #[test]

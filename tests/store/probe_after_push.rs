@@ -1,10 +1,8 @@
 //! `convert` and what the destination does for partial pulls.
 
 use std::{
-    collections::HashMap,
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::Mutex,
 };
 
 use bytes::Bytes;
@@ -18,11 +16,12 @@ use recompress_image::{
 use serde_json::{Value, json};
 
 use super::{
+    case,
     fake::Fake,
     open,
     peer::Peer,
     quick,
-    scripted::{Answer, Reaction, answer},
+    scripted::{Answer, answer},
 };
 
 /// A layout below `dir` with an image of one layer, and its reference.
@@ -74,27 +73,11 @@ fn report(output: &Output) -> Value {
 
 /// A registry that takes whatever comes, and answers GETs of blobs by `script`.
 fn registry(script: impl Fn() -> Answer + Send + Sync + 'static) -> Fake {
-    let manifests = Mutex::new(HashMap::<String, Vec<u8>>::new());
-    Fake {
-        refuse: Some(Box::new(move |request, _| -> Option<Reaction> {
-            let path = request.line.split(' ').nth(1)?.to_owned();
-            let mut manifests = manifests.lock().unwrap();
-            match request.method() {
-                "PUT" if path.contains("/manifests/") => {
-                    manifests.insert(path, request.body.clone());
-                    Some(answer(201, &[], b"").into())
-                }
-                "GET" if path.contains("/manifests/") => {
-                    let manifest = manifests.get(&path)?;
-                    let kind = format!("Content-Type: {OCI_MANIFEST}");
-                    Some(answer(200, &[&kind], manifest).into())
-                }
-                "GET" if path.contains("/blobs/sha256:") => Some(script().into()),
-                _ => None,
-            }
-        })),
-        ..Fake::default()
-    }
+    let refuse: super::fake::Fault = Box::new(move |request, _| {
+        let is_blob = request.method() == "GET" && request.line.contains("/blobs/sha256:");
+        is_blob.then(|| script().into())
+    });
+    Fake { refuse: Some(refuse), ..Fake::default() }.taking_manifests()
 }
 
 fn results(dir: &Path) -> PathBuf {
@@ -106,10 +89,10 @@ fn results(dir: &Path) -> PathBuf {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registry_that_breaks_partial_pulls_is_no_failure() {
     for (status, verdict, words) in [
-        (501, "broken", "cannot pull zstd:chunked images from this registry at all"),
-        (400, "fallback", "clients pull whole layers instead"),
-        (200, "whole", "clients download each layer twice"),
-        (404, "unknown", "not known"),
+        (501, case("broken"), "cannot pull zstd:chunked images from this registry at all"),
+        (400, case("fallback"), "clients pull whole layers instead"),
+        (200, case("whole"), "clients download each layer twice"),
+        (404, case("unknown"), "not known"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let (source, results) = (source(dir.path()).await, results(dir.path()));
@@ -157,4 +140,5 @@ async fn docker_registry_is_probed_where_that_makes_sense() {
             assert!(told.contains("the registry serves partial pulls"), "{told}");
         }
     }
+    assert_eq!(peer.count("GET", 206), 2, "of the first alone: {:?}", peer.requests());
 }

@@ -19,7 +19,7 @@ use recompress_image::{
 };
 
 use super::{
-    EMPTY_JSON, manifest, open,
+    EMPTY_JSON, case, manifest, open,
     peer::{self, Peer},
     quick, told,
 };
@@ -72,6 +72,8 @@ async fn blobs_go_up_and_come_back() {
         assert!(drain(reader).await.unwrap() == content);
         assert!(store.bytes(&digest, size, size).await.unwrap() == content);
     }
+    let seen = [("PUT", 201), ("GET", 404), ("HEAD", 404)].map(|(m, s)| peer.count(m, s));
+    assert_eq!(seen, [2, 2, 2], "{:?}", peer.requests());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,6 +95,7 @@ async fn one_store_serves_many_tasks() {
     for copy in copies.collect::<Vec<_>>() {
         copy.await.unwrap();
     }
+    assert_eq!((peer.count("POST", 202), peer.count("PUT", 201)), (8, 8));
 }
 
 #[tokio::test]
@@ -117,6 +120,7 @@ async fn manifests_by_digest_and_by_tag() {
         let put = store.put_manifest(&manifest("one"), Some(bad)).await;
         assert!(matches!(put, Err(StoreError::Tag(_))), "{bad}");
     }
+    assert!(!peer.requests().iter().any(|line| line.contains("tags") || line.contains("a b")));
 }
 
 #[tokio::test]
@@ -132,6 +136,7 @@ async fn what_the_registry_refuses_is_told_in_its_words() {
     let error = store.put_blob(&lie, 7, content, |_| ()).await.unwrap_err();
     assert!(told(&error).contains("DIGEST_INVALID"), "{}", told(&error));
     assert!(!store.has_blob(&lie, 7).await.unwrap());
+    assert_eq!(peer.count("PUT", 400), 2, "what is refused is not tried again");
 }
 
 #[tokio::test]
@@ -146,6 +151,7 @@ async fn a_file_of_another_length_is_not_sent() {
     assert!(matches!(error, StoreError::SizeMismatch { expected: 8, .. }), "{error:?}");
     let error = store.put_blob(&digest, 7, BlobContent::File(peer.file("none")), |_| ()).await;
     assert!(matches!(error, Err(StoreError::Io { .. })), "{error:?}");
+    assert_eq!(peer.count("POST", 202), 0);
 }
 
 #[tokio::test]
@@ -183,6 +189,8 @@ async fn content_that_was_exchanged_in_the_registry_is_noticed() {
     fs::write(peer.blob_file(&right), &manifest("wrong").bytes).unwrap();
     let error = store.manifest(&Selector::Digest(right)).await.unwrap_err();
     assert!(matches!(error, StoreError::DigestMismatch { .. }), "{error:?}");
+    let blob = format!("GET /v2/org/app/blobs/{digest} 200");
+    assert_eq!(peer.requests().iter().filter(|line| **line == blob).count(), 4);
 }
 
 #[tokio::test]
@@ -208,13 +216,14 @@ async fn without_verification_tls_is_tried_first() {
     let tls = Peer::with_tls();
     let plain = Peer::start();
     let options = AccessOptions { tls_verify: false, ..AccessOptions::default() };
-    for (peer, scheme) in [(&tls, "https"), (&plain, "http")] {
+    for (peer, scheme) in [(&tls, case("https")), (&plain, case("http"))] {
         let image = format!("{}/org/app", peer.host());
         let store = open(&image, Intent::Push, &options).await.unwrap();
         push_config(&store).await;
         assert!(store.has_blob(&EMPTY_JSON.parse().unwrap(), 2).await.unwrap());
         let base = format!("{scheme}://{}", peer.host());
         assert!(format!("{store:?}").contains(&base), "{store:?}");
+        assert_eq!(peer.count("PUT", 201), 1);
     }
 }
 
@@ -229,5 +238,7 @@ async fn a_client_certificate_opens() {
 
     // With the authority alone the registry is trusted, but we are not.
     fs::remove_file(folder.join("own.cert")).unwrap();
+    let requests = peer.requests().len();
     open(&image, Intent::Push, &options).await.unwrap_err();
+    assert_eq!(peer.requests().len(), requests);
 }

@@ -11,9 +11,9 @@ use recompress_image::{
 };
 
 use super::{
-    manifest, open, quick,
+    case, manifest, open, quick,
     scripted::{Reaction, Scripted, answer, cut, reset, stall},
-    told,
+    statuses, told,
 };
 
 /// Serves the manifest, but answers the first `times` requests for it by `fault`.
@@ -45,25 +45,27 @@ fn selector() -> Selector {
 
 #[tokio::test]
 async fn what_passes_is_tried_again() {
-    for status in [408, 429, 500, 502, 503, 504] {
+    for status in statuses(["408", "429", "500", "502", "503", "504"]) {
         let server = faulty(4, move || answer(status, &[], b"").into()).await;
         assert_eq!(store(&server).await.manifest(&selector()).await.unwrap(), manifest("x"));
         assert_eq!(server.requests("GET /v2/org").len(), 5, "{status}");
     }
     let cut_off = || cut(200, &[], 100, b"{").into();
-    for server in [
-        faulty(4, || reset(vec![])).await,
-        faulty(4, cut_off).await,
-        faulty(1, || stall(vec![])).await,
-        faulty(1, || stall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec())).await,
+    let silent_in_the_body = || stall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec());
+    for (name, times, server) in [
+        (case("reset"), 4, faulty(4, || reset(vec![])).await),
+        (case("cut off"), 4, faulty(4, cut_off).await),
+        (case("silent"), 1, faulty(1, || stall(vec![])).await),
+        (case("silent in the body"), 1, faulty(1, silent_in_the_body).await),
     ] {
         assert_eq!(store(&server).await.manifest(&selector()).await.unwrap(), manifest("x"));
+        assert_eq!(server.requests("GET /v2/org").len(), times + 1, "{name}");
     }
 }
 
 #[tokio::test]
 async fn what_stays_is_not() {
-    for status in [400, 403, 404, 405, 501] {
+    for status in statuses(["400", "403", "404", "405", "501"]) {
         let server = faulty(1, move || answer(status, &[], b"").into()).await;
         store(&server).await.manifest(&selector()).await.unwrap_err();
         assert_eq!(server.requests("GET /v2/org").len(), 1, "{status}");
@@ -83,6 +85,7 @@ async fn the_last_failure_is_told_with_the_number_of_tries() {
     };
     assert!(told(&read).contains("(overloaded) (tried 5 times in"), "{}", told(&read));
     assert!(matches!(written, StoreError::UnexpectedStatus { status: 503, .. }));
+    assert_eq!(server.requests("PUT").len(), 5);
 }
 
 #[tokio::test]
@@ -104,5 +107,6 @@ async fn the_registry_says_how_long_to_wait() {
     let store = store(&server).await;
     let begin = Instant::now();
     store.manifest(&selector()).await.unwrap();
+    assert_eq!(server.requests("GET /v2/org").len(), 2);
     assert!(begin.elapsed() >= Duration::from_secs(1));
 }

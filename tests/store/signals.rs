@@ -1,59 +1,133 @@
 //! A run that is told to end.
 
-use std::process::{Command, Stdio};
-
-use bytes::Bytes;
-use recompress_image::{
-    image::{Digest, media_type::OCI_MANIFEST},
-    store::{AccessOptions, BlobContent, Intent, RawManifest, Store},
+use std::{
+    path::Path,
+    process::{Command, ExitStatus, Stdio},
 };
-use serde_json::json;
 
-use super::{fake::Fake, open, scripted::stall};
+use recompress_image::image::media_type::OCI_MANIFEST;
 
-async fn put(store: &Store, blob: &[u8]) -> serde_json::Value {
-    let (digest, size) = (Digest::sha256_of(blob), blob.len() as u64);
-    let content = BlobContent::Bytes(Bytes::copy_from_slice(blob));
-    store.put_blob(&digest, size, content, |_| ()).await.unwrap();
-    json!({ "digest": digest.to_string(), "size": size })
+use super::{
+    case,
+    fake::{Fake, Fault},
+    quick,
+    sample::{Sample, convert, count},
+    scripted::{Reaction, Scripted, answer, cut, stall},
+};
+
+/// A run with folders of its own for its results and its temporary files.
+struct Run {
+    process: std::process::Child,
+    dir: tempfile::TempDir,
 }
 
-/// A layout with an image of one empty layer.
-async fn write_image(layout: &str) {
-    let store = open(layout, Intent::Push, &AccessOptions::default()).await.unwrap();
-    let mut layer = put(&store, &[0; 1024]).await;
-    layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar".into();
-    let config = json!({ "architecture": "amd64", "os": "linux",
-        "rootfs": { "type": "layers", "diff_ids": [layer["digest"]] } });
-    let mut config = put(&store, config.to_string().as_bytes()).await;
-    config["mediaType"] = "application/vnd.oci.image.config.v1+json".into();
-    let manifest = json!({ "schemaVersion": 2, "mediaType": OCI_MANIFEST,
-        "config": config, "layers": [layer] });
-    let manifest = RawManifest::new(manifest.to_string(), OCI_MANIFEST);
-    store.put_manifest(&manifest, Some("x")).await.unwrap();
+impl Run {
+    fn start(source: &str, destination: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = |name| {
+            let folder = dir.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            folder
+        };
+        let mut command = convert(source, destination);
+        command.arg("--results-dir").arg(folder("results")).env("TMPDIR", folder("tmp"));
+        let process = command.stderr(Stdio::null()).spawn().unwrap();
+        Self { process, dir }
+    }
+
+    /// Sends the signal and waits for the end. Nothing may be left behind.
+    async fn stop(mut self, signal: &str) -> ExitStatus {
+        let (signal, process) = (format!("-{signal}"), self.process.id().to_string());
+        assert!(Command::new("kill").args([signal, process]).status().unwrap().success());
+        let ended = tokio::task::spawn_blocking(move || self.process.wait().unwrap());
+        let ended = ended.await.unwrap();
+        for folder in ["results", "tmp"] {
+            assert_eq!(count(&self.dir.path().join(folder)), 0, "{folder}");
+        }
+        ended
+    }
+}
+
+async fn layout(dir: &Path, length: usize) -> String {
+    Sample::new(&[length], 9).push(&format!("oci:{}/image:x", dir.display()), &quick()).await
+}
+
+fn silent_at(method: &'static str) -> Fake {
+    let refuse: Fault =
+        Box::new(move |request, _| (request.method() == method).then(|| stall(vec![])));
+    Fake { refuse: Some(refuse), ..Fake::default() }
 }
 
 #[tokio::test]
 async fn an_open_upload_is_cancelled() {
-    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+    for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
         let dir = tempfile::tempdir().unwrap();
-        let layout = format!("oci:{}/image:x", dir.path().display());
-        write_image(&layout).await;
-        let refuse: super::fake::Fault =
-            Box::new(|request, _| (request.method() == "PUT").then(|| stall(vec![])));
-        let fake = Fake { refuse: Some(refuse), ..Fake::default() };
-        let (server, _) = fake.start().await;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_recompress-image"))
-            .args(["convert", &layout, &format!("{}:new", server.image())])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let source = layout(dir.path(), 1000).await;
+        let (server, _) = silent_at("PUT").start().await;
+        let run = Run::start(&source, &format!("{}:new", server.image()));
         server.wait_for("PUT").await;
-        let (signal, process) = (format!("-{signal}"), command.id().to_string());
-        assert!(Command::new("kill").args([signal, process]).status().unwrap().success());
-        let ended = tokio::task::spawn_blocking(move || command.wait()).await.unwrap().unwrap();
-        assert_eq!(ended.code(), Some(code));
+        assert_eq!(run.stop(signal).await.code(), Some(code));
         assert_eq!(server.requests("DELETE /v2/org/app/blobs/uploads/s1").len(), 1);
         assert_eq!(server.requests("PUT").len(), 1, "nothing is published");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_of_what_is_still_being_made_is_cancelled() {
+    for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
+        let dir = tempfile::tempdir().unwrap();
+        let source = layout(dir.path(), 60 << 20).await;
+        let (server, _) = silent_at("PATCH").start().await;
+        let run = Run::start(&source, &format!("{}:new", server.image()));
+        server.wait_for("PATCH").await;
+        assert_eq!(run.stop(signal).await.code(), Some(code));
+        assert_eq!(server.requests("DELETE /v2/org/app/blobs/uploads/s1").len(), 1);
+        assert_eq!(server.requests("PUT").len(), 0, "nothing is published");
+    }
+}
+
+#[tokio::test]
+async fn a_download_that_does_not_end_is_given_up() {
+    for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
+        let sample = Sample::new(&[1 << 20], 9);
+        let named = sample.named("");
+        let server = Scripted::start(move |request, _| -> Reaction {
+            let path = request.line.split(' ').nth(1).unwrap();
+            let (_, name) = path.rsplit_once('/').unwrap();
+            let is_layer = sample.layers().iter().any(|layer| layer.as_str() == name);
+            match sample.blob(name) {
+                _ if path.contains("/manifests/") => {
+                    answer(200, &[&format!("Content-Type: {OCI_MANIFEST}")], &sample.manifest.bytes)
+                        .into()
+                }
+                Some(blob) if is_layer => stall(cut(200, &[], blob.len(), &blob[..5000])),
+                Some(blob) => answer(200, &[], &blob).into(),
+                None => answer(200, &[], b"").into(),
+            }
+        })
+        .await;
+        let (to, _) = Fake::default().start().await;
+        let run =
+            Run::start(&format!("{}:in{named}", server.image()), &format!("{}:x", to.image()));
+        server.wait_for("GET /v2/org/app/blobs/").await;
+        // The config comes first, then the layer.
+        while server.requests("GET /v2/org/app/blobs/").len() < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert_eq!(run.stop(signal).await.code(), Some(code));
+        assert_eq!(to.requests("P").len(), 0, "nothing is published");
+    }
+}
+
+#[tokio::test]
+async fn the_wait_for_a_registry_is_given_up() {
+    for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
+        let server = Scripted::start(|_, _| answer(503, &["Retry-After: 60"], b"")).await;
+        let dir = tempfile::tempdir().unwrap();
+        let source = layout(dir.path(), 1000).await;
+        let run = Run::start(&source, &format!("{}:new", server.image()));
+        server.wait_for("GET /v2/").await;
+        assert_eq!(run.stop(signal).await.code(), Some(code));
+        assert_eq!(server.requests("").len(), 1);
     }
 }

@@ -16,7 +16,7 @@ use recompress_image::{
 use serde_json::{Value, json};
 
 use super::{
-    manifest, open, quick,
+    case, manifest, open, quick,
     scripted::{Answer, Request, Scripted, answer},
     told,
 };
@@ -140,27 +140,29 @@ async fn a_token_server_in_trouble_is_asked_again() {
 #[tokio::test]
 async fn answers_without_a_usable_token() {
     let huge = format!("{{\"token\":\"{}\"}}", "x".repeat(2 << 20));
-    for (body, reason) in [
-        (huge.as_str(), "1 MiB"),
-        ("{}", "no token"),
-        ("{\"token\":\"\"}", "no token"),
-        ("{\"token\":\"a\\r\\nb\"}", "no header"),
-        ("token", "no JSON"),
+    for (name, body, reason) in [
+        (case("too long"), huge.as_str(), "1 MiB"),
+        (case("none"), "{}", "no token"),
+        (case("empty"), "{\"token\":\"\"}", "no token"),
+        (case("with a line break"), "{\"token\":\"a\\r\\nb\"}", "no header"),
+        (case("no JSON"), "token", "no JSON"),
     ] {
         let body = body.to_owned();
         let server = registry(move |_, _| answer(200, &[], body.as_bytes())).await;
         let error = open(&server.image(), Intent::Pull, &quick()).await.unwrap_err();
-        assert!(told(&error).contains(reason), "{}", told(&error));
+        assert!(told(&error).contains(reason), "{name}: {}", told(&error));
+        let seen = ["GET /token", "GET /v2/"].map(|line| server.requests(line).len());
+        assert_eq!(seen, [1, 1], "{name}");
     }
 }
 
 #[tokio::test]
 async fn a_realm_must_not_lead_inside() {
     for (realm, reason) in [
-        ("http://169.254.169.254/token", "not public"),
-        ("ftp://127.0.0.1/token", "not HTTP"),
-        ("http://user:pass@127.0.0.1:1/token", "a password"),
-        ("/token", "no usable token server"),
+        (case("http://169.254.169.254/token"), "not public"),
+        (case("ftp://127.0.0.1/token"), "not HTTP"),
+        (case("http://user:pass@127.0.0.1:1/token"), "a password"),
+        (case("/token"), "no usable token server"),
     ] {
         let server = Scripted::start(move |_, _| {
             answer(401, &[&format!("WWW-Authenticate: Bearer realm=\"{realm}\"")], b"")
@@ -169,6 +171,7 @@ async fn a_realm_must_not_lead_inside() {
         let error = open(&server.image(), Intent::Pull, &quick()).await.unwrap_err();
         assert!(matches!(error, StoreError::Protocol { .. }), "{error:?}");
         assert!(told(&error).contains(reason), "{}", told(&error));
+        assert_eq!(server.requests("").len(), 1);
     }
 }
 
@@ -180,5 +183,6 @@ async fn a_token_server_does_not_pass_the_password_on() {
     let entry = json!({ "auth": BASE64_STANDARD.encode("robot:pass") });
     let (_dir, options) = logged_in(&server, &entry);
     open(&server.image(), Intent::Push, &options).await.unwrap_err();
+    assert_eq!(server.requests("GET /token").len(), 1);
     assert_eq!(other.requests("").len(), 0);
 }

@@ -15,7 +15,7 @@ use super::{
     pull_push::noise,
     quick,
     scripted::{Request, Scripted, answer, reset, stall},
-    told,
+    statuses, told,
 };
 
 const MIB: usize = 1 << 20;
@@ -196,7 +196,7 @@ async fn statuses_that_pass_are_waited_out_within_the_session() {
 
 #[tokio::test]
 async fn chunks_become_smaller_where_large_ones_are_refused() {
-    for status in [413, 416] {
+    for status in statuses(["413", "416"]) {
         let refuse = move |request: &Request, _: usize| {
             let length: usize = request.header("content-length").parse().unwrap_or(0);
             (length > 4 * MIB).then(|| answer(status, &[], b"").into())
@@ -220,6 +220,7 @@ async fn a_put_that_is_too_large_goes_in_chunks() {
     };
     let server = arrives(fake, &noise(5 << 20)).await;
     assert!(lengths(&server.requests("PATCH")).contains(&(2 * MIB)));
+    assert_eq!(lengths(&server.requests("PUT")), [5 * MIB, 0]);
 }
 
 #[tokio::test]
@@ -245,7 +246,7 @@ async fn a_stale_range_and_another_status_are_borne() {
 
 #[tokio::test]
 async fn a_registry_without_chunks_gets_the_blob_in_one_piece() {
-    for status in [400, 405, 501] {
+    for status in statuses(["400", "405", "501"]) {
         let fake = Fake {
             refuse: Some(Box::new(move |request, _| {
                 (request.method() == "PATCH").then(|| answer(status, &[], b"").into())
@@ -312,6 +313,7 @@ async fn no_location_is_no_session() {
     let error = put(&store(&server).await, b"content").await.unwrap_err();
     assert!(matches!(error, StoreError::Protocol { .. }), "{error:?}");
     assert!(told(&error).contains("Location"), "{}", told(&error));
+    assert_eq!((server.requests("POST").len(), server.requests("P").len()), (1, 1));
 }
 
 async fn copy_from(store: &Store, from: &str) {
@@ -323,7 +325,9 @@ async fn copy_from(store: &Store, from: &str) {
 #[tokio::test]
 async fn a_blob_of_a_neighbour_is_mounted_or_sent() {
     // What the registry says to the wish, and how many POSTs and PUTs that makes.
-    for (status, posts, puts) in [(201, 1, 0), (202, 1, 1), (403, 2, 1), (405, 2, 1)] {
+    let counts = [(1, 0), (1, 1), (2, 1), (2, 1)];
+    let said = statuses(["201", "202", "403", "405"]);
+    for (status, (posts, puts)) in said.into_iter().zip(counts) {
         let fake = Fake {
             refuse: Some(Box::new(move |request, _| {
                 let is_wish = request.line.contains("?mount=sha256%3A");
@@ -361,5 +365,9 @@ async fn a_real_registry_mounts_and_takes_chunks() {
     assert!(!put_spool(&store, &blob).await.unwrap());
     let size = blob.len() as u64;
     assert!(store.bytes(&Digest::sha256_of(&blob), size, size).await.unwrap() == blob);
+    assert!(peer.count("PATCH", 202) >= 3, "{:?}", peer.requests());
+    let puts = peer.count("PUT", 201);
     assert!(put_spool(&store, &blob).await.unwrap());
+    assert_eq!(peer.count("PUT", 201), puts);
+    assert_eq!(peer.count("POST", 201), 1, "the mount: {:?}", peer.requests());
 }

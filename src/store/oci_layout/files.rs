@@ -70,12 +70,14 @@ impl OciLayout {
         }
     }
 
-    /// Copies a blob into the layout, if its size and digest are right.
+    /// Copies a blob into the layout, if its size and digest are right, and unless `stop` says in
+    /// the middle of it that nobody wants it any more.
     pub(super) fn write_blob(
         &self,
         digest: &Digest,
         size: u64,
         content: &BlobContent,
+        stop: &dyn Fn() -> bool,
         progress: &dyn Fn(u64),
     ) -> Result<(), StoreError> {
         let target = self.blob_path(digest);
@@ -90,6 +92,9 @@ impl OciLayout {
         let mut buffer = vec![0; PIECE];
         let mut copied = 0;
         loop {
+            if stop() {
+                return Err(StoreError::io(&target)(io::ErrorKind::Interrupted.into()));
+            }
             let read = match source.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(read) => read,

@@ -8,11 +8,12 @@ use super::{
     certificates::Certificates,
     error,
     origin::{Guard, Guarded},
+    retry::{Failure, Retries},
 };
 use crate::store::{AccessOptions, StoreError};
 
 /// A registry that does not take a connection within this time is not there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
@@ -85,16 +86,23 @@ pub(super) async fn scheme(
         let is_plain = is_loopback_http(host) && !certificates.are_its_own();
         return Ok(if is_plain { "http" } else { "https" });
     }
-    match http.get(format!("https://{host}/v2/")).send().await {
-        Ok(_) => Ok("https"),
-        Err(error) if error::is_plain_http(&error) => {
-            tracing::warn!(
-                registry,
-                "this registry has no TLS: credentials and images go in the clear"
-            );
-            Ok("http")
-        }
-        Err(error) => Err(error::unreachable(registry, &error)),
+    let patience = options.patience;
+    let mut retries = Retries::new(&patience, "the search for TLS");
+    loop {
+        let answer = http.get(format!("https://{host}/v2/")).send();
+        let failure = match tokio::time::timeout(patience.idle, answer).await {
+            Ok(Ok(_)) => return Ok("https"),
+            Ok(Err(error)) if error::is_plain_http(&error) => {
+                tracing::warn!(
+                    registry,
+                    "this registry has no TLS: credentials and images go in the clear"
+                );
+                return Ok("http");
+            }
+            Ok(Err(error)) => error::failed(registry, &error, false),
+            Err(_) => Failure::passing(error::timeout(registry, patience.idle)),
+        };
+        retries.pause(failure).await?;
     }
 }
 

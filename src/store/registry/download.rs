@@ -107,19 +107,23 @@ impl Registry {
         let action = format!("the request for {what}");
         let mut retries = self.retries(&action);
         loop {
-            let response = self.send(call, &action).await?;
-            if response.status() != StatusCode::OK {
-                return Err(self.refuse(response, what, &action).await);
-            }
-            let headers = response.headers().clone();
-            match self.read_bounded(response, MANIFEST_SIZE_MAX).await {
-                Ok(Some(body)) => return Ok((headers, body)),
-                Ok(None) => {
-                    let (what, place) = (what.to_owned(), self.place.clone());
-                    return Err(StoreError::TooLarge { what, place, limit: MANIFEST_SIZE_MAX });
+            let failure = match self.attempt(call, &action).await {
+                Ok(response) if response.status() == StatusCode::OK => {
+                    let headers = response.headers().clone();
+                    match self.read_bounded(response, MANIFEST_SIZE_MAX).await {
+                        Ok(Some(body)) => return Ok((headers, body)),
+                        Ok(None) => {
+                            let (what, place) = (what.to_owned(), self.place.clone());
+                            let limit = MANIFEST_SIZE_MAX;
+                            return Err(StoreError::TooLarge { what, place, limit });
+                        }
+                        Err(error) => Failure::passing(error),
+                    }
                 }
-                Err(error) => retries.pause(Failure::passing(error)).await?,
-            }
+                Ok(response) => self.failure(response, what, &action).await,
+                Err(failure) => failure,
+            };
+            retries.pause(failure).await?;
         }
     }
 

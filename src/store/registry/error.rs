@@ -1,6 +1,6 @@
 //! What the HTTP libraries and the registries say, in the terms of [`StoreError`].
 
-use std::{error::Error, io};
+use std::{error::Error, io, time::Duration};
 
 use reqwest::Response;
 use serde_json::Value;
@@ -92,8 +92,8 @@ pub(super) fn unreachable(registry: &str, error: &reqwest::Error) -> StoreError 
         Unreachable::Dns
     } else if error.is_timeout() {
         Unreachable::Timeout
-    } else if find::<rustls::Error>(error).is_some() {
-        Unreachable::Tls
+    } else if let Some(error) = find::<rustls::Error>(error) {
+        if is_out_of_date(error) { Unreachable::Validity } else { Unreachable::Tls }
     } else if find::<io::Error>(error).is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
     {
         Unreachable::Refused
@@ -106,6 +106,53 @@ pub(super) fn unreachable(registry: &str, error: &reqwest::Error) -> StoreError 
         reason: clean(&innermost(error)),
         tried: Tried::default(),
     }
+}
+
+/// The same, and whether to try again. `is_known` says that there is a reason to believe that there
+/// is such a host: it has answered before, or another one has named it.
+pub(super) fn failed(registry: &str, error: &reqwest::Error, is_known: bool) -> Failure {
+    let again = if is_final(error) {
+        Again::No
+    } else if !is_known && is_absent(error) {
+        Again::Briefly
+    } else {
+        Again::After(None)
+    };
+    Failure { error: unreachable(registry, error), again }
+}
+
+/// Nothing has moved for `idle`.
+pub(super) fn timeout(registry: &str, idle: Duration) -> StoreError {
+    StoreError::Unreachable {
+        registry: registry.to_owned(),
+        kind: Unreachable::Timeout,
+        reason: format!("nothing moved for {} s", idle.as_secs_f32()),
+        tried: Tried::default(),
+    }
+}
+
+/// Whether it looks as if there were no such host, or nobody on that port.
+fn is_absent(error: &reqwest::Error) -> bool {
+    const ABSENT: [io::ErrorKind; 3] = [
+        io::ErrorKind::ConnectionRefused,
+        io::ErrorKind::HostUnreachable,
+        io::ErrorKind::NetworkUnreachable,
+    ];
+    error.is_connect()
+        && (error.is_dns()
+            || error.is_timeout()
+            || find::<io::Error>(error).is_some_and(|error| ABSENT.contains(&error.kind())))
+}
+
+/// Whether a certificate is good at other times; often it is our clock that is wrong.
+fn is_out_of_date(error: &rustls::Error) -> bool {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    matches!(
+        error,
+        rustls::Error::InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }
+        )
+    )
 }
 
 /// Whether the next try would fail too: the certificate is not trusted, the name does not exist.

@@ -28,7 +28,7 @@ use super::{
     retry::{self, Failure, Retries},
     token::Grant,
 };
-use crate::store::{StoreError, Unreachable};
+use crate::store::StoreError;
 
 /// Redirects that are followed for one request; as many as Go's HTTP client follows.
 const HOPS: usize = 10;
@@ -200,9 +200,21 @@ impl Registry {
     ) -> Result<Response, Failure> {
         let (host, idle) = (self.host_of(url), self.patience.idle);
         match unless_idle(request.send(), idle, handed_over).await {
-            Some(Ok(response)) => Ok(response),
-            Some(Err(error)) => Err(self.unreachable(&host, &error, action)),
-            None => Err(Failure::passing(timeout(&host, idle))),
+            Some(Ok(response)) => {
+                if self.guard.is_home(url) {
+                    self.met.store(true, Ordering::Relaxed);
+                }
+                Ok(response)
+            }
+            Some(Err(error)) => {
+                if let Some(forbidden) = error::find::<super::origin::Forbidden>(&error) {
+                    let reason = format!("it leads {forbidden} ({host})");
+                    return Err(Failure::last(self.protocol(action, reason)));
+                }
+                let is_known = self.met.load(Ordering::Relaxed) || !self.guard.is_home(url);
+                Err(error::failed(&host, &error, is_known))
+            }
+            None => Err(Failure::passing(error::timeout(&host, idle))),
         }
     }
 
@@ -227,7 +239,7 @@ impl Registry {
         match tokio::time::timeout(self.patience.idle, response.chunk()).await {
             Ok(Ok(piece)) => Ok(piece),
             Ok(Err(failure)) => Err(error::unreachable(&host, &failure)),
-            Err(_) => Err(timeout(&host, self.patience.idle)),
+            Err(_) => Err(error::timeout(&host, self.patience.idle)),
         }
     }
 
@@ -253,25 +265,6 @@ impl Registry {
             Some(host) if !self.guard.is_home(url) => host.to_owned(),
             _ => self.host.clone(),
         }
-    }
-
-    fn unreachable(&self, host: &str, error: &reqwest::Error, action: &str) -> Failure {
-        if let Some(forbidden) = error::find::<super::origin::Forbidden>(error) {
-            let reason = format!("it leads {forbidden} ({host})");
-            return Failure::last(self.protocol(action, reason));
-        }
-        let is_final = error::is_final(error);
-        let error = error::unreachable(host, error);
-        if is_final { Failure::last(error) } else { Failure::passing(error) }
-    }
-}
-
-fn timeout(host: &str, idle: Duration) -> StoreError {
-    StoreError::Unreachable {
-        registry: host.to_owned(),
-        kind: Unreachable::Timeout,
-        reason: format!("nothing moved for {} s", idle.as_secs_f32()),
-        tried: crate::store::Tried::default(),
     }
 }
 

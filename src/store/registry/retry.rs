@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::{
     StatusCode,
-    header::{HeaderMap, RETRY_AFTER},
+    header::{DATE, HeaderMap, RETRY_AFTER},
 };
 use tokio::time::Instant;
 
@@ -14,6 +14,11 @@ use crate::store::{Patience, StoreError, Tried};
 const DELAY_MAX: Duration = Duration::from_secs(60);
 /// A request that makes no progress for so long is given up, however many tries are left.
 const DEADLINE: Duration = Duration::from_secs(600);
+/// Tries where nobody has ever been met: most likely the name or the port is wrong, and the user is
+/// waiting to be told.
+const TRIES_ABSENT: u32 = 3;
+/// The bound of the first wait there.
+const DELAY_ABSENT: Duration = Duration::from_millis(500);
 
 /// A failed try.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub(super) struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
     No,
+    /// Once or twice, soon: there is no sign that anybody is there.
+    Briefly,
     /// After the time that the registry asks for, or after one of our choice.
     After(Option<Duration>),
 }
@@ -79,9 +86,14 @@ impl<'a> Retries<'a> {
         self.failed += 1;
         let elapsed = self.begin.elapsed();
         let enough = failure.error.after(Tried { times: self.failed, elapsed });
-        let Again::After(asked) = failure.again else { return Err(enough) };
-        let delay = delay(self.patience.first_delay, self.failed, asked, fastrand::f64());
-        if self.failed >= self.patience.tries || elapsed + delay > DEADLINE {
+        let Patience { tries, first_delay, .. } = *self.patience;
+        let (tries, first_delay, asked) = match failure.again {
+            Again::No => return Err(enough),
+            Again::Briefly => (tries.min(TRIES_ABSENT), first_delay.min(DELAY_ABSENT), None),
+            Again::After(asked) => (tries, first_delay, asked),
+        };
+        let delay = delay(first_delay, self.failed, asked, fastrand::f64());
+        if self.failed >= tries || elapsed + delay > DEADLINE {
             return Err(enough);
         }
         tracing::warn!(
@@ -89,7 +101,7 @@ impl<'a> Retries<'a> {
             self.action,
             delay.as_secs_f64(),
             self.failed + 1,
-            self.patience.tries,
+            tries,
         );
         tokio::time::sleep(delay).await;
         Ok(())
@@ -104,14 +116,16 @@ fn delay(first: Duration, failed: u32, asked: Option<Duration>, random: f64) -> 
     bound.mul_f64(random).max(asked.unwrap_or_default()).min(DELAY_MAX)
 }
 
-/// What `Retry-After` asks for: seconds, or a date (RFC 9110, section 10.2.3).
+/// What `Retry-After` asks for: seconds, or a date (RFC 9110, section 10.2.3). A date is meant by
+/// the registry's clock, which `Date` tells; ours may be another.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let now = headers.get(DATE).and_then(|now| date(now.to_str().ok()?));
+    Some(date(value)?.duration_since(now.unwrap_or_else(SystemTime::now)).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -156,6 +170,14 @@ mod tests {
         assert_eq!(retry_after(&HeaderMap::new()), None);
     }
 
+    #[test]
+    fn a_date_is_meant_by_the_clock_of_the_registry() {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
+        headers.insert(DATE, "Sun, 06 Nov 1994 08:49:30 GMT".parse().unwrap());
+        assert_eq!(retry_after(&headers), Some(7 * SECOND));
+    }
+
     fn broken() -> StoreError {
         StoreError::Unreachable {
             registry: "r".into(),
@@ -178,6 +200,17 @@ mod tests {
         retries.pause(Failure::passing(broken())).await.unwrap();
         let error = retries.pause(Failure::last(broken())).await.unwrap_err().to_string();
         assert!(error.contains(" (tried 2 times in "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn who_was_never_met_is_not_waited_for_long() {
+        let patience = Patience { tries: 6, ..Patience::default() };
+        let mut retries = Retries::new(&patience, "the test");
+        let absent = || Failure { error: broken(), again: Again::Briefly };
+        retries.pause(absent()).await.unwrap();
+        retries.pause(absent()).await.unwrap();
+        let error = retries.pause(absent()).await.unwrap_err().to_string();
+        assert!(error.contains(" (tried 3 times in "), "{error}");
     }
 
     #[tokio::test]

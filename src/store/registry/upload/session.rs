@@ -192,12 +192,12 @@ impl Drop for Session {
         let (true, Ok(runtime)) = (self.is_open, tokio::runtime::Handle::try_current()) else {
             return;
         };
-        let (registry, action) = (Arc::clone(&self.registry), Arc::clone(&self.action));
+        let registry = Arc::clone(&self.registry);
         let call = Call::new(Method::DELETE, self.location.clone());
         CANCELLING.send_modify(|count| *count += 1);
         let counted = Counted;
         runtime.spawn(async move {
-            let answer = registry.attempt(&call, &action).await;
+            let answer = registry.send(&call, "the cancellation of an upload").await;
             let status = answer.ok().map(|response| response.status().as_u16());
             tracing::debug!(registry = registry.host, ?status, "cancelled an upload");
             drop(counted);

@@ -202,12 +202,19 @@ impl Transfer {
         let again = match status {
             // The server, or a proxy before it, takes only smaller bodies.
             Some(413) if !in_chunks && !self.chunks_refused => {
+                tracing::debug!(error = %failure.error, "going on in chunks");
                 self.shape = Shape::Chunks;
-                return Err(Stop::Restart(Some(Failure::passing(failure.error))));
+                return Err(Stop::Restart(None));
             }
             Some(413) if in_chunks && self.chunk > CHUNK_SMALLEST => {
                 self.chunk = (self.chunk / 2).max(CHUNK_SMALLEST);
-                Failure::passing(failure.error)
+                return match session.look_up_offset().await {
+                    Some(offset) if offset <= session.sent => {
+                        session.offset = offset;
+                        Ok(())
+                    }
+                    _ => Err(Stop::Restart(Some(Failure::passing(failure.error)))),
+                };
             }
             // The registry has another offset than we think, or it means the chunk's size.
             Some(416) if in_chunks => Failure::passing(failure.error),
