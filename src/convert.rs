@@ -127,7 +127,9 @@ pub async fn run(job: &Job, reporter: &Reporter) -> Result<Summary, ConvertError
         let made: Vec<_> = made.map(|manifest| &manifest.digest).collect();
         let sbom = carried.first().and_then(Option::as_ref).filter(|_| job.may_carry_sbom());
         let sbom = sbom.map(|sbom| sbom.blob_url(&job.destination));
-        tekton::write_results(dir, &results::results(job, &summary.image.digest, &made, sbom))?;
+        let (source, destination) = (&job.source, &job.destination);
+        let results = results::results(source, destination, &summary.image.digest, &made, sbom);
+        tekton::write_results(dir, &results)?;
     }
     reporter.event(&Event::Published { summary: &summary });
     if let Store::Registry(registry) = &destination

@@ -22,13 +22,14 @@ const OVERHEAD_EACH: usize = 30;
 /// All results of a run. `made` has the digests of an index's entries that this run made, in their
 /// order, and `sbom` what carries the SBOM of the image.
 pub(super) fn results(
-    job: &Job,
+    source: &ImageReference,
+    destination: &ImageReference,
     digest: &Digest,
     made: &[&Digest],
     sbom: Option<String>,
 ) -> Vec<NamedResult> {
-    let url = job.destination.to_string();
-    let repository = match &job.destination {
+    let url = destination.to_string();
+    let repository = match destination {
         ImageReference::Registry(reference) => reference.name(),
         ImageReference::Layout(reference) => format!("oci:{}", reference.dir().display()),
     };
@@ -44,7 +45,7 @@ pub(super) fn results(
     if let Some(sbom) = sbom {
         results.push(("SBOM_BLOB_URL", sbom));
     }
-    if let ImageReference::Registry(source) = &job.source
+    if let ImageReference::Registry(source) = source
         && let Some(digest) = source.digest()
     {
         let material = json!({"uri": format!("oci://{}", source.name()), "digest": digest});
@@ -62,7 +63,7 @@ pub(super) fn check_size(job: &Job, plan: &Plan) -> Result<(), ConvertError> {
         None => Vec::new(),
     };
     let sbom = job.may_carry_sbom().then(|| format!("{}@{digest}", job.destination));
-    let bytes = size(&results(job, &digest, &made, sbom));
+    let bytes = size(&results(&job.source, &job.destination, &digest, &made, sbom));
     if bytes > job.results_limit {
         return Err(ConvertError::ResultsTooLarge { bytes, limit: job.results_limit });
     }
@@ -77,4 +78,25 @@ fn size(results: &[NamedResult]) -> usize {
         name.len() + json!(value).to_string().len() + OVERHEAD_EACH
     };
     OVERHEAD + results.iter().map(one).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The figures of the Task's README: with names of 75 characters, of an index of 4, 8 and 16
+    /// platforms of which one variant or two are made.
+    #[test]
+    fn how_many_images_fit_into_a_termination_message() {
+        let digest = Digest::sha256_of(b"");
+        let name = format!("quay.io/{}/{}", "o".repeat(33), "n".repeat(33));
+        assert_eq!(name.len(), 75);
+        let source = format!("{name}:1.2@{digest}").parse().unwrap();
+        let destination = format!("{name}:1.2-dual").parse().unwrap();
+        let bytes =
+            |made| size(&results(&source, &destination, &digest, &vec![&digest; made], None));
+        assert_eq!([4, 8, 16, 32].map(bytes), [1382, 1974, 3158, 5526]);
+        assert!(bytes(22) <= 4096 && bytes(23) > 4096);
+    }
 }
