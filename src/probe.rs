@@ -126,7 +126,7 @@ pub async fn after_push(registry: &Arc<Registry>, blobs: Vec<Blob>) -> Probed {
     };
     match tokio::time::timeout(PATIENCE, ask(registry, &sample)).await {
         Ok(Ok(report)) => Probed::Done(Box::new(report)),
-        Ok(Err(error)) => Probed::failed(&told(&error)),
+        Ok(Err(error)) => Probed::failed(&error.with_causes()),
         Err(_) => Probed::failed(&format!("no answer within {} s", PATIENCE.as_secs())),
     }
 }
@@ -136,12 +136,6 @@ async fn ask(registry: &Registry, sample: &Sample) -> Result<ProbeReport, StoreE
     let single = registry.ranges(&sample.digest, &[sample.span()]).await?;
     let two = registry.ranges(&sample.digest, &sample.ranges).await?;
     Ok(ProbeReport::new(sample, &single, &two))
-}
-
-fn told(error: &StoreError) -> String {
-    let error: &dyn std::error::Error = error;
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn first_image(index: &RawManifest) -> Option<Digest> {

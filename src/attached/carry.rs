@@ -47,7 +47,7 @@ impl CarriedSbom {
 /// Why an SBOM stays behind; a reason, and no failure of the run.
 #[derive(Debug, thiserror::Error)]
 enum Left {
-    #[error("it cannot be read from the source: {}", told(.0))]
+    #[error("it cannot be read from the source: {}", .0.with_causes())]
     Store(StoreError),
     #[error("its manifest cannot be understood: {0}")]
     Manifest(ManifestError),
@@ -153,10 +153,4 @@ fn is_json(media_type: &str) -> bool {
         "application/json" | "text/spdx" | "application/spdx" | "application/vnd.cyclonedx" => true,
         other => (other.contains("spdx") || other.contains("cyclonedx")) && other.ends_with("json"),
     }
-}
-
-fn told(error: &StoreError) -> String {
-    let error: &dyn std::error::Error = error;
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -145,9 +145,7 @@ impl Listing {
     }
 
     fn failed(&mut self, error: &StoreError) {
-        let error: &dyn std::error::Error = error;
-        let causes = std::iter::successors(Some(error), |error| error.source());
-        self.unlisted.push(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "));
+        self.unlisted.push(error.with_causes());
     }
 }
 

@@ -257,6 +257,13 @@ impl fmt::Display for Refusal {
 }
 
 impl StoreError {
+    /// The error with all of its causes, for reports in which it is one line among others.
+    pub(crate) fn with_causes(&self) -> String {
+        let error: &dyn std::error::Error = self;
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
     /// The same error with the number of tries, where it tells that.
     pub(super) fn after(mut self, count: Tried) -> Self {
         if let Self::Unreachable { tried, .. } | Self::UnexpectedStatus { tried, .. } = &mut self {
