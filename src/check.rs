@@ -114,6 +114,8 @@ pub struct Layer<'a> {
     pub annotations: &'a Annotations,
     /// What the config says of the content.
     pub diff_id: &'a Digest,
+    /// No more bytes of content are decoded than this.
+    pub limit: u64,
 }
 
 /// What a layer was found to be.
@@ -146,7 +148,7 @@ pub fn layer(layer: Layer<'_>) -> io::Result<Verdict> {
     }
     let (tar_len, totals) = match kind {
         Kind::ZstdChunked => chunked(layer, blob, &mut findings)?,
-        _ => (content(kind, blob, layer.diff_id, &mut findings), None),
+        _ => (content(kind, blob, layer, &mut findings), None),
     };
     Ok(Verdict { kind, tar_len, totals, findings })
 }
@@ -156,7 +158,7 @@ pub fn content_of(layer: Layer<'_>) -> io::Result<Verdict> {
     let mut findings = Findings::default();
     let blob = Section::new(layer.blob, 0, layer.len);
     let kind = Kind::of(&blob.read_at(0, 4)?, layer.annotations);
-    let tar_len = content(kind, blob, layer.diff_id, &mut findings);
+    let tar_len = content(kind, blob, layer, &mut findings);
     Ok(Verdict { kind, tar_len, totals: None, findings })
 }
 
@@ -210,7 +212,7 @@ fn chunked(
     if !blob.read_at(0, 4)?.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
         findings.add(Rule::FirstFrame, "the blob begins with a skippable frame");
     }
-    let mut data = Data::new(blob, layer.diff_id);
+    let mut data = Data::new(blob, layer.diff_id, layer.limit);
     let Some(mut claims) = Claims::read(layer.annotations, findings) else {
         return Ok((data.finish(layer.diff_id, false, findings), None));
     };
@@ -265,12 +267,13 @@ fn document<'a>(
 }
 
 /// Decodes a layer without a TOC; returns the length of its content.
-fn content(kind: Kind, blob: Section<'_>, expected: &Digest, findings: &mut Findings) -> u64 {
+fn content(kind: Kind, blob: Section<'_>, layer: Layer<'_>, findings: &mut Findings) -> u64 {
+    let (expected, limit) = (layer.diff_id, layer.limit);
     if kind.is_zstd() {
-        return Data::new(blob, expected).finish(expected, false, findings);
+        return Data::new(blob, expected, limit).finish(expected, false, findings);
     }
     match tar_stream(kind, blob) {
-        Ok(tar) => hash(tar, expected.hasher(), expected, findings),
+        Ok(tar) => hash(tar.take(limit), expected.hasher(), expected, findings),
         Err(error) => {
             findings.add(Rule::Frame, error.to_string());
             0

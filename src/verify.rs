@@ -160,6 +160,7 @@ async fn one_layer(
             media_type: &descriptor.media_type,
             annotations: descriptor.annotations(),
             diff_id: &diff_id,
+            limit: u64::MAX,
         };
         match depth {
             Depth::Everything => check::layer(subject),

@@ -18,6 +18,7 @@ pub(super) struct Data<R> {
     frames: Frames<R>,
     diff_id: Hasher,
     len: u64,
+    limit: u64,
     /// Another content than expected has come, so no place means anything any more.
     adrift: bool,
     /// Decoding has failed.
@@ -32,12 +33,13 @@ enum Trouble {
 }
 
 impl<R: Read> Data<R> {
-    /// Reads a blob; its content is to have this digest.
-    pub(super) fn new(blob: R, diff_id: &Digest) -> Self {
+    /// Reads a blob; its content is to have this digest, and no more bytes than `limit`.
+    pub(super) fn new(blob: R, diff_id: &Digest, limit: u64) -> Self {
         Self {
             frames: Frames::new(blob),
             diff_id: diff_id.hasher(),
             len: 0,
+            limit,
             adrift: false,
             failed: false,
         }
@@ -87,9 +89,13 @@ impl<R: Read> Data<R> {
         }
         let len = content.len().min(most);
         let content = content.get(..len).unwrap_or_default();
+        self.len += len as u64;
+        if self.len > self.limit {
+            let detail = format!("its content has more than {} bytes", self.limit);
+            return Err(Trouble::Fault(Fault { rule: Rule::Frame, detail }));
+        }
         self.diff_id.update(content);
         with(content);
-        self.len += len as u64;
         self.frames.consume(len);
         Ok(())
     }

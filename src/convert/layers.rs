@@ -185,7 +185,8 @@ impl Context<'_> {
         let Some(known) = self.reusable.get(layer, *format) else { return Ok(None) };
         let slot = self.slots.acquire().await;
         let _slot = slot.map_err(|_| ConvertError::Internal("slots closed".into()))?;
-        let proved = known.prove(self.destination, &layer.diff_id, *format).await;
+        let limit = self.job.limits.size;
+        let proved = known.prove(self.destination, &layer.diff_id, *format, limit).await;
         Ok(proved.map(|Proved { blob, raw_len, outline }| LayerReport {
             number: *number,
             source_digest: layer.blob.digest.clone(),

@@ -98,13 +98,18 @@ impl Reusable {
 }
 
 impl Known {
-    /// Downloads the layer and checks all of it. `None`: it is of no use.
+    /// Downloads the layer and checks all of it. `None`: it is of no use. It may come to `limit`
+    /// bytes.
     pub(super) async fn prove(
         &self,
         destination: &Store,
         diff_id: &Digest,
         format: Format,
+        limit: u64,
     ) -> Option<Proved> {
+        if self.blob.size > limit {
+            return None;
+        }
         let reader = destination.blob(&self.blob.digest, self.blob.size).await.ok()?;
         let (known, diff_id) = (self.clone(), diff_id.clone());
         let work = move || {
@@ -116,6 +121,7 @@ impl Known {
                 media_type: OCI_LAYER_ZSTD,
                 annotations: &known.annotations,
                 diff_id: &diff_id,
+                limit,
             };
             let verdict = check::layer(subject).ok()?;
             known.judge(&verdict, format)

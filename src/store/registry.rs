@@ -12,6 +12,7 @@ mod client;
 mod download;
 mod error;
 mod origin;
+mod pace;
 mod ranges;
 mod referrers;
 mod request;

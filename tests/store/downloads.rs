@@ -7,14 +7,14 @@ use std::{
 
 use recompress_image::{
     image::Digest,
-    store::{Intent, StoreError},
+    store::{Intent, Selector, StoreError},
 };
 
 use super::{
     case, open,
     pull_push::noise,
     quick,
-    scripted::{Reaction, Request, Scripted, answer, cut, reset, stall},
+    scripted::{Reaction, Request, Scripted, answer, cut, reset, stall, trickle},
     told,
 };
 
@@ -174,4 +174,28 @@ async fn other_content_after_a_break_is_noticed() {
     .await;
     assert!(told(&download(&server).await.unwrap_err()).contains("damaged"));
     assert_eq!(server.requests("GET /v2/org").len(), 2);
+}
+
+#[tokio::test]
+async fn a_trickle_is_no_progress() {
+    let server = serve(|_, first, _| trickle(part(first, SIZE))).await;
+    let error = download(&server).await.unwrap_err();
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<StoreError>()).unwrap();
+    assert!(matches!(error, StoreError::Unreachable { tried, .. } if tried.times == 5), "{error}");
+    assert!(error.to_string().contains("less than 1024 bytes a second"), "{error}");
+    let requests = server.requests("GET /v2/org");
+    assert_eq!(requests.len(), 5);
+    assert!(requests[1..].iter().all(|request| request.header("range").starts_with("bytes=")));
+}
+
+#[tokio::test]
+async fn a_document_that_trickles_in_is_given_up() {
+    let server = Scripted::start(|request, _| match request.line.as_str() {
+        "GET /v2/" => answer(200, &[], b"").into(),
+        _ => trickle(answer(200, &[], &vec![b' '; 100_000])),
+    })
+    .await;
+    let store = open(&server.image(), Intent::Pull, &quick()).await.unwrap();
+    let error = store.manifest(&Selector::Tag("x".to_owned())).await.unwrap_err();
+    assert!(told(&error).contains("less than 1024 bytes a second"), "{}", told(&error));
 }

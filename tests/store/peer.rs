@@ -194,6 +194,18 @@ impl Peer {
         listed.lines().map(name).collect()
     }
 
+    /// How many bytes are in the upload sessions that are open.
+    pub(crate) fn uploaded(&self) -> u64 {
+        let root = self.dir.path().join("storage/docker/registry/v2/repositories");
+        let listed = Command::new("find")
+            .arg(root)
+            .args(["-path", "*/_uploads/*/data", "-printf", "%s\n"])
+            .output()
+            .unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        listed.lines().map(|size| size.parse::<u64>().unwrap()).sum()
+    }
+
     /// The file in which the registry keeps a blob.
     pub(crate) fn blob_file(&self, digest: &Digest) -> PathBuf {
         let blobs = self.dir.path().join("storage/docker/registry/v2/blobs/sha256");

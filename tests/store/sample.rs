@@ -92,11 +92,16 @@ pub(crate) fn tar(length: usize, random: &mut fastrand::Rng) -> Vec<u8> {
     random.fill(&mut noise);
     let mut append = |name: String, content: &[u8]| {
         let mut header = tar::Header::new_gnu();
-        header.set_mode(0o644);
+        if name.ends_with('/') {
+            header.set_entry_type(tar::EntryType::Directory);
+        }
+        header.set_mode(0o755);
         header.set_size(content.len() as u64);
         tar.append_data(&mut header, name, content).unwrap();
     };
     append("noise".to_owned(), &noise);
+    // Without an entry for their folder such files could not be pulled partially.
+    append("text/".to_owned(), &[]);
     for number in 0..20 {
         let text = format!("line {number} of {}\n", random.u64(..)).repeat(200);
         append(format!("text/{number}"), text.as_bytes());

@@ -67,6 +67,8 @@ pub(crate) fn cut(status: u16, headers: &[&str], length: usize, body: &[u8]) -> 
 /// What to do with a request: an answer, and what comes after it.
 pub(crate) struct Reaction {
     answer: Answer,
+    /// Bytes that are sent at once; the rest follows twenty at a time, ten times a second.
+    swift: usize,
     then: Then,
 }
 
@@ -78,18 +80,24 @@ enum Then {
 
 impl From<Answer> for Reaction {
     fn from(answer: Answer) -> Self {
-        Self { answer, then: Then::Close }
+        Self { answer, swift: usize::MAX, then: Then::Close }
     }
+}
+
+/// Sends the body much more slowly than anybody would wait for.
+pub(crate) fn trickle(answer: Answer) -> Reaction {
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+    Reaction { answer, swift: head, then: Then::Close }
 }
 
 /// Sends this, and then resets the connection.
 pub(crate) fn reset(answer: Answer) -> Reaction {
-    Reaction { answer, then: Then::Reset }
+    Reaction { answer, swift: usize::MAX, then: Then::Reset }
 }
 
 /// Sends this, and then nothing any more.
 pub(crate) fn stall(answer: Answer) -> Reaction {
-    Reaction { answer, then: Then::Stall }
+    Reaction { answer, swift: usize::MAX, then: Then::Stall }
 }
 
 /// The server; it ends on drop.
@@ -130,7 +138,7 @@ impl Scripted {
                     let Some(request) = receive(&mut stream, limit).await else { return };
                     seen.lock().unwrap().push(request.clone());
                     let reaction: Reaction = script(&request, &own).into();
-                    let outcome = stream.write_all(&reaction.answer).await;
+                    let outcome = send(&mut stream, &reaction).await;
                     outcomes.lock().unwrap().push(outcome.is_ok());
                     match reaction.then {
                         Then::Close => drop(stream.shutdown().await),
@@ -179,6 +187,17 @@ impl Drop for Scripted {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+async fn send(stream: &mut BufReader<TcpStream>, reaction: &Reaction) -> std::io::Result<()> {
+    let at_once = reaction.swift.min(reaction.answer.len());
+    let (head, rest) = reaction.answer.split_at(at_once);
+    stream.write_all(head).await?;
+    for piece in rest.chunks(20) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stream.write_all(piece).await?;
+    }
+    Ok(())
 }
 
 async fn receive(

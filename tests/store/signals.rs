@@ -3,6 +3,7 @@
 use std::{
     path::Path,
     process::{Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
 };
 
 use recompress_image::image::media_type::OCI_MANIFEST;
@@ -10,10 +11,16 @@ use recompress_image::image::media_type::OCI_MANIFEST;
 use super::{
     case,
     fake::{Fake, Fault},
+    peer::Peer,
+    proxy::{self, Proxy},
     quick,
     sample::{Sample, convert, count},
     scripted::{Reaction, Scripted, answer, cut, stall},
 };
+
+/// What a run would wait for lasts a minute or more in all of these; four seconds are the aim. In
+/// between, there is room for a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(40);
 
 /// A run with folders of its own for its results and its temporary files.
 struct Run {
@@ -37,10 +44,12 @@ impl Run {
 
     /// Sends the signal and waits for the end. Nothing may be left behind.
     async fn stop(mut self, signal: &str) -> ExitStatus {
+        let begin = Instant::now();
         let (signal, process) = (format!("-{signal}"), self.process.id().to_string());
         assert!(Command::new("kill").args([signal, process]).status().unwrap().success());
         let ended = tokio::task::spawn_blocking(move || self.process.wait().unwrap());
         let ended = ended.await.unwrap();
+        assert!(begin.elapsed() < AT_ONCE, "{:?}", begin.elapsed());
         for folder in ["results", "tmp"] {
             assert_eq!(count(&self.dir.path().join(folder)), 0, "{folder}");
         }
@@ -112,7 +121,7 @@ async fn a_download_that_does_not_end_is_given_up() {
         server.wait_for("GET /v2/org/app/blobs/").await;
         // The config comes first, then the layer.
         while server.requests("GET /v2/org/app/blobs/").len() < 2 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(run.stop(signal).await.code(), Some(code));
         assert_eq!(to.requests("P").len(), 0, "nothing is published");
@@ -129,5 +138,38 @@ async fn the_wait_for_a_registry_is_given_up() {
         server.wait_for("GET /v2/").await;
         assert_eq!(run.stop(signal).await.code(), Some(code));
         assert_eq!(server.requests("").len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_cancellation_without_an_answer_is_not_waited_for() {
+    for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
+        let dir = tempfile::tempdir().unwrap();
+        let source = layout(dir.path(), 1000).await;
+        let refuse: Fault = Box::new(|request, _| {
+            matches!(request.method(), "PUT" | "DELETE").then(|| stall(vec![]))
+        });
+        let (server, _) = Fake { refuse: Some(refuse), ..Fake::default() }.start().await;
+        let run = Run::start(&source, &format!("{}:new", server.image()));
+        server.wait_for("PUT").await;
+        assert_eq!(run.stop(signal).await.code(), Some(code));
+        assert_eq!(server.requests("DELETE").len(), 1);
+    }
+}
+
+/// docker-registry cannot cancel a session in which a request has broken off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chunk_on_its_way_is_sent_to_its_end() {
+    for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
+        let dir = tempfile::tempdir().unwrap();
+        let source = layout(dir.path(), 60 << 20).await;
+        let peer = Peer::start();
+        let proxy = Proxy::start(peer.host(), |_| proxy::Fault::Slow).await;
+        let run = Run::start(&source, &format!("{}/org/app:new", proxy.host));
+        while peer.uploaded() < 15 << 20 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        assert_eq!(run.stop(signal).await.code(), Some(code));
+        assert_eq!(peer.uploads(), [""; 0], "{signal}: {:?}", peer.requests());
     }
 }

@@ -371,3 +371,42 @@ async fn a_real_registry_mounts_and_takes_chunks() {
     assert_eq!(peer.count("PUT", 201), puts);
     assert_eq!(peer.count("POST", 201), 1, "the mount: {:?}", peer.requests());
 }
+
+#[tokio::test]
+async fn writes_are_sent_again_where_a_redirect_leads() {
+    for status in statuses(["307", "308"]) {
+        let refuse = move |request: &Request, _: usize| {
+            let (method, path) = request.line.split_once(' ')?;
+            let target = format!("Location: /moved{path}");
+            let is_redirected = method != "GET" && method != "HEAD" && path.starts_with("/v2/");
+            is_redirected.then(|| answer(status, &[&target], b"").into())
+        };
+        let blob = noise(40 << 20);
+        let server =
+            follows(Fake { refuse: Some(Box::new(refuse)), ..Fake::default() }, &blob).await;
+        for method in ["POST", "PATCH", "PUT"] {
+            let lines = [format!("{method} /moved/"), format!("{method} /v2/")];
+            let [obeyed, redirected] = lines.map(|line| server.requests(&line));
+            assert!(!obeyed.is_empty(), "{method}");
+            // A session stays where its Location leads, which is given by the first answer.
+            assert!(lengths(&obeyed).ends_with(&lengths(&redirected)), "{method}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn other_redirects_of_writes_are_refused() {
+    for status in statuses(["301", "302", "303"]) {
+        let refuse = move |request: &Request, _: usize| {
+            let redirect = || answer(status, &["Location: /elsewhere"], b"").into();
+            (request.method() == "PUT").then(redirect)
+        };
+        let (server, _) =
+            Fake { refuse: Some(Box::new(refuse)), ..Fake::default() }.start().await;
+        let error = put(&store(&server).await, b"content").await.unwrap_err();
+        assert!(told(&error).contains("redirects what is written"), "{}", told(&error));
+        server.wait_for("DELETE").await;
+        assert_eq!(server.requests("PUT").len(), 1);
+        assert_eq!(server.requests("GET /elsewhere").len(), 0);
+    }
+}

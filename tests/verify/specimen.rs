@@ -44,6 +44,11 @@ impl Specimen {
 
     /// What the check says.
     pub(crate) fn verdict(&self) -> Verdict {
+        self.verdict_within(u64::MAX)
+    }
+
+    /// What it says where no more than `limit` bytes of content are read.
+    pub(crate) fn verdict_within(&self, limit: u64) -> Verdict {
         let file = self.file();
         check::layer(Layer {
             blob: &file,
@@ -51,6 +56,7 @@ impl Specimen {
             media_type: &self.media_type,
             annotations: &self.annotations,
             diff_id: &self.diff_id,
+            limit,
         })
         .unwrap()
     }

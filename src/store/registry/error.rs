@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     Registry,
+    pace::{Pace, SLOWEST},
     retry::{self, Again, Failure},
 };
 use crate::store::{Refusal, StoreError, Tried, Unreachable};
@@ -74,8 +75,8 @@ impl Registry {
 
     /// The beginning of a body; what cannot be read is left out, since an error is told already.
     pub(super) async fn read_start(&self, mut response: Response) -> Vec<u8> {
-        let mut body = Vec::new();
-        while let Ok(Some(piece)) = self.chunk(&mut response).await {
+        let (mut body, mut pace) = (Vec::new(), Pace::default());
+        while let Ok(Some(piece)) = self.chunk(&mut response, &mut pace).await {
             let room = BODY_MAX - body.len();
             body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
             if body.len() >= BODY_MAX {
@@ -123,10 +124,20 @@ pub(super) fn failed(registry: &str, error: &reqwest::Error, is_known: bool) -> 
 
 /// Nothing has moved for `idle`.
 pub(super) fn timeout(registry: &str, idle: Duration) -> StoreError {
+    stalled(registry, format!("nothing moved for {} s", idle.as_secs_f32()))
+}
+
+/// Next to nothing has moved for `idle`.
+pub(super) fn slow(registry: &str, idle: Duration) -> StoreError {
+    let reason = format!("it sent less than {SLOWEST} bytes a second for {} s", idle.as_secs_f32());
+    stalled(registry, reason)
+}
+
+fn stalled(registry: &str, reason: String) -> StoreError {
     StoreError::Unreachable {
         registry: registry.to_owned(),
         kind: Unreachable::Timeout,
-        reason: format!("nothing moved for {} s", idle.as_secs_f32()),
+        reason,
         tried: Tried::default(),
     }
 }

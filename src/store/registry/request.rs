@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -25,6 +25,7 @@ use super::{
     Registry,
     challenge::Challenge,
     error,
+    pace::Pace,
     retry::{self, Failure, Retries},
     token::Grant,
 };
@@ -145,7 +146,9 @@ impl Registry {
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);
             }
-            if !is_read {
+            // Whatever else the status says, it is not that the same is to be sent elsewhere
+            // (RFC 9110, section 15.4).
+            if !is_read && !matches!(response.status().as_u16(), 307 | 308) {
                 return Err(Failure::last(self.protocol(action, "it redirects what is written")));
             }
             let location = response.headers().get(LOCATION).and_then(|at| at.to_str().ok());
@@ -234,12 +237,20 @@ impl Registry {
     }
 
     /// The next piece of a body, or nothing at its end.
-    pub(super) async fn chunk(&self, response: &mut Response) -> Result<Option<Bytes>, StoreError> {
-        let host = self.host_of(response.url());
-        match tokio::time::timeout(self.patience.idle, response.chunk()).await {
-            Ok(Ok(piece)) => Ok(piece),
+    pub(super) async fn chunk(
+        &self,
+        response: &mut Response,
+        pace: &mut Pace,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let (host, idle, begin) = (self.host_of(response.url()), self.patience.idle, Instant::now());
+        match tokio::time::timeout(idle, response.chunk()).await {
+            Ok(Ok(Some(piece))) => {
+                pace.note(begin.elapsed(), piece.len(), idle);
+                if pace.is_slow() { Err(error::slow(&host, idle)) } else { Ok(Some(piece)) }
+            }
+            Ok(Ok(None)) => Ok(None),
             Ok(Err(failure)) => Err(error::unreachable(&host, &failure)),
-            Err(_) => Err(error::timeout(&host, self.patience.idle)),
+            Err(_) => Err(error::timeout(&host, idle)),
         }
     }
 
@@ -249,8 +260,8 @@ impl Registry {
         mut response: Response,
         limit: u64,
     ) -> Result<Option<Bytes>, StoreError> {
-        let mut body = Vec::new();
-        while let Some(piece) = self.chunk(&mut response).await? {
+        let (mut body, mut pace) = (Vec::new(), Pace::default());
+        while let Some(piece) = self.chunk(&mut response, &mut pace).await? {
             if (body.len() + piece.len()) as u64 > limit {
                 return Ok(None);
             }

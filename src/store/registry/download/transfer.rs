@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::super::{
     Registry,
+    pace::Pace,
     request::Call,
     retry::{self, Failure, Retries},
 };
@@ -36,6 +37,7 @@ pub(super) struct Body {
     /// Whether its end need not be the end of the blob: it is a part, or has no length and may have
     /// been broken off.
     is_open_ended: bool,
+    pace: Pace,
 }
 
 impl Transfer {
@@ -64,7 +66,8 @@ impl Transfer {
                 Ok(()) => return,
                 Err(failure) => failure,
             };
-            if self.offset > before {
+            // A trickle is none.
+            if self.offset > before && !body.pace.is_slow() {
                 retries.progressed();
             }
             match self.resume(&mut retries, failure).await {
@@ -85,7 +88,7 @@ impl Transfer {
         pieces: &mpsc::Sender<io::Result<Bytes>>,
     ) -> Result<(), Failure> {
         loop {
-            let next = self.registry.chunk(&mut body.response).await;
+            let next = self.registry.chunk(&mut body.response, &mut body.pace).await;
             let Some(mut piece) = next.map_err(Failure::passing)? else { break };
             let known = body.skip.min(piece.len() as u64);
             body.skip -= known;
@@ -154,7 +157,7 @@ impl Transfer {
     fn body(response: Response, skip: u64) -> Body {
         let is_open_ended = !response.headers().contains_key(CONTENT_LENGTH)
             || response.status() == StatusCode::PARTIAL_CONTENT;
-        Body { response, skip, is_open_ended }
+        Body { response, skip, is_open_ended, pace: Pace::default() }
     }
 }
 

@@ -1,12 +1,15 @@
 //! One upload session of a registry (distribution-spec, "Pushing blobs").
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use reqwest::{
     Method, Response, Url,
     header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION, RANGE},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::source::Source;
 use crate::{
@@ -19,6 +22,11 @@ use crate::{
 
 const OCI_CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 const BLOB_TYPE: &str = "application/octet-stream";
+
+/// How long a request that sends content may go on after its session has been given up.
+/// distribution 2.8 knows nothing of a session any more in which one has broken off: it could not
+/// be cancelled.
+const LAST_REQUEST: Duration = Duration::from_secs(2);
 
 /// A session. It is cancelled when it is dropped before [`Session::finish`] has come to a good end,
 /// so that no half a blob stays behind in the registry.
@@ -34,6 +42,15 @@ pub(super) struct Session {
     /// Only the last chunk may be shorter.
     pub(super) chunk_min: u64,
     is_open: bool,
+    /// The request that sends content, while there is one.
+    sending: Option<Sending>,
+}
+
+/// A request on a task of its own, so that it can outlive the session by a little.
+struct Sending {
+    answer: JoinHandle<Result<Response, Failure>>,
+    /// A PUT: there is no session any more if it comes to a good end.
+    is_last: bool,
 }
 
 /// A request of a session that failed.
@@ -84,6 +101,7 @@ impl Session {
             sent: 0,
             chunk_min,
             is_open: true,
+            sending: None,
         }))
     }
 
@@ -95,7 +113,7 @@ impl Session {
             .header(CONTENT_TYPE, BLOB_TYPE)
             .header(CONTENT_RANGE, &format!("{}-{last}", self.offset));
         self.sent = self.sent.max(self.offset + length);
-        let response = self.request(&source.fill(call, self.offset, length)).await?;
+        let response = self.send(source.fill(call, self.offset, length), false).await?;
         if !matches!(response.status().as_u16(), 200..=204) {
             return Err(self.setback(response).await);
         }
@@ -120,7 +138,7 @@ impl Session {
             call = source.fill(call, self.offset, length);
         }
         self.sent = self.sent.max(self.offset + length);
-        let response = self.request(&call).await?;
+        let response = self.send(call, true).await?;
         if !matches!(response.status().as_u16(), 200..=204) {
             return Err(self.setback(response).await);
         }
@@ -146,6 +164,19 @@ impl Session {
 
     async fn request(&self, call: &Call) -> Result<Response, Setback> {
         let answer = self.registry.attempt(call, &self.action).await;
+        answer.map_err(|failure| Setback { status: None, failure })
+    }
+
+    /// Sends a request with content.
+    async fn send(&mut self, call: Call, is_last: bool) -> Result<Response, Setback> {
+        let (registry, action) = (Arc::clone(&self.registry), Arc::clone(&self.action));
+        let answer = tokio::spawn(async move { registry.attempt(&call, &action).await });
+        let answer = (&mut self.sending.insert(Sending { answer, is_last }).answer).await;
+        self.sending = None;
+        let answer = answer.unwrap_or_else(|error| {
+            // Only if it has panicked.
+            Err(Failure::last(StoreError::Setup(error.to_string())))
+        });
         answer.map_err(|failure| Setback { status: None, failure })
     }
 
@@ -193,14 +224,24 @@ impl Drop for Session {
             return;
         };
         let registry = Arc::clone(&self.registry);
-        let call = Call::new(Method::DELETE, self.location.clone());
+        let (sending, mut at) = (self.sending.take(), self.location.clone());
         CANCELLING.send_modify(|count| *count += 1);
         let counted = Counted;
         runtime.spawn(async move {
+            let _counted = counted;
+            if let Some(Sending { mut answer, is_last }) = sending {
+                match tokio::time::timeout(LAST_REQUEST, &mut answer).await {
+                    Ok(Ok(Ok(response))) if !is_last => at = location(&response).unwrap_or(at),
+                    // The session has become a blob.
+                    Ok(Ok(Ok(response))) if response.status().is_success() => return,
+                    Ok(_) => {}
+                    Err(_) => answer.abort(),
+                }
+            }
+            let call = Call::new(Method::DELETE, at);
             let answer = registry.send(&call, "the cancellation of an upload").await;
             let status = answer.ok().map(|response| response.status().as_u16());
             tracing::debug!(registry = registry.host, ?status, "cancelled an upload");
-            drop(counted);
         });
     }
 }

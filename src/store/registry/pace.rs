@@ -1,0 +1,57 @@
+//! Whether a body comes fast enough to be waited for.
+
+use std::time::Duration;
+
+/// Bytes a second below which a connection is as good as dead.
+pub(super) const SLOWEST: u64 = 1024;
+
+/// The pace of one body. Only the time that was spent waiting for the sender counts.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    waited: Duration,
+    bytes: u64,
+    is_slow: bool,
+}
+
+impl Pace {
+    /// `bytes` have come after a wait. Each span of `window` spent waiting is judged on its own.
+    pub(super) fn note(&mut self, waited: Duration, bytes: usize, window: Duration) {
+        self.waited += waited;
+        self.bytes += bytes as u64;
+        if self.waited >= window {
+            self.is_slow |= u128::from(self.bytes) * 1000 < self.waited.as_millis() * u128::from(SLOWEST);
+            (self.waited, self.bytes) = (Duration::ZERO, 0);
+        }
+    }
+
+    /// Whether it was too slow for the length of any window.
+    pub(super) fn is_slow(&self) -> bool {
+        self.is_slow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(10);
+
+    fn is_slow(pieces: impl IntoIterator<Item = (u64, usize)>) -> bool {
+        let mut pace = Pace::default();
+        for (millis, bytes) in pieces {
+            pace.note(Duration::from_millis(millis), bytes, WINDOW);
+        }
+        pace.is_slow()
+    }
+
+    #[test]
+    fn each_window_is_judged_on_its_own() {
+        assert!(!is_slow([(9_999, 1)]));
+        assert!(is_slow([(10_000, 1)]));
+        assert!(!is_slow([(10_000, 10_240)]));
+        assert!(!is_slow([(5_000, 1), (5_000, 10_239)]));
+        assert!(is_slow([(10_000, 1 << 30), (5_000, 5_000), (5_000, 5_000)]));
+        // What comes without waiting is never slow.
+        assert!(!is_slow(std::iter::repeat_n((0, 1), 100_000)));
+    }
+}
