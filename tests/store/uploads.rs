@@ -401,8 +401,7 @@ async fn other_redirects_of_writes_are_refused() {
             let redirect = || answer(status, &["Location: /elsewhere"], b"").into();
             (request.method() == "PUT").then(redirect)
         };
-        let (server, _) =
-            Fake { refuse: Some(Box::new(refuse)), ..Fake::default() }.start().await;
+        let (server, _) = Fake { refuse: Some(Box::new(refuse)), ..Fake::default() }.start().await;
         let error = put(&store(&server).await, b"content").await.unwrap_err();
         assert!(told(&error).contains("redirects what is written"), "{}", told(&error));
         server.wait_for("DELETE").await;

@@ -19,7 +19,8 @@ impl Pace {
         self.waited += waited;
         self.bytes += bytes as u64;
         if self.waited >= window {
-            self.is_slow |= u128::from(self.bytes) * 1000 < self.waited.as_millis() * u128::from(SLOWEST);
+            self.is_slow |=
+                u128::from(self.bytes) * 1000 < self.waited.as_millis() * u128::from(SLOWEST);
             (self.waited, self.bytes) = (Duration::ZERO, 0);
         }
     }

@@ -242,7 +242,8 @@ impl Registry {
         response: &mut Response,
         pace: &mut Pace,
     ) -> Result<Option<Bytes>, StoreError> {
-        let (host, idle, begin) = (self.host_of(response.url()), self.patience.idle, Instant::now());
+        let (host, idle, begin) =
+            (self.host_of(response.url()), self.patience.idle, Instant::now());
         match tokio::time::timeout(idle, response.chunk()).await {
             Ok(Ok(Some(piece))) => {
                 pace.note(begin.elapsed(), piece.len(), idle);
