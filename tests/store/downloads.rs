@@ -198,4 +198,5 @@ async fn a_document_that_trickles_in_is_given_up() {
     let store = open(&server.image(), Intent::Pull, &quick()).await.unwrap();
     let error = store.manifest(&Selector::Tag("x".to_owned())).await.unwrap_err();
     assert!(told(&error).contains("less than 1024 bytes a second"), "{}", told(&error));
+    assert_eq!(server.requests("GET /v2/org").len(), 5);
 }
