@@ -24,7 +24,6 @@ pub use referrers::Referrers;
 pub use registry::{AuthError, Part, RangeAnswer, RangeContent, Registry, uploads_cancelled};
 pub use spool::{Spool, SpoolWriter};
 
-use self::spool::Extent;
 use crate::image::{Digest, ImageReference};
 
 /// What a store is opened for. In a registry this decides the scope of the token.
@@ -216,28 +215,34 @@ impl Store {
         }
     }
 
+    /// A spool for a blob that is to be put here: within a layout, which need not copy it then,
+    /// else in the folder for temporary files.
+    pub fn spool(&self) -> std::io::Result<(SpoolWriter, Spool)> {
+        match self {
+            Self::Registry(_) => Spool::new(),
+            Self::Layout(layout) => Spool::to_be_kept(&layout.spool_dir()),
+        }
+    }
+
+    /// Where that spool is.
+    pub fn spool_dir(&self) -> PathBuf {
+        match self {
+            Self::Registry(_) => std::env::temp_dir(),
+            Self::Layout(layout) => layout.spool_dir(),
+        }
+    }
+
     /// Writes a blob that may still be growing; the upload of a large one begins at once. It ends
     /// when the spool is finished, and fails if that is abandoned. Returns whether the store had
     /// the blob already. `progress` is as with [`Store::put_blob`].
     pub async fn put_spool(
         &self,
-        mut spool: Spool,
+        spool: Spool,
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<bool, StoreError> {
         match self {
             Self::Registry(registry) => registry.put_spool(spool, progress).await,
-            Self::Layout(layout) => {
-                let Extent::Finished(digest, size) = spool.wait_for(u64::MAX).await else {
-                    return Err(StoreError::io(spool.path())(
-                        std::io::ErrorKind::BrokenPipe.into(),
-                    ));
-                };
-                if layout.has_blob(&digest, size).await? {
-                    return Ok(true);
-                }
-                let content = BlobContent::File(spool.path().to_owned());
-                layout.put_blob(&digest, size, content, progress).await.map(|()| false)
-            }
+            Self::Layout(layout) => layout.put_spool(spool, progress).await,
         }
     }
 

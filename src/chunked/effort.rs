@@ -71,6 +71,12 @@ impl Effort {
         }
     }
 
+    /// For a content that is likely compressed already, if `level` leaves anything to be saved by
+    /// that: next to no search.
+    pub(super) fn for_dense(level: i32, content: &[u8]) -> Option<Self> {
+        ((3..THOROUGH).contains(&level) && looks_dense(content)).then(|| Self::of(1))
+    }
+
     /// For `len` bytes of tar headers. One alone comes out smallest where zstd
     /// looks for long matches only.
     pub(super) fn for_headers(level: i32, len: usize) -> Self {
@@ -127,10 +133,43 @@ impl Effort {
     }
 }
 
+/// Whether the bytes of some samples are about equally frequent. So they are in archives, pictures
+/// and packed programs, and hardly ever in what can be compressed.
+fn looks_dense(content: &[u8]) -> bool {
+    const SAMPLES: usize = 4;
+    const LEN: usize = 1 << 10;
+    if content.len() <= 2 * SAMPLES * LEN {
+        return false;
+    }
+    let stride = (content.len() - LEN) / (SAMPLES - 1);
+    let mut counts = [0_u32; 256];
+    for sample in content.chunks(stride).take(SAMPLES).flat_map(|piece| piece.iter().take(LEN)) {
+        counts[usize::from(*sample)] += 1;
+    }
+    // The least that these squares can come to is `seen² / 256`, where all bytes are as frequent.
+    let seen: u32 = counts.iter().sum();
+    counts.iter().map(|count| count * count).sum::<u32>() <= seen * seen / 128
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn what_looks_dense() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let noise: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(100_000).collect();
+        let letters: Vec<u8> = noise.iter().map(|byte| byte & 63).collect();
+        let code = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert!(looks_dense(&noise));
+        assert!(looks_dense(&noise[..9000]));
+        assert!(!looks_dense(&noise[..8000]), "too short to tell");
+        assert!(!looks_dense(&letters));
+        assert!(!looks_dense(&[0; 100_000]));
+        let dense = code.chunks(100_000).filter(|chunk| looks_dense(chunk)).count();
+        assert!(dense * 100_000 < code.len() / 10, "{dense} of a program's chunks");
+    }
 
     #[test]
     fn libzstd_takes_all_of_them() {

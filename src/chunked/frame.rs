@@ -15,6 +15,9 @@ pub const LEVEL_MAX: i32 = 22;
 /// Bytes in front of a skippable frame's payload: magic number and length.
 pub const SKIPPABLE_HEADER: usize = 8;
 
+/// What a fast search cannot make shorter by this part is not worth a better one.
+const DENSE: usize = 50;
+
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
 
 /// A frame that could not be made.
@@ -80,6 +83,14 @@ impl FrameEncoder {
         level: i32,
         out: &mut Vec<u8>,
     ) -> Result<(), FrameError> {
+        if let Some(effort) = Effort::for_dense(level, content) {
+            let start = out.len();
+            self.encode_with(effort, content, out)?;
+            if out.len() - start > content.len() - content.len() / DENSE {
+                return Ok(());
+            }
+            out.truncate(start);
+        }
         self.encode_with(Effort::new(level, content.len()), content, out)
     }
 

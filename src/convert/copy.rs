@@ -1,12 +1,14 @@
 //! Manifests that stay what they are: brought to the destination with all that they name.
 
+use std::io;
+
 use super::{ConvertError, Job};
 use crate::{
     image::{
         Digest,
         manifest::{Descriptor, blobs},
     },
-    store::{BlobReader, CopyError, RawManifest, Spool, SpoolWriter, Store},
+    store::{BlobReader, CopyError, RawManifest, SpoolWriter, Store},
 };
 
 /// Brings the blobs of a manifest to the destination, and then the manifest. What is there already
@@ -30,12 +32,14 @@ pub(super) async fn copy(
             .blob(&blob.digest, blob.size)
             .await
             .map_err(|error| ConvertError::Source { reference: job.source.clone(), error })?;
-        let (writer, spool) = Spool::new().map_err(|source| ConvertError::Spool {
-            dir: std::env::temp_dir().display().to_string(),
-            source,
-        })?;
+        let no_room = |source| ConvertError::no_room(destination, source);
+        let (writer, spool) = destination.spool().map_err(no_room)?;
         let upload = async { destination.put_spool(spool, |_| {}).await.map_err(failed) };
-        tokio::try_join!(download(job, blob, reader, writer), upload)?;
+        let download = async {
+            let copied = download(job, blob, reader, writer).await?;
+            copied.map_err(no_room)
+        };
+        tokio::try_join!(download, upload)?;
     }
     destination.put_manifest(manifest, None).await.map_err(failed)
 }
@@ -59,12 +63,13 @@ pub(super) async fn missing(
     Ok(None)
 }
 
+/// The inner error is that of the spool.
 async fn download(
     job: &Job,
     blob: &Descriptor,
     reader: BlobReader,
     mut writer: SpoolWriter,
-) -> Result<(), ConvertError> {
+) -> Result<io::Result<()>, ConvertError> {
     let work = move || {
         let copied = reader.copy_to(&mut writer);
         (writer, copied)
@@ -74,15 +79,13 @@ async fn download(
     match copied {
         Ok(()) => {
             writer.finish(blob.digest.clone());
-            Ok(())
+            Ok(Ok(()))
         }
         Err(CopyError::Read(error)) => Err(ConvertError::Copy {
             reference: job.source.clone(),
             digest: blob.digest.clone(),
             error,
         }),
-        Err(CopyError::Write(source)) => {
-            Err(ConvertError::Spool { dir: std::env::temp_dir().display().to_string(), source })
-        }
+        Err(CopyError::Write(error)) => Ok(Err(error)),
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use crate::{
     image::{Digest, ImageReference, index::Platform, manifest::ManifestError},
     layer::LayerError,
-    store::StoreError,
+    store::{Store, StoreError},
     tekton::ResultsError,
 };
 
@@ -102,14 +102,13 @@ pub enum ConvertError {
         /// As in `--results-limit`.
         limit: usize,
     },
-    /// No temporary file could be made.
-    #[error(
-        "cannot make or write a temporary file in {dir}; set TMPDIR to a folder with room for the \
-         largest layers"
-    )]
+    /// There is no room for a new blob.
+    #[error("cannot make or write a temporary file in {dir}; {advice}")]
     Spool {
         /// The folder.
         dir: String,
+        /// What to do.
+        advice: &'static str,
         /// The operating system's word for it.
         source: io::Error,
     },
@@ -160,6 +159,18 @@ pub enum ConvertError {
     /// A fault of this program.
     #[error("internal error: {0}; this is a fault of this program, please report it")]
     Internal(String),
+}
+
+impl ConvertError {
+    /// A blob that is to go to `destination` could not be written.
+    pub(super) fn no_room(destination: &Store, source: io::Error) -> Self {
+        let dir = destination.spool_dir().display().to_string();
+        let advice = match destination {
+            Store::Registry(_) => "set TMPDIR to a folder with room for the largest layers",
+            Store::Layout(_) => "there has to be room for all of the new image",
+        };
+        Self::Spool { dir, advice, source }
+    }
 }
 
 fn list(platforms: &[Platform]) -> String {

@@ -19,7 +19,7 @@ use crate::{
     image::Digest,
     layer::{self, Converted, LayerError, Pool, Progress, Recipe},
     report::{Event, LayerKind, LayerReport, Reporter},
-    store::{Spool, SpoolWriter, Store},
+    store::{SpoolWriter, Store},
 };
 
 /// Converted layers that may wait for or be under upload while others are being converted. Each
@@ -164,10 +164,8 @@ impl Context<'_> {
             self.reporter.event(&Event::Converted { id, label, report: &report });
             return Ok(report);
         }
-        let (writer, spool) = Spool::new().map_err(|source| ConvertError::Spool {
-            dir: std::env::temp_dir().display().to_string(),
-            source,
-        })?;
+        let no_room = |source| ConvertError::no_room(self.destination, source);
+        let (writer, spool) = self.destination.spool().map_err(no_room)?;
         let upload = async {
             self.destination.put_spool(spool, |_| {}).await.map_err(|error| {
                 ConvertError::Destination { reference: self.job.destination.clone(), error }
@@ -211,10 +209,12 @@ impl Context<'_> {
         mut writer: SpoolWriter,
     ) -> Result<LayerReport, ConvertError> {
         let (layer, label) = (task.layer, task.label.as_str());
-        let failed = |error| ConvertError::Layer {
-            label: label.to_owned(),
-            digest: layer.blob.digest.clone(),
-            error,
+        let failed = |error| match error {
+            LayerError::Spool(source) => ConvertError::no_room(self.destination, source),
+            error => {
+                let (label, digest) = (label.to_owned(), layer.blob.digest.clone());
+                ConvertError::Layer { label, digest, error }
+            }
         };
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.map_err(|_| ConvertError::Internal("slots closed".into()))?;

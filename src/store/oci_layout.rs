@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::{
     BlobContent, BlobReader, Intent, MANIFEST_SIZE_MAX, RawManifest, Selector, StoreError,
     blob_name,
+    spool::{Extent, Spool},
 };
 use crate::image::Digest;
 
@@ -136,14 +137,27 @@ impl OciLayout {
         progress: impl Fn(u64) + Send + 'static,
     ) -> Result<(), StoreError> {
         let digest = digest.clone();
-        // Ends when this future is dropped: the copy would else go on as long as it takes.
-        let wanted = Arc::new(());
-        let still_wanted = Arc::downgrade(&wanted);
-        self.blocking(move |layout| {
-            let stop = || still_wanted.strong_count() == 0;
-            layout.write_blob(&digest, size, &content, &stop, &progress)
+        self.copying(move |layout, stop| {
+            layout.write_blob(&digest, size, &content, stop, &progress)
         })
         .await
+    }
+
+    /// Returns whether the blob was there already.
+    pub(super) async fn put_spool(
+        &self,
+        mut spool: Spool,
+        progress: impl Fn(u64) + Send + 'static,
+    ) -> Result<bool, StoreError> {
+        let Extent::Finished(digest, size) = spool.wait_for(u64::MAX).await else {
+            return Err(StoreError::io(spool.path())(io::ErrorKind::BrokenPipe.into()));
+        };
+        if self.has_blob(&digest, size).await? {
+            return Ok(true);
+        }
+        self.copying(move |layout, stop| layout.take_in(&spool, &digest, size, stop, &progress))
+            .await
+            .map(|()| false)
     }
 
     pub(super) async fn put_manifest(
@@ -179,6 +193,17 @@ impl OciLayout {
             Ok(result) => result,
             Err(error) => Err(StoreError::io(&self.root)(io::Error::other(error))),
         }
+    }
+
+    /// The same for work that may be long. It is told when this future has been dropped: it would
+    /// else go on as long as it takes.
+    async fn copying(
+        &self,
+        work: impl FnOnce(&Self, &dyn Fn() -> bool) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let wanted = Arc::new(());
+        let still_wanted = Arc::downgrade(&wanted);
+        self.blocking(move |layout| work(layout, &|| still_wanted.strong_count() == 0)).await
     }
 
     fn check(&self) -> Result<(), StoreError> {

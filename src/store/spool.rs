@@ -1,13 +1,14 @@
 //! A blob on disk that can be uploaded while it is still being written.
 
 use std::{
-    fs::File,
+    fs::{self, File, Permissions},
     io::{self, Write},
-    os::fd::AsRawFd as _,
+    os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use tempfile::{NamedTempFile, TempPath};
 use tokio::sync::watch;
 
@@ -34,18 +35,67 @@ struct TempFile {
     file: File,
     path: PathBuf,
     /// Deletes the file, unless it has no name.
-    _name: Option<TempPath>,
+    name: Option<TempPath>,
 }
+
+/// Others may read what is in a layout, as far as the umask allows.
+const LAYOUT_MODE: u32 = 0o644;
+/// How files begin that are not yet what their folder is for.
+pub(super) const UNFINISHED: &str = ".tmp-";
 
 impl TempFile {
     fn new() -> io::Result<Self> {
         let (file, name) = NamedTempFile::new()?.into_parts();
-        let handle = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        let handle = handle(&file);
         match File::open(&handle) {
-            Ok(_) => Ok(Self { file, path: handle, _name: None }),
-            Err(_) => Ok(Self { file, path: name.to_path_buf(), _name: Some(name) }),
+            Ok(_) => Ok(Self { file, path: handle, name: None }),
+            Err(_) => Ok(Self { file, path: name.to_path_buf(), name: Some(name) }),
         }
     }
+
+    /// One that can be given a name in the same file system later.
+    fn to_be_kept(dir: &Path) -> io::Result<Self> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        if let Ok(file) = rustix::fs::open(dir, flags, Mode::from_raw_mode(LAYOUT_MODE)) {
+            let file = File::from(file);
+            let path = handle(&file);
+            if File::open(&path).is_ok() {
+                return Ok(Self { file, path, name: None });
+            }
+        }
+        // Some file systems know only files with names.
+        let (file, name) = new_file(dir)?.into_parts();
+        Ok(Self { file, path: name.to_path_buf(), name: Some(name) })
+    }
+
+    /// Gives the file a name under which it is there whole or, until then, not at all.
+    fn persist(&self, target: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        if let Some(name) = &self.name {
+            return fs::rename(name, target);
+        }
+        // What has no name cannot take the place of another file.
+        let link = |new: &Path| {
+            Ok(rustix::fs::linkat(CWD, &self.path, CWD, new, AtFlags::SYMLINK_FOLLOW)?)
+        };
+        let dir = target.parent().unwrap_or(Path::new("."));
+        let named = tempfile::Builder::new().prefix(UNFINISHED).make_in(dir, link)?;
+        named.persist(target).map_err(|error| error.error)
+    }
+}
+
+/// By which a file can be opened again that has no name.
+fn handle(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// A file of a layout that is not finished.
+pub(super) fn new_file(dir: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        // Temporary files are private by default.
+        .permissions(Permissions::from_mode(LAYOUT_MODE))
+        .tempfile_in(dir)
 }
 
 #[derive(Clone, Debug, Default)]
@@ -69,9 +119,25 @@ pub(super) enum Extent {
 impl Spool {
     /// A new spool in the folder for temporary files.
     pub fn new() -> io::Result<(SpoolWriter, Self)> {
-        let file = Arc::new(TempFile::new()?);
+        Ok(Self::of(TempFile::new()?))
+    }
+
+    /// One in the folder `dir` that can be kept, as part of a layout.
+    pub(super) fn to_be_kept(dir: &Path) -> io::Result<(SpoolWriter, Self)> {
+        Ok(Self::of(TempFile::to_be_kept(dir)?))
+    }
+
+    fn of(file: TempFile) -> (SpoolWriter, Self) {
+        let file = Arc::new(file);
         let (sender, growth) = watch::channel(Growth::default());
-        Ok((SpoolWriter { file: Arc::clone(&file), growth: sender }, Self { file, growth }))
+        (SpoolWriter { file: Arc::clone(&file), growth: sender }, Self { file, growth })
+    }
+
+    /// Makes a finished spool the file `target`, on disk and whole. It fails with
+    /// [`io::ErrorKind::NotFound`] or [`io::ErrorKind::CrossesDevices`] if it is not one
+    /// [to be kept](Self::to_be_kept) there.
+    pub(super) fn persist(&self, target: &Path) -> io::Result<()> {
+        self.file.persist(target)
     }
 
     pub(super) fn path(&self) -> &Path {

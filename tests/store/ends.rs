@@ -75,13 +75,33 @@ async fn a_disk_that_fills_up_in_the_middle_of_an_upload() {
     let to = format!("{}/org/app:new", peer.host());
     command.arg(program().get_program()).args(["convert", &source, &to, "--results-dir"]);
     command.arg(&results).env("TMPDIR", &full);
-    ends(&run(command).await, 7, &["could not be written to temporary storage", "No space left"]);
+    ends(&run(command).await, 7, &["a temporary file in", "set TMPDIR", "No space left"]);
     assert!(!has(&to).await);
     assert_eq!(count(&results), 0);
     assert!(peer.count("POST", 202) > 0, "it had begun: {:?}", peer.requests());
     // This registry may answer 404, see docs/registries.md.
     let requests = peer.requests();
     assert_eq!(requests.iter().filter(|line| line.starts_with("DELETE")).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_layout_that_fills_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = layout(dir.path(), 60 << 20).await;
+    let place = dir.path().join("small");
+    fs::create_dir(&place).unwrap();
+    let Some(mut command) = on_a_small_disk(&place, "size=50m") else { return };
+    // The file system ends with its process: who comes after sees what is left.
+    let script = r#""$@"; code=$?; find "$0" -type f; exit $code"#;
+    command.args(["sh", "-c", script]).arg(&place);
+    let to = format!("oci:{}:new", place.join("layout").display());
+    command.arg(program().get_program()).args(["convert", &source, &to]);
+    let output = run(command).await;
+    ends(&output, 7, &["a temporary file in", "room for all of the new image", "No space left"]);
+    let left = String::from_utf8(output.stdout).unwrap();
+    let mut left: Vec<_> = left.lines().filter_map(|line| line.rsplit('/').next()).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["index.json", "oci-layout"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,15 +2,17 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
-    os::unix::fs::PermissionsExt as _,
+    io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
 };
 
 use super::{LayoutError, OciLayout, index::Index, is_absent};
 use crate::{
     image::Digest,
-    store::{BlobContent, MANIFEST_SIZE_MAX, StoreError, blob_name},
+    store::{
+        BlobContent, MANIFEST_SIZE_MAX, StoreError, blob_name,
+        spool::{self, Spool},
+    },
 };
 
 /// image-layout.md, "oci-layout file".
@@ -93,12 +95,12 @@ impl OciLayout {
         let mut copied = 0;
         loop {
             if stop() {
-                return Err(StoreError::io(&target)(io::ErrorKind::Interrupted.into()));
+                return Err(StoreError::io(&target)(ErrorKind::Interrupted.into()));
             }
             let read = match source.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(StoreError::io(source_path)(error)),
             };
             let piece = buffer.get(..read).unwrap_or_default();
@@ -120,6 +122,35 @@ impl OciLayout {
         new.finish()
     }
 
+    /// Where blobs can be made that need only be given their names at the end.
+    pub(in crate::store) fn spool_dir(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
+    /// Makes a finished spool a blob. One that was made in [`Self::spool_dir`] is not copied.
+    pub(super) fn take_in(
+        &self,
+        spool: &Spool,
+        digest: &Digest,
+        size: u64,
+        stop: &dyn Fn() -> bool,
+        progress: &dyn Fn(u64),
+    ) -> Result<(), StoreError> {
+        let target = self.blob_path(digest);
+        let directory = target.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(directory).map_err(StoreError::io(directory))?;
+        match spool.persist(&target) {
+            Ok(()) => sync_directory(&target),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::CrossesDevices) =>
+            {
+                let content = BlobContent::File(spool.path().to_owned());
+                self.write_blob(digest, size, &content, stop, progress)
+            }
+            Err(error) => Err(StoreError::io(&target)(error)),
+        }
+    }
+
     fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.root.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
     }
@@ -130,7 +161,7 @@ pub(super) fn read_small(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     File::open(path)?.take(MANIFEST_SIZE_MAX + 1).read_to_end(&mut content)?;
     if content.len() as u64 > MANIFEST_SIZE_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB"));
+        return Err(io::Error::new(ErrorKind::FileTooLarge, "larger than 4 MiB"));
     }
     Ok(content)
 }
@@ -151,12 +182,7 @@ impl NewFile {
     fn beside(target: &Path) -> Result<Self, StoreError> {
         let directory = target.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(directory).map_err(StoreError::io(directory))?;
-        let file = tempfile::Builder::new()
-            .prefix(".tmp-")
-            // Temporary files are private by default, a layout is for everybody the umask allows.
-            .permissions(fs::Permissions::from_mode(0o644))
-            .tempfile_in(directory)
-            .map_err(StoreError::io(directory))?;
+        let file = spool::new_file(directory).map_err(StoreError::io(directory))?;
         Ok(Self { file, target: target.to_owned() })
     }
 
@@ -168,10 +194,14 @@ impl NewFile {
         let Self { file, target } = self;
         file.as_file().sync_all().map_err(StoreError::io(&target))?;
         file.persist(&target).map_err(|error| StoreError::io(&target)(error.error))?;
-        // The rename itself is durable only once the directory is on disk too.
-        let directory = target.parent().unwrap_or(Path::new("."));
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(StoreError::io(directory))
+        sync_directory(&target)
     }
+}
+
+/// A rename itself is durable only once the directory is on disk too.
+fn sync_directory(target: &Path) -> Result<(), StoreError> {
+    let directory = target.parent().unwrap_or(Path::new("."));
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(StoreError::io(directory))
 }

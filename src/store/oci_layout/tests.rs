@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{io::Read as _, os::unix::fs::PermissionsExt as _};
+use std::{
+    io::{Read as _, Write as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+};
 
 use serde_json::{Value, json};
 
@@ -60,6 +63,35 @@ async fn what_was_put_comes_back() {
     let mut streamed = Vec::new();
     store.blob(&digest, size).await.unwrap().read_to_end(&mut streamed).unwrap();
     assert_eq!(streamed, content);
+}
+
+#[tokio::test]
+async fn a_spool_of_the_layout_becomes_the_blob() {
+    let (dir, layout) = new_layout().await;
+    let store = Store::Layout(layout.clone());
+    let content = vec![7; 100_000];
+    let digest = Digest::sha256_of(&content);
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    let blob = dir.path().join("a/layout/blobs/sha256").join(digest.hex());
+    let elsewhere = Spool::new().unwrap();
+    for ((mut writer, spool), is_copied) in [(elsewhere, true), (store.spool().unwrap(), false)] {
+        writer.write_all(&content).unwrap();
+        writer.finish(digest.clone());
+        let of_spool = inode(spool.path());
+        // What is there under the name is damaged.
+        fs::create_dir_all(blob.parent().unwrap()).unwrap();
+        fs::write(&blob, b"damaged").unwrap();
+        assert!(!store.put_spool(spool, |_| ()).await.unwrap());
+        assert!(fs::read(&blob).unwrap() == content);
+        assert_eq!(inode(&blob) != of_spool, is_copied);
+        let mode = fs::metadata(&blob).unwrap().permissions().mode();
+        assert_eq!(mode & 0o444, 0o444, "{mode:o}");
+    }
+    let (mut writer, spool) = store.spool().unwrap();
+    writer.write_all(&content).unwrap();
+    drop((writer, spool));
+    let names = |dir: &Path| fs::read_dir(dir).unwrap().count();
+    assert_eq!(names(blob.parent().unwrap()) + names(&dir.path().join("a/layout/blobs")), 2);
 }
 
 #[tokio::test]
