@@ -4,6 +4,8 @@
 //! costs more there than it gains. The parameters below are those that give the least time for a
 //! size, measured on frames of real images (`docs/performance.md`).
 
+use std::ops::Bound::{self, Excluded, Included, Unbounded};
+
 use zstd::zstd_safe::{CCtx, CParameter, ParamSwitch, ResetDirective, SafeResult, Strategy};
 
 use super::frame::LEVEL_MAX;
@@ -18,6 +20,8 @@ const MEDIUM: usize = 16 << 10;
 const LARGE: usize = 64 << 10;
 /// One zstd block.
 const BLOCK: usize = 128 << 10;
+/// Chunks are seldom longer.
+const LONG: usize = 512 << 10;
 /// Longer ones are streams, for which libzstd's levels are right.
 const STREAM: usize = 1 << 20;
 
@@ -69,12 +73,6 @@ impl Effort {
                 _ => Self::of(level + 1),
             }
         }
-    }
-
-    /// For a content that is likely compressed already, if `level` leaves anything to be saved by
-    /// that: next to no search.
-    pub(super) fn for_dense(level: i32, content: &[u8]) -> Option<Self> {
-        ((3..THOROUGH).contains(&level) && looks_dense(content)).then(|| Self::of(1))
     }
 
     /// For `len` bytes of tar headers. One alone comes out smallest where zstd
@@ -133,6 +131,40 @@ impl Effort {
     }
 }
 
+/// A cheap effort that is worth a try first, and what has to come of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt {
+    pub(super) effort: Effort,
+    /// Lengths of a frame with which there is nothing to be gained by more.
+    pub(super) enough: (Bound<usize>, Bound<usize>),
+}
+
+impl Attempt {
+    /// For a content that is likely compressed already or very repetitive, unless `level` asks for
+    /// something cheap or something thorough anyway.
+    pub(super) fn at(level: i32, content: &[u8]) -> Option<Self> {
+        if !(4..THOROUGH).contains(&level) {
+            None
+        } else if content.len() > LONG {
+            // Where the reference's chunker has found no place to cut for so long, the content is
+            // monotonous; a log, perhaps. If it is, long matches are better than many.
+            let effort = Effort {
+                strategy: Some(Strategy::ZSTD_dfast),
+                min_match: 6,
+                hash_log: 18,
+                chain_log: 18,
+                ..Effort::of(level)
+            };
+            Some(Self { effort, enough: (Unbounded, Excluded(content.len() / 20)) })
+        } else if looks_dense(content) {
+            let least = content.len() - content.len() / 50;
+            Some(Self { effort: Effort::of(1), enough: (Included(least), Unbounded) })
+        } else {
+            None
+        }
+    }
+}
+
 /// Whether the bytes of some samples are about equally frequent. So they are in archives, pictures
 /// and packed programs, and hardly ever in what can be compressed.
 fn looks_dense(content: &[u8]) -> bool {
@@ -166,7 +198,7 @@ mod tests {
         assert!(looks_dense(&noise[..9000]));
         assert!(!looks_dense(&noise[..8000]), "too short to tell");
         assert!(!looks_dense(&letters));
-        assert!(!looks_dense(&[0; 100_000]));
+        assert!(!looks_dense(&vec![0; 100_000]));
         let dense = code.chunks(100_000).filter(|chunk| looks_dense(chunk)).count();
         assert!(dense * 100_000 < code.len() / 10, "{dense} of a program's chunks");
     }

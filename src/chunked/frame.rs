@@ -1,10 +1,13 @@
 //! zstd frames: ordinary ones, encoded and proved on the spot, and skippable ones.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    ops::RangeBounds as _,
+};
 
 use zstd::zstd_safe::{self, CCtx, DCtx, ErrorCode};
 
-use super::effort::Effort;
+use super::effort::{Attempt, Effort};
 
 /// Payload lengths in a skippable frame are 32 bits wide (RFC 8878, section 3.1.2).
 pub const SKIPPABLE_MAX: u64 = u32::MAX as u64;
@@ -14,9 +17,6 @@ pub const LEVEL_MAX: i32 = 22;
 
 /// Bytes in front of a skippable frame's payload: magic number and length.
 pub const SKIPPABLE_HEADER: usize = 8;
-
-/// What a fast search cannot make shorter by this part is not worth a better one.
-const DENSE: usize = 50;
 
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
 
@@ -83,25 +83,36 @@ impl FrameEncoder {
         level: i32,
         out: &mut Vec<u8>,
     ) -> Result<(), FrameError> {
-        if let Some(effort) = Effort::for_dense(level, content) {
-            let start = out.len();
-            self.encode_with(effort, content, out)?;
-            if out.len() - start > content.len() - content.len() / DENSE {
-                return Ok(());
-            }
-            out.truncate(start);
-        }
-        self.encode_with(Effort::new(level, content.len()), content, out)
+        self.encode_well(Effort::new(level, content.len()), level, content, out)
     }
 
-    /// The same for tar headers, whose bytes are of another kind.
+    /// The same for what may be tar headers, whose bytes are of another kind.
     pub fn encode_headers(
         &mut self,
         headers: &[u8],
         level: i32,
         out: &mut Vec<u8>,
     ) -> Result<(), FrameError> {
-        self.encode_with(Effort::for_headers(level, headers.len()), headers, out)
+        self.encode_well(Effort::for_headers(level, headers.len()), level, headers, out)
+    }
+
+    /// With `effort`, unless an attempt with less of it shows that it is not worth it.
+    fn encode_well(
+        &mut self,
+        effort: Effort,
+        level: i32,
+        content: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), FrameError> {
+        if let Some(attempt) = Attempt::at(level, content) {
+            let start = out.len();
+            self.encode_with(attempt.effort, content, out)?;
+            if attempt.enough.contains(&(out.len() - start)) {
+                return Ok(());
+            }
+            out.truncate(start);
+        }
+        self.encode_with(effort, content, out)
     }
 
     fn encode_with(
@@ -180,6 +191,25 @@ mod tests {
                 assert_eq!(out, fresh(content, level), "{len} bytes at level {level}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_cheap_attempt_settles() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let noise: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(300_000).collect();
+        let len = |content: &[u8]| {
+            let mut frame = Vec::new();
+            FrameEncoder::new().encode(content, 6, &mut frame).unwrap();
+            frame.len()
+        };
+        assert!(len(&noise) < 300_100);
+        // Looks dense, and is not.
+        assert!(len(&noise[..30_000].repeat(4)) < 30_200);
+        // Too long not to be monotonous, and is not.
+        assert!(len(&noise.repeat(2)) < 300_200);
+        let letters: Vec<u8> = noise.repeat(2).iter().map(|byte| byte & 15).collect();
+        assert!(len(&letters) < letters.len() / 2 + 2000);
+        assert!(len(&b"the same again. ".repeat(40_000)) < 200);
     }
 
     #[test]
