@@ -40,8 +40,8 @@ struct TempFile {
 
 /// Others may read what is in a layout, as far as the umask allows.
 const LAYOUT_MODE: u32 = 0o644;
-/// How files begin that are not yet what their folder is for.
-pub(super) const UNFINISHED: &str = ".tmp-";
+/// How the names of files begin that are not finished.
+const UNFINISHED: &str = ".tmp-";
 
 impl TempFile {
     fn new() -> io::Result<Self> {
@@ -133,11 +133,18 @@ impl Spool {
         (SpoolWriter { file: Arc::clone(&file), growth: sender }, Self { file, growth })
     }
 
-    /// Makes a finished spool the file `target`, on disk and whole. It fails with
-    /// [`io::ErrorKind::NotFound`] or [`io::ErrorKind::CrossesDevices`] if it is not one
-    /// [to be kept](Self::to_be_kept) there.
-    pub(super) fn persist(&self, target: &Path) -> io::Result<()> {
-        self.file.persist(target)
+    /// Makes a finished spool the file `target`, on disk and whole. False if that cannot be, since
+    /// it is not one [to be kept](Self::to_be_kept) there or the file system gives no second names.
+    pub(super) fn persist(&self, target: &Path) -> io::Result<bool> {
+        use io::ErrorKind::{CrossesDevices, NotFound, PermissionDenied, Unsupported};
+
+        match self.file.persist(target) {
+            Ok(()) => Ok(true),
+            Err(error) => match error.kind() {
+                CrossesDevices | NotFound | PermissionDenied | Unsupported => Ok(false),
+                _ => Err(error),
+            },
+        }
     }
 
     pub(super) fn path(&self) -> &Path {

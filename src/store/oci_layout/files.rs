@@ -139,16 +139,11 @@ impl OciLayout {
         let target = self.blob_path(digest);
         let directory = target.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(directory).map_err(StoreError::io(directory))?;
-        match spool.persist(&target) {
-            Ok(()) => sync_directory(&target),
-            Err(error)
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::CrossesDevices) =>
-            {
-                let content = BlobContent::File(spool.path().to_owned());
-                self.write_blob(digest, size, &content, stop, progress)
-            }
-            Err(error) => Err(StoreError::io(&target)(error)),
+        if spool.persist(&target).map_err(StoreError::io(&target))? {
+            return sync_directory(&target);
         }
+        let content = BlobContent::File(spool.path().to_owned());
+        self.write_blob(digest, size, &content, stop, progress)
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {
