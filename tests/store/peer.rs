@@ -182,28 +182,25 @@ impl Peer {
 
     /// The upload sessions that are open.
     pub(crate) fn uploads(&self) -> Vec<String> {
-        let root = self.dir.path().join("storage/docker/registry/v2/repositories");
-        let listed = Command::new("find")
-            .arg(root)
-            // A cancelled one leaves a folder without this file.
-            .args(["-path", "*/_uploads/*/startedat", "-printf", "%h\n"])
-            .output()
-            .unwrap();
-        let listed = String::from_utf8(listed.stdout).unwrap();
+        // A cancelled one leaves a folder without this file.
+        let folders = self.in_sessions("startedat", "%h\n");
         let name = |line: &str| line.rsplit('/').next().unwrap_or_default().to_owned();
-        listed.lines().map(name).collect()
+        folders.lines().map(name).collect()
     }
 
     /// How many bytes are in the upload sessions that are open.
     pub(crate) fn uploaded(&self) -> u64 {
+        let sizes = self.in_sessions("data", "%s\n");
+        sizes.lines().map(|size| size.parse::<u64>().unwrap()).sum()
+    }
+
+    /// What `find` prints of each file of that name in an upload session.
+    fn in_sessions(&self, name: &str, format: &str) -> String {
         let root = self.dir.path().join("storage/docker/registry/v2/repositories");
-        let listed = Command::new("find")
-            .arg(root)
-            .args(["-path", "*/_uploads/*/data", "-printf", "%s\n"])
-            .output()
-            .unwrap();
-        let listed = String::from_utf8(listed.stdout).unwrap();
-        listed.lines().map(|size| size.parse::<u64>().unwrap()).sum()
+        let path = format!("*/_uploads/*/{name}");
+        let found =
+            Command::new("find").arg(root).args(["-path", &path, "-printf", format]).output();
+        String::from_utf8(found.unwrap().stdout).unwrap()
     }
 
     /// The file in which the registry keeps a blob.
