@@ -245,7 +245,7 @@ fn self_check(bencher: Bencher) {
 }
 
 fn recipe() -> Recipe {
-    Recipe { chunked: true, level: 6, metadata_level: 1, whole_file_max: 128 << 10 }
+    Recipe { chunked: true, level: 6, metadata_level: 1, whole_file_max: 1 << 20 }
 }
 
 /// All of it, by the number of encoding threads; the tar is not compressed.

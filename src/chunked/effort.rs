@@ -20,8 +20,8 @@ const MEDIUM: usize = 16 << 10;
 const LARGE: usize = 64 << 10;
 /// One zstd block.
 const BLOCK: usize = 128 << 10;
-/// Chunks are seldom longer.
-const LONG: usize = 512 << 10;
+/// Most chunks are shorter.
+const LONG: usize = 192 << 10;
 /// Longer ones are streams, for which libzstd's levels are right.
 const STREAM: usize = 1 << 20;
 
@@ -48,12 +48,10 @@ impl Effort {
             Self::of(level + 1)
         } else if level >= THOROUGH {
             Self::of(level)
-        } else if len <= TINY {
-            lower(3)
         } else if len <= SMALL {
-            lower(2)
+            lower(3)
         } else if len <= MEDIUM {
-            lower(1)
+            lower(2)
         } else if len <= LARGE {
             match level {
                 5 | 6 => Self::chains(level, Strategy::ZSTD_greedy, 4),
@@ -62,14 +60,17 @@ impl Effort {
             }
         } else if len <= BLOCK {
             match level {
-                5 => Self::chains(level, Strategy::ZSTD_greedy, 4),
+                5 => Self::chains(level, Strategy::ZSTD_greedy, 3),
+                6 => Self::chains(level, Strategy::ZSTD_greedy, 4),
                 7 => Self::chains(level, Strategy::ZSTD_lazy, 4),
                 _ => without_rows,
             }
         } else {
             match level {
-                4 | 5 => Self::small_tables(level, Strategy::ZSTD_greedy),
-                6 => Self::small_tables(level, Strategy::ZSTD_lazy),
+                4 => Self::rows(level, Strategy::ZSTD_greedy, 3, 16),
+                5 => Self::rows(level, Strategy::ZSTD_greedy, 3, 17),
+                6 if len <= LONG => Self::rows(level, Strategy::ZSTD_greedy, 4, 17),
+                6 => Self::rows(level, Strategy::ZSTD_lazy, 3, 18),
                 _ => Self::of(level + 1),
             }
         }
@@ -103,14 +104,15 @@ impl Effort {
         Self { strategy, search_log, rows: ParamSwitch::Disable, ..Self::of(level) }
     }
 
-    /// Tables that stay in a core's own cache. Matches of four bytes are many in machine code.
-    const fn small_tables(level: i32, strategy: Strategy) -> Self {
+    /// Rows of hashes in tables that stay in a core's own cache. Matches of four bytes are many in
+    /// machine code.
+    const fn rows(level: i32, strategy: Strategy, search_log: u32, table_log: u32) -> Self {
         Self {
             strategy: Some(strategy),
-            search_log: 4,
+            search_log,
             min_match: 4,
-            hash_log: 17,
-            chain_log: 17,
+            hash_log: table_log,
+            chain_log: table_log,
             ..Self::of(level)
         }
     }
@@ -140,14 +142,20 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// For a content that is likely compressed already or very repetitive, unless `level` asks for
-    /// something cheap or something thorough anyway.
+    /// For a content that likely has no repetitions, or hardly anything else, unless `level` asks
+    /// for something cheap or something thorough anyway.
     pub(super) fn at(level: i32, content: &[u8]) -> Option<Self> {
-        if !(4..THOROUGH).contains(&level) {
-            None
-        } else if content.len() > LONG {
-            // Where the reference's chunker has found no place to cut for so long, the content is
-            // monotonous; a log, perhaps. If it is, long matches are better than many.
+        if !(4..THOROUGH).contains(&level) || content.len() <= 2 * SAMPLES * SAMPLE {
+            return None;
+        }
+        let long = content.len() > BLOCK;
+        let repeated = repeated(content, if long { usize::MAX } else { FEW });
+        if repeated < FEW {
+            // If the attempt finds none either, all that is left is how frequent the bytes are.
+            let least = entropy(content) / 100 * 98;
+            Some(Self { effort: Effort::of(1), enough: (Included(least), Unbounded) })
+        } else if long && repeated > MANY {
+            // Long matches are better than many.
             let effort = Effort {
                 strategy: Some(Strategy::ZSTD_dfast),
                 min_match: 6,
@@ -156,31 +164,73 @@ impl Attempt {
                 ..Effort::of(level)
             };
             Some(Self { effort, enough: (Unbounded, Excluded(content.len() / 20)) })
-        } else if looks_dense(content) {
-            let least = content.len() - content.len() / 50;
-            Some(Self { effort: Effort::of(1), enough: (Included(least), Unbounded) })
         } else {
             None
         }
     }
 }
 
-/// Whether the bytes of some samples are about equally frequent. So they are in archives, pictures
-/// and packed programs, and hardly ever in what can be compressed.
-fn looks_dense(content: &[u8]) -> bool {
-    const SAMPLES: usize = 4;
-    const LEN: usize = 1 << 10;
-    if content.len() <= 2 * SAMPLES * LEN {
-        return false;
+/// How many samples are looked at, and the length of each in bytes.
+const SAMPLES: usize = 4;
+const SAMPLE: usize = 1 << 10;
+
+/// If fewer places of the samples repeat what came before, it is by chance. So it is with what is
+/// compressed already, with numbers such as the weights of a model, with keys, and with any of it
+/// in base64.
+const FEW: usize = SAMPLES * SAMPLE / 256;
+
+/// If more do, it is a log or a table, or the same byte over and over.
+const MANY: usize = SAMPLES * SAMPLE / 4 * 3;
+
+/// At how many places of some samples of `content` five bytes stand that stood there before. Does
+/// not count beyond `most`: usually there are many, and the question costs little.
+fn repeated(content: &[u8], most: usize) -> usize {
+    let stride = (content.len() - SAMPLE) / (SAMPLES - 1);
+    let (mut seen, mut count) = ([0_u64; 1 << 11], 0);
+    for sample in content.chunks(stride).take(SAMPLES).filter_map(|piece| piece.get(..SAMPLE)) {
+        for bytes in sample.windows(5) {
+            let word = bytes.iter().fold(1, |word, byte| word << 8 | u64::from(*byte));
+            // Fibonacci hashing (Knuth, The Art of Computer Programming, section 6.4).
+            let slot = &mut seen[(word.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 53) as usize];
+            if *slot == word {
+                count += 1;
+                if count >= most {
+                    return count;
+                }
+            }
+            *slot = word;
+        }
     }
-    let stride = (content.len() - LEN) / (SAMPLES - 1);
-    let mut counts = [0_u32; 256];
-    for sample in content.chunks(stride).take(SAMPLES).flat_map(|piece| piece.iter().take(LEN)) {
-        counts[usize::from(*sample)] += 1;
+    count
+}
+
+/// How many bytes `content` takes by Shannon's measure if nothing is known of it but how frequent
+/// each byte is. In whole numbers, since a decision by it must come out the same on all machines.
+fn entropy(content: &[u8]) -> usize {
+    let mut counts = [0_u64; 256];
+    for byte in content {
+        counts[usize::from(*byte)] += 1;
     }
-    // The least that these squares can come to is `seen² / 256`, where all bytes are as frequent.
-    let seen: u32 = counts.iter().sum();
-    counts.iter().map(|count| count * count).sum::<u32>() <= seen * seen / 128
+    let all = log2(content.len() as u64);
+    let bits = counts.iter().filter(|count| **count > 0).map(|count| count * (all - log2(*count)));
+    usize::try_from(bits.sum::<u64>() >> (FRACTION + 3)).unwrap_or(usize::MAX)
+}
+
+/// Bits behind the point of a logarithm.
+const FRACTION: u32 = 8;
+
+/// Binary logarithm of a number from 1 to 2^32, in units of 2^-[`FRACTION`], rounded down.
+fn log2(number: u64) -> u64 {
+    let mut log = u64::from(number.ilog2());
+    // From 1 to 2, with 31 bits behind the point. The square is beyond 2 where the next bit is 1.
+    let mut rest = number << 31 >> log;
+    for _ in 0..FRACTION {
+        let square = rest * rest >> 31;
+        let bit = square >> 32;
+        log = log << 1 | bit;
+        rest = square >> bit;
+    }
+    log
 }
 
 #[cfg(test)]
@@ -188,19 +238,38 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    #[test]
-    fn what_looks_dense() {
+    fn noise(len: usize) -> Vec<u8> {
         let mut random = fastrand::Rng::with_seed(1);
-        let noise: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(100_000).collect();
+        std::iter::repeat_with(|| random.u8(..)).take(len).collect()
+    }
+
+    #[test]
+    fn what_is_repeated() {
+        let noise = noise(100_000);
+        let few = |content: &[u8]| repeated(content, usize::MAX) < FEW;
+        let many = |content: &[u8]| repeated(content, usize::MAX) > MANY;
         let letters: Vec<u8> = noise.iter().map(|byte| byte & 63).collect();
-        let code = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        assert!(looks_dense(&noise));
-        assert!(looks_dense(&noise[..9000]));
-        assert!(!looks_dense(&noise[..8000]), "too short to tell");
-        assert!(!looks_dense(&letters));
-        assert!(!looks_dense(&vec![0; 100_000]));
-        let dense = code.chunks(100_000).filter(|chunk| looks_dense(chunk)).count();
-        assert!(dense * 100_000 < code.len() / 10, "{dense} of a program's chunks");
+        assert!(few(&noise) && few(&noise[..9000]) && few(&letters));
+        assert!(!few(&noise[..500].repeat(200)));
+        assert!(many(&[0; 100_000]));
+        let log = |line| format!("line {line} of a log that says much the same in each of them\n");
+        assert!(many((0..2000).map(log).collect::<String>().as_bytes()));
+        let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let odd = program.chunks(100_000).filter(|chunk| few(chunk) || many(chunk)).count();
+        assert!(odd * 100_000 < program.len() / 5, "{odd} of a program's chunks");
+        assert_eq!(repeated(&[0; 100_000], FEW), FEW);
+    }
+
+    #[test]
+    fn entropies() {
+        let noise = noise(1 << 20);
+        for bits in 0..=8 {
+            let content: Vec<u8> =
+                noise.iter().map(|byte| byte & ((1_u16 << bits) - 1) as u8).collect();
+            let (found, exact) = (entropy(&content), (1 << 17) * bits);
+            assert!(found.abs_diff(exact) <= exact / 100, "{found} bytes for {exact}");
+        }
+        assert_eq!([1, 2, 3, 1 << 32].map(log2), [0, 256, 405, 32 << 8]);
     }
 
     #[test]
