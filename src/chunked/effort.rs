@@ -225,7 +225,7 @@ fn log2(number: u64) -> u64 {
     // From 1 to 2, with 31 bits behind the point. The square is beyond 2 where the next bit is 1.
     let mut rest = number << 31 >> log;
     for _ in 0..FRACTION {
-        let square = rest * rest >> 31;
+        let square = (rest * rest) >> 31;
         let bit = square >> 32;
         log = log << 1 | bit;
         rest = square >> bit;
@@ -251,22 +251,22 @@ mod tests {
         let letters: Vec<u8> = noise.iter().map(|byte| byte & 63).collect();
         assert!(few(&noise) && few(&noise[..9000]) && few(&letters));
         assert!(!few(&noise[..500].repeat(200)));
-        assert!(many(&[0; 100_000]));
+        assert!(many(&vec![0; 100_000]));
         let log = |line| format!("line {line} of a log that says much the same in each of them\n");
         assert!(many((0..2000).map(log).collect::<String>().as_bytes()));
         let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let odd = program.chunks(100_000).filter(|chunk| few(chunk) || many(chunk)).count();
         assert!(odd * 100_000 < program.len() / 5, "{odd} of a program's chunks");
-        assert_eq!(repeated(&[0; 100_000], FEW), FEW);
+        assert_eq!(repeated(&vec![0; 100_000], FEW), FEW);
     }
 
     #[test]
     fn entropies() {
         let noise = noise(1 << 20);
         for bits in 0..=8 {
-            let content: Vec<u8> =
-                noise.iter().map(|byte| byte & ((1_u16 << bits) - 1) as u8).collect();
-            let (found, exact) = (entropy(&content), (1 << 17) * bits);
+            let mask = u8::MAX.checked_shr(8 - bits).unwrap_or(0);
+            let content: Vec<u8> = noise.iter().map(|byte| byte & mask).collect();
+            let (found, exact) = (entropy(&content), (1 << 17) * bits as usize);
             assert!(found.abs_diff(exact) <= exact / 100, "{found} bytes for {exact}");
         }
         assert_eq!([1, 2, 3, 1 << 32].map(log2), [0, 256, 405, 32 << 8]);
