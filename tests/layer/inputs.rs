@@ -155,7 +155,7 @@ fn add(tar: TarBuilder, number: usize, part: &Part) -> TarBuilder {
 
 pub(crate) fn recipe() -> impl Strategy<Value = Recipe> {
     let whole_file_max = select(vec![0, 64 << 10, MIB]);
-    (prop::bool::weighted(0.9), 1..4, whole_file_max).prop_map(
+    (prop::bool::weighted(0.9), 1..8, whole_file_max).prop_map(
         |(chunked, level, whole_file_max)| Recipe {
             chunked,
             level,
