@@ -35,8 +35,8 @@ const DEFAULT_GZIP_LEVEL: u32 = 6;
 /// What Tekton takes of a step's results, in bytes (tektoncd/pipeline, `pkg/termination/write.go`).
 const RESULTS_LIMIT: usize = 4096;
 
-/// Files up to this many bytes become one frame. One of them that has changed is fetched whole, but
-/// of a program that was built anew hardly a chunk is the same (`docs/performance.md`).
+/// Files up to this many bytes become one frame: smaller than its chunks would be, but fetched whole
+/// when the file has changed. What that costs and gains, `docs/performance.md` tells.
 const WHOLE_FILE_MAX: usize = 1 << 20;
 
 /// Arguments that make no sense.

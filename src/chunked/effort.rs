@@ -246,8 +246,8 @@ mod tests {
     #[test]
     fn what_is_repeated() {
         let noise = noise(100_000);
-        let few = |content: &[u8]| repeated(content, usize::MAX) < FEW;
-        let many = |content: &[u8]| repeated(content, usize::MAX) > MANY;
+        let few: fn(&[u8]) -> bool = |content| repeated(content, usize::MAX) < FEW;
+        let many: fn(&[u8]) -> bool = |content| repeated(content, usize::MAX) > MANY;
         let letters: Vec<u8> = noise.iter().map(|byte| byte & 63).collect();
         assert!(few(&noise) && few(&noise[..9000]) && few(&letters));
         assert!(!few(&noise[..500].repeat(200)));
@@ -255,8 +255,12 @@ mod tests {
         let log = |line| format!("line {line} of a log that says much the same in each of them\n");
         assert!(many((0..2000).map(log).collect::<String>().as_bytes()));
         let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        let odd = program.chunks(100_000).filter(|chunk| few(chunk) || many(chunk)).count();
-        assert!(odd * 100_000 < program.len() / 5, "{odd} of a program's chunks");
+        for odd in [few, many] {
+            let found = program.chunks(100_000).filter(|chunk| odd(chunk)).count();
+            assert!(found * 100_000 < program.len() / 10, "{found} of a program's chunks");
+        }
+        assert!(Attempt::at(6, &noise[..8000]).is_none(), "too short to tell");
+        assert!(Attempt::at(6, &noise[..9000]).is_some());
         assert_eq!(repeated(&vec![0; 100_000], FEW), FEW);
     }
 
