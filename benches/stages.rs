@@ -20,7 +20,7 @@ use recompress_image::{
         tar_split::TarSplitWriter,
         toc::{Content, Metadata, TocWriter},
     },
-    layer::{self, Pool, Progress, Recipe},
+    layer::{self, Cuts, Pool, Progress, Recipe},
     tar::{
         Reader, Step,
         testing::{Dialect, HeaderBlock, TarBuilder},
@@ -114,7 +114,7 @@ fn rolling_hash_of_zeros(bencher: Bencher) {
 fn chunks(bencher: Bencher, data: &[u8]) {
     bencher.counter(BytesCount::new(data.len())).bench(|| {
         let mut cuts = Vec::new();
-        let mut chunker = Chunker::new();
+        let mut chunker = Chunker::new(Cuts::default().chunk_min);
         for piece in data.chunks(1 << 20) {
             chunker.feed(piece, &mut cuts);
         }
@@ -245,7 +245,7 @@ fn self_check(bencher: Bencher) {
 }
 
 fn recipe() -> Recipe {
-    Recipe { chunked: true, level: 6, metadata_level: 1, whole_file_max: 1 << 20 }
+    Recipe { chunked: true, level: 6, metadata_level: 1, cuts: Cuts::default() }
 }
 
 /// All of it, by the number of encoding threads; the tar is not compressed.

@@ -15,6 +15,7 @@
 
 mod assembler;
 mod batch;
+mod cuts;
 pub mod decompress;
 mod digester;
 pub mod gzip;
@@ -31,7 +32,9 @@ use std::{
 
 use crossbeam_channel::{bounded, unbounded};
 
-pub use self::{assembler::Outline, decompress::Compression, limits::Limits, pool::Pool};
+pub use self::{
+    assembler::Outline, cuts::Cuts, decompress::Compression, limits::Limits, pool::Pool,
+};
 use self::{
     batch::Totals,
     walker::{Output, Walker},
@@ -51,8 +54,8 @@ pub struct Recipe {
     pub level: i32,
     /// zstd level of TOC and tar-split.
     pub metadata_level: i32,
-    /// Files up to this many bytes become one frame and are not cut into chunks; at most 1 MiB.
-    pub whole_file_max: usize,
+    /// How files are divided.
+    pub cuts: Cuts,
 }
 
 /// How far a layer is, to be looked at from other threads, and how far it may go.

@@ -15,7 +15,7 @@ use crate::{
         ImageReference, ReferenceError, index::Platform, index::PlatformError, media_type::Family,
     },
     inspect,
-    layer::{Limits, Recipe, gzip},
+    layer::{Cuts, Limits, Recipe, gzip},
     probe,
     store::{AccessOptions, Patience},
     verify,
@@ -34,10 +34,6 @@ const DEFAULT_GZIP_LEVEL: u32 = 6;
 
 /// What Tekton takes of a step's results, in bytes (tektoncd/pipeline, `pkg/termination/write.go`).
 const RESULTS_LIMIT: usize = 4096;
-
-/// Files up to this many bytes become one frame: smaller than its chunks would be, but fetched whole
-/// when the file has changed. What that costs and gains, `docs/performance.md` tells.
-const WHOLE_FILE_MAX: usize = 1 << 20;
 
 /// Arguments that make no sense.
 #[derive(Debug, thiserror::Error)]
@@ -177,7 +173,7 @@ impl TryFrom<Args> for Job {
                 chunked: true,
                 level,
                 metadata_level: METADATA_LEVEL,
-                whole_file_max: WHOLE_FILE_MAX,
+                cuts: Cuts::default(),
             },
             gzip_level,
             limits,

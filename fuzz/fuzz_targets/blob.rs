@@ -13,7 +13,7 @@ use libfuzzer_sys::{arbitrary, arbitrary::Arbitrary, fuzz_target};
 use recompress_image::{
     check::Layer,
     image::Digest,
-    layer::{Pool, Recipe},
+    layer::{Cuts, Pool, Recipe},
     tar::testing::{Dialect, HeaderBlock, TarBuilder},
 };
 
@@ -50,7 +50,7 @@ static BASE: LazyLock<Base> = LazyLock::new(|| {
         .file(Dialect::Ustar, b"dir/small", b"a few bytes")
         .end()
         .finish();
-    let recipe = Recipe { chunked: true, level: 1, metadata_level: 1, whole_file_max: 0 };
+    let recipe = Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE };
     let made = check::convert(&tar[..], recipe, &Pool::new(1).unwrap()).unwrap();
     check::check(&tar, recipe, &made);
     let outline = made.converted.outline.as_ref().unwrap();

@@ -10,7 +10,7 @@ use std::{io::Write as _, sync::LazyLock};
 use flate2::write::GzEncoder;
 use libfuzzer_sys::{arbitrary, arbitrary::Arbitrary, fuzz_target};
 use recompress_image::{
-    layer::{LayerError, Pool, Recipe},
+    layer::{Cuts, LayerError, Pool, Recipe},
     tar::testing::{Dialect, TarBuilder},
 };
 
@@ -79,7 +79,7 @@ impl Input<'_> {
 
 fuzz_target!(|input: Input| {
     let tar = TarBuilder::new().file(Dialect::Ustar, b"file", input.content).end().finish();
-    let recipe = Recipe { chunked: true, level: 1, metadata_level: 1, whole_file_max: 0 };
+    let recipe = Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE };
     let blob = input.blob(&tar);
     match check::convert(&blob[..], recipe, &POOL) {
         Ok(made) if matches!(input.damage, Damage::None) => check::check(&tar, recipe, &made),

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use recompress_image::{
-    layer::{LayerError, Pool, Recipe},
+    layer::{Cuts, LayerError, Pool, Recipe},
     tar::{Reader, Step},
 };
 
@@ -37,9 +37,13 @@ fuzz_target!(|input: (u8, &[u8])| {
     if tar.starts_with(&[0x1f, 0x8b]) || tar.get(1..4) == Some(&[0xb5, 0x2f, 0xfd]) {
         return;
     }
-    let whole_file_max = [0, 600, 64 << 10, 1 << 20][usize::from(choice % 4)];
-    let recipe =
-        Recipe { chunked: choice & 0x80 == 0, level: 1, metadata_level: 1, whole_file_max };
+    let max = |choice: u8| [0, 600, 64 << 10, 1 << 20][usize::from(choice % 4)];
+    let cuts = Cuts {
+        whole_max: max(choice),
+        whole_text_max: max(choice >> 2),
+        chunk_min: u64::from(choice >> 4 & 7) << 10,
+    };
+    let recipe = Recipe { chunked: choice & 0x80 == 0, level: 1, metadata_level: 1, cuts };
     match check::convert(tar, recipe, &POOL) {
         Ok(made) => {
             assert!(is_tar(tar));

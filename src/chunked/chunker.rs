@@ -1,6 +1,8 @@
-//! Where a file is cut into chunks: bit for bit the algorithm of containers/storage
-//! (`pkg/chunked/compressor/{rollsum,compressor}.go`), since a client finds a chunk again only if
-//! both images were cut at the same places.
+//! Where a file is cut into chunks: at the places where containers/storage cuts
+//! (`pkg/chunked/compressor/{rollsum,compressor}.go`), or at some of them.
+//!
+//! A client finds a chunk again only if both images were cut at the same places. So places are
+//! chosen by the content around them, never by how far they are from the start of the file.
 
 /// A run of at least this many zero bytes is a hole (`holesThreshold` in `compressor.go`).
 pub const HOLE_MIN: usize = 1024;
@@ -11,6 +13,8 @@ const WINDOW_LEN: u32 = 64;
 const CHAR_OFFSET: u32 = 31;
 /// A cut follows a byte after which these bits of the rolling sum are all ones.
 const CUT_MASK: u32 = 0xffff;
+/// Every other of these places is a preferred one.
+const PREFERRED_MASK: u32 = 0x1_ffff;
 const FRESH_S1: u32 = WINDOW_LEN * CHAR_OFFSET;
 const FRESH_S2: u32 = WINDOW_LEN * (WINDOW_LEN - 1) * CHAR_OFFSET;
 
@@ -25,9 +29,11 @@ pub struct Chunk {
 
 /// Cuts one file, fed piece by piece; how it is divided into pieces has no influence.
 ///
-/// There is no least and no greatest chunk length: a file of one repeated byte is one chunk.
+/// There is no greatest chunk length: a file of one repeated byte is one chunk.
 #[derive(Debug, Clone)]
 pub struct Chunker {
+    /// A shorter chunk ends only with the file or before a hole.
+    chunk_min: u64,
     s1: u32,
     s2: u32,
     /// The last bytes rolled in, oldest first.
@@ -40,16 +46,18 @@ pub struct Chunker {
     hole: u64,
 }
 
-impl Default for Chunker {
-    fn default() -> Self {
-        Self { s1: FRESH_S1, s2: FRESH_S2, window: [0; WINDOW], open: 0, held: 0, hole: 0 }
-    }
-}
-
 impl Chunker {
     /// A chunker at the start of a file.
-    pub fn new() -> Self {
-        Self::default()
+    ///
+    /// Chunks get a length of `chunk_min` bytes at least, unless the file ends or a hole begins; 0
+    /// stands for the reference's chunks, which have 64 KiB on average and are often much shorter.
+    /// From `chunk_min` on only every other place that it would choose is taken, from twice as much
+    /// on each of them. Thus two versions of a file are soon cut at the same places again behind a
+    /// difference, since most cuts do not depend on where the one before was (the normalized
+    /// chunking of Xia et al., USENIX ATC 2016, section 3.4).
+    pub fn new(chunk_min: u64) -> Self {
+        let (s1, s2, window) = (FRESH_S1, FRESH_S2, [0; WINDOW]);
+        Self { chunk_min, s1, s2, window, open: 0, held: 0, hole: 0 }
     }
 
     /// How many of the bytes fed last may still fall to one side or the other of a cut; less than
@@ -83,7 +91,7 @@ impl Chunker {
     }
 
     /// Ends the file and adds its last chunk.
-    pub fn finish(mut self, chunks: &mut Vec<Chunk>) {
+    pub fn finish(&mut self, chunks: &mut Vec<Chunk>) {
         self.end_run(chunks);
         self.close(chunks);
     }
@@ -133,6 +141,10 @@ impl Chunker {
             s2 = s2.wrapping_add(s1).wrapping_sub(WINDOW_LEN * (drop + CHAR_OFFSET));
             if s2 & CUT_MASK == CUT_MASK {
                 let len = self.open + (at + 1 - last_cut) as u64;
+                let least = if s2 & PREFERRED_MASK == PREFERRED_MASK { 1 } else { 2 };
+                if len < self.chunk_min.saturating_mul(least) {
+                    return;
+                }
                 chunks.push(Chunk { len, hole: false });
                 self.open = 0;
                 last_cut = at + 1;
@@ -196,7 +208,7 @@ mod tests {
     use super::*;
 
     /// The algorithm told the plain way: a ring of 64 bytes, one byte at a time.
-    fn plainly(data: &[u8]) -> Vec<Chunk> {
+    fn plainly(data: &[u8], chunk_min: u64) -> Vec<Chunk> {
         let mut chunks = Vec::new();
         let mut ring = [0u32; WINDOW];
         let (mut s1, mut s2, mut p) = (FRESH_S1, FRESH_S2, 0);
@@ -218,7 +230,9 @@ mod tests {
                 p = (p + 1) % 64;
                 if !hole {
                     len += 1;
-                    if s2 & 0xffff == 0xffff {
+                    let often = s2 % (1 << 16) == (1 << 16) - 1 && len >= 2 * chunk_min;
+                    let seldom = s2 % (1 << 17) == (1 << 17) - 1 && len >= chunk_min;
+                    if often || seldom {
                         chunks.push(Chunk { len, hole: false });
                         len = 0;
                     }
@@ -236,8 +250,12 @@ mod tests {
     }
 
     fn cut(data: &[u8], piece: usize) -> Vec<Chunk> {
+        cut_sparingly(data, piece, 0)
+    }
+
+    fn cut_sparingly(data: &[u8], piece: usize, chunk_min: u64) -> Vec<Chunk> {
         let mut chunks = Vec::new();
-        let mut chunker = Chunker::new();
+        let mut chunker = Chunker::new(chunk_min);
         for part in data.chunks(piece) {
             chunker.feed(part, &mut chunks);
         }
@@ -281,6 +299,48 @@ mod tests {
     }
 
     #[test]
+    fn short_chunks_are_joined() {
+        let data = noise(3_000_000, 5);
+        let ends = |chunk_min| -> Vec<u64> {
+            let chunks = cut_sparingly(&data, data.len(), chunk_min);
+            let add = |at: &mut u64, chunk: Chunk| {
+                *at += chunk.len;
+                Some(*at)
+            };
+            chunks.into_iter().scan(0, add).collect()
+        };
+        let (all, some) = (ends(0), ends(65_536));
+        assert!(some.iter().all(|end| all.contains(end)), "only where the reference cuts");
+        assert!(some.windows(2).rev().skip(1).all(|pair| pair[1] - pair[0] >= 65_536));
+        assert!(
+            some.len() > 15 && some.len() < all.len() * 2 / 3,
+            "{} of {}",
+            some.len(),
+            all.len()
+        );
+    }
+
+    #[test]
+    fn versions_are_soon_cut_alike_again() {
+        let old = noise(8_000_000, 3);
+        let mut new = old.clone();
+        for number in 0..5 {
+            new.splice(number * 1_500_000..number * 1_500_000, noise(number * 100 + 1, 4));
+        }
+        let pieces = |data: &[u8]| -> std::collections::BTreeSet<Vec<u8>> {
+            let mut rest = data;
+            let chunks = cut_sparingly(data, data.len(), 65_536);
+            let take = |chunk: Chunk| {
+                rest.split_off(..usize::try_from(chunk.len).unwrap_or(0)).map(<[u8]>::to_vec)
+            };
+            chunks.into_iter().filter_map(take).collect()
+        };
+        let old = pieces(&old);
+        let other: usize = pieces(&new).difference(&old).map(Vec::len).sum();
+        assert!(other < 5 * 400_000, "{other} bytes to fetch for 5 changes");
+    }
+
+    #[test]
     fn a_repeated_byte_is_never_cut() {
         assert_eq!(cut(&vec![7; 300_000], 4096), [Chunk { len: 300_000, hole: false }]);
         assert_eq!(cut(&vec![0; 300_000], 4096), [Chunk { len: 300_000, hole: true }]);
@@ -302,9 +362,13 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
         #[test]
-        fn agrees_with_the_plain_telling(data in file(), piece in 1..5000usize) {
-            let expected = plainly(&data);
-            prop_assert_eq!(&cut(&data, piece), &expected);
+        fn agrees_with_the_plain_telling(
+            data in file(),
+            piece in 1..5000usize,
+            chunk_min in prop_oneof![Just(0), 1..100_000u64],
+        ) {
+            let expected = plainly(&data, chunk_min);
+            prop_assert_eq!(&cut_sparingly(&data, piece, chunk_min), &expected);
             prop_assert_eq!(expected.iter().map(|c| c.len).sum::<u64>(), data.len() as u64);
         }
     }

@@ -88,12 +88,10 @@ impl<'a> Walker<'a> {
             if len == 0 {
                 continue;
             }
-            if !self.chunked {
-                self.plain_content(&mut reader)?;
-            } else if len <= self.recipe.whole_file_max.min(CHUNKED_BATCH) as u64 {
-                self.whole_content(&mut reader)?;
+            if self.chunked {
+                self.content(&mut reader)?;
             } else {
-                self.cut_content(&mut reader)?;
+                self.plain_content(&mut reader)?;
             }
         }
         self.end_of_entries(reader.raw(), padding);
@@ -166,51 +164,53 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// A file that becomes one frame.
-    fn whole_content(&mut self, reader: &mut Reader<impl Read>) -> Result<(), LayerError> {
+    /// A file that becomes one frame, or one for each chunk.
+    fn content(&mut self, reader: &mut Reader<impl Read>) -> Result<(), LayerError> {
         let len = reader.payload_left();
         self.close_frame(false);
-        self.make_room(usize::try_from(len).unwrap_or(CHUNKED_BATCH))?;
-        let frame = self.batch.frames.len();
-        self.marks.push(Mark::ContentStart { frame });
-        let start = self.fill(reader)?;
+        // What may stay whole has to be in one batch.
+        self.make_room(if len <= CHUNKED_BATCH as u64 { to_usize(len) } else { LEAST_ROOM })?;
+        self.marks.push(Mark::ContentStart { frame: self.batch.frames.len() });
         let mut crc = Crc::new(CrcAlgorithm::Crc64GoIso);
-        crc.update(&self.batch.data[start..]);
-        self.close_frame(true);
-        let digest = DigestFrom::Frame(frame);
+        let start = self.fill(reader)?;
+        let content = &self.batch.data[start..];
+        crc.update(content);
+        let digest = if reader.payload_left() == 0 && self.recipe.cuts.leave_whole(content) {
+            self.close_frame(true);
+            DigestFrom::Frame(self.batch.frames.len() - 1)
+        } else {
+            self.chunks(reader, start, &mut crc)?;
+            DigestFrom::Sum
+        };
+        let frame = self.batch.frames.len() - 1;
         self.marks.push(Mark::ContentEnd { frame, len, crc: crc.finalize(), digest });
         Ok(())
     }
 
-    /// A file that is cut into chunks.
-    fn cut_content(&mut self, reader: &mut Reader<impl Read>) -> Result<(), LayerError> {
-        let len = reader.payload_left();
-        self.close_frame(false);
-        self.make_room(LEAST_ROOM)?;
-        self.marks.push(Mark::ContentStart { frame: self.batch.frames.len() });
-        let mut crc = Crc::new(CrcAlgorithm::Crc64GoIso);
-        let mut cutting = Cutting { chunker: Chunker::new(), cuts: Vec::new(), closed: 0 };
+    /// Cuts a file into chunks, whose first bytes are in the batch from `start` on.
+    fn chunks(
+        &mut self,
+        reader: &mut Reader<impl Read>,
+        mut start: usize,
+        crc: &mut Crc,
+    ) -> Result<(), LayerError> {
+        let chunker = Chunker::new(self.recipe.cuts.chunk_min);
+        let mut cutting = Cutting { chunker, cuts: Vec::new(), closed: 0 };
         loop {
-            let start = self.fill(reader)?;
-            crc.update(&self.batch.data[start..]);
             cutting.chunker.feed(&self.batch.data[start..], &mut cutting.cuts);
             self.close_chunks(&mut cutting);
             if reader.payload_left() == 0 {
                 break;
             }
             self.carry_over(&mut cutting)?;
+            start = self.fill(reader)?;
+            crc.update(&self.batch.data[start..]);
         }
-        std::mem::take(&mut cutting.chunker).finish(&mut cutting.cuts);
+        cutting.chunker.finish(&mut cutting.cuts);
         self.close_chunks(&mut cutting);
         if let Some(sum) = self.batch.sums.last_mut() {
             sum.last = true;
         }
-        self.marks.push(Mark::ContentEnd {
-            frame: self.batch.frames.len() - 1,
-            len,
-            crc: crc.finalize(),
-            digest: DigestFrom::Sum,
-        });
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use recompress_image::{
     chunked::footer::Position,
     image::Digest,
-    layer::{Pool, Progress, Recipe, convert},
+    layer::{Cuts, Pool, Progress, Recipe, convert},
     tar::testing::{Dialect, HeaderBlock, TarBuilder},
 };
 use serde_json::Value;
@@ -192,7 +192,7 @@ fn toc_and_tar_split_are_those_of_the_reference() {
     let manifest: Value = serde_json::from_slice(&blob(&index["manifests"][0]["digest"])).unwrap();
 
     let pool = Pool::new(2).unwrap();
-    let recipe = Recipe { chunked: true, level: 1, metadata_level: 3, whole_file_max: 0 };
+    let recipe = Recipe { chunked: true, level: 1, metadata_level: 3, cuts: Cuts::REFERENCE };
     for (number, (name, tar)) in tars.iter().enumerate() {
         let layer = &manifest["layers"][number];
         let (toc, tar_split) = positions(&layer["annotations"]);

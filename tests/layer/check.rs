@@ -130,8 +130,8 @@ impl<'a> Layer<'a> {
         assert_eq!(main["digest"], Digest::sha256_of(&content).as_str());
 
         let mut expected = Vec::new();
-        if content.len() > recipe.whole_file_max {
-            let mut chunker = Chunker::new();
+        if !recipe.cuts.leave_whole(&content) {
+            let mut chunker = Chunker::new(recipe.cuts.chunk_min);
             chunker.feed(&content, &mut expected);
             chunker.finish(&mut expected);
         }

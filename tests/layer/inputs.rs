@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use recompress_image::{
-    layer::Recipe,
+    layer::{Cuts, Recipe},
     tar::testing::{Dialect, HeaderBlock, TarBuilder},
 };
 
@@ -154,15 +154,16 @@ fn add(tar: TarBuilder, number: usize, part: &Part) -> TarBuilder {
 }
 
 pub(crate) fn recipe() -> impl Strategy<Value = Recipe> {
-    let whole_file_max = select(vec![0, 64 << 10, MIB]);
-    (prop::bool::weighted(0.9), 1..8, whole_file_max).prop_map(
-        |(chunked, level, whole_file_max)| Recipe {
-            chunked,
-            level,
-            metadata_level: 3,
-            whole_file_max,
-        },
-    )
+    let whole_max = || select(vec![0, 64 << 10, MIB]);
+    let cuts = (whole_max(), whole_max(), select(vec![0, 1 << 10, 64 << 10])).prop_map(
+        |(whole_max, whole_text_max, chunk_min)| Cuts { whole_max, whole_text_max, chunk_min },
+    );
+    (prop::bool::weighted(0.9), 1..8, cuts).prop_map(|(chunked, level, cuts)| Recipe {
+        chunked,
+        level,
+        metadata_level: 3,
+        cuts,
+    })
 }
 
 /// Gives away at most so many bytes at a time, in turns; 0 stands for an interrupted call.

@@ -9,7 +9,7 @@ use std::{io::Write as _, sync::LazyLock};
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 use recompress_image::{
-    layer::{LayerError, Pool, Recipe},
+    layer::{Cuts, LayerError, Pool, Recipe},
     tar::{
         Reader, Step,
         testing::{Dialect, TarBuilder},
@@ -23,7 +23,8 @@ use self::{
 
 static POOLS: LazyLock<[Pool; 3]> = LazyLock::new(|| [1, 2, 8].map(|n| Pool::new(n).unwrap()));
 
-const CHUNKED: Recipe = Recipe { chunked: true, level: 1, metadata_level: 1, whole_file_max: 0 };
+const CHUNKED: Recipe =
+    Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE };
 
 /// Whether the tar reader alone takes it.
 fn is_tar(tar: &[u8]) -> bool {
@@ -129,13 +130,13 @@ fn holes_and_runs_at_the_edges_of_batches() {
 
 #[test]
 fn a_file_up_to_the_limit_is_one_piece() {
-    for (len, whole_file_max, chunks) in [(5000, 5000, 1), (5001, 5000, 2), (5000, 0, 2)] {
+    for (len, whole_max, chunks) in [(5000, 5000, 1), (5001, 5000, 2), (5000, 0, 2)] {
         let half = content(&[
             Stretch::Run { len: 2000, byte: 0 },
             Stretch::Noise { len: len - 2000, seed: 1 },
         ]);
         let tar = TarBuilder::new().file(Dialect::Ustar, b"file", &half).finish();
-        let recipe = Recipe { whole_file_max, ..CHUNKED };
+        let recipe = Recipe { cuts: Cuts { whole_max, ..Cuts::REFERENCE }, ..CHUNKED };
         let made = convert(&tar[..], recipe, &POOLS[0]).unwrap();
         check(&tar, recipe, &made);
         assert_eq!(made.converted.outline.unwrap().chunks, chunks);

@@ -6,7 +6,7 @@ use std::{fs::File, io::Write};
 use recompress_image::{
     check::{self, Annotations, Layer, Verdict},
     image::{Digest, media_type::OCI_LAYER_ZSTD},
-    layer::{self, Pool, Progress, Recipe},
+    layer::{self, Cuts, Pool, Progress, Recipe},
     tar::testing::{Dialect, HeaderBlock, TarBuilder},
 };
 use serde_json::Value;
@@ -27,7 +27,7 @@ pub(crate) struct Specimen {
 impl Specimen {
     /// What the program makes of a tar.
     pub(crate) fn converted(tar: &[u8], chunked: bool) -> Self {
-        let recipe = Recipe { chunked, level: 3, metadata_level: 3, whole_file_max: 0 };
+        let recipe = Recipe { chunked, level: 3, metadata_level: 3, cuts: Cuts::REFERENCE };
         let mut blob = Vec::new();
         let pool = Pool::new(1).unwrap();
         let done =

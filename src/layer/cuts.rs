@@ -1,0 +1,56 @@
+//! Which files are cut into chunks, and how finely.
+
+/// What becomes of a file's content in a chunked layer.
+///
+/// Longer frames are smaller and take fewer entries in the TOC; shorter chunks lose less when a file
+/// has changed in a few places (`docs/performance.md`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cuts {
+    /// Longer files are cut; in bytes, and 1 MiB at the most.
+    pub whole_max: usize,
+    /// The same for texts, which are files without a zero byte. Bundles and tables change in a few
+    /// places; a program that was built anew has changed all over, so cutting it gains nothing.
+    pub whole_text_max: usize,
+    /// Least length of a chunk in bytes, but for the last one and those before a hole.
+    pub chunk_min: u64,
+}
+
+impl Default for Cuts {
+    fn default() -> Self {
+        Self { whole_max: 1 << 20, whole_text_max: 256 << 10, chunk_min: 64 << 10 }
+    }
+}
+
+impl Cuts {
+    /// All files are cut, and where containers/storage would cut them.
+    pub const REFERENCE: Self = Self { whole_max: 0, whole_text_max: 0, chunk_min: 0 };
+
+    /// Whether a file with this content becomes one frame.
+    pub fn leave_whole(self, content: &[u8]) -> bool {
+        content.len() <= self.whole_max
+            && (content.len() <= self.whole_text_max || content.contains(&0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_whole() {
+        let cuts = Cuts { whole_max: 1000, whole_text_max: 100, chunk_min: 0 };
+        let (text, mut binary) = ([b'a'; 1001], [b'a'; 1001]);
+        binary[99] = 0;
+        for (len, as_text, as_binary) in [
+            (1, true, true),
+            (100, true, true),
+            (101, false, true),
+            (1000, false, true),
+            (1001, false, false),
+        ] {
+            assert_eq!(cuts.leave_whole(&text[..len]), as_text, "a text of {len} bytes");
+            assert_eq!(cuts.leave_whole(&binary[..len]), as_binary, "{len} bytes with a zero");
+        }
+        assert!(!Cuts::REFERENCE.leave_whole(b"a"));
+    }
+}
