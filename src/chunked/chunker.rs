@@ -131,35 +131,48 @@ impl Chunker {
         }
     }
 
-    /// Rolls bytes that belong to no hole through the window, with a cut wherever the sum says so.
+    /// Passes over the bytes from `at` on after which the open chunk would be too short. What the
+    /// sums are behind them depends on the bytes in the window alone. Returns where to go on.
+    fn skip(&mut self, data: &[u8], at: usize) -> usize {
+        let short = self.chunk_min.saturating_sub(self.open + 1);
+        let short = usize::try_from(short).unwrap_or(usize::MAX).min(data.len() - at);
+        if short < WINDOW {
+            return at;
+        }
+        let end = at + short;
+        (self.s1, self.s2) = (FRESH_S1, FRESH_S2);
+        for (byte, weight) in data[end - WINDOW..end].iter().zip((1..=WINDOW_LEN).rev()) {
+            self.s1 += u32::from(*byte);
+            self.s2 += u32::from(*byte) * weight;
+        }
+        self.open += short as u64;
+        end
+    }
+
+    /// Rolls bytes that belong to no hole through the window, with a cut wherever the sum says so
+    /// and the chunk is long enough.
     fn roll(&mut self, data: &[u8], chunks: &mut Vec<Chunk>) {
-        let mut last_cut = 0;
-        let (mut s1, mut s2) = (self.s1, self.s2);
-        let mut step = |at: usize, byte: u8, drop: u8| {
-            let drop = u32::from(drop);
-            s1 = s1.wrapping_add(u32::from(byte)).wrapping_sub(drop);
-            s2 = s2.wrapping_add(s1).wrapping_sub(WINDOW_LEN * (drop + CHAR_OFFSET));
-            if s2 & CUT_MASK == CUT_MASK {
-                let len = self.open + (at + 1 - last_cut) as u64;
-                let least = if s2 & PREFERRED_MASK == PREFERRED_MASK { 1 } else { 2 };
-                if len < self.chunk_min.saturating_mul(least) {
-                    return;
-                }
-                chunks.push(Chunk { len, hole: false });
-                self.open = 0;
-                last_cut = at + 1;
-            }
-        };
-        for (at, (&byte, &drop)) in data.iter().zip(&self.window).enumerate() {
-            step(at, byte, drop);
-        }
-        if let Some(ahead) = data.get(WINDOW..) {
-            for (at, (&byte, &drop)) in ahead.iter().zip(data).enumerate() {
-                step(at + WINDOW, byte, drop);
+        let mut at = 0;
+        while at < data.len() {
+            at = self.skip(data, at);
+            let (mut s1, mut s2) = (self.s1, self.s2);
+            let early = data.iter().zip(&self.window).skip(at);
+            let late = data.iter().skip(at.max(WINDOW)).zip(&data[at.saturating_sub(WINDOW)..]);
+            let place = early.chain(late).position(|(&byte, &drop)| {
+                let drop = u32::from(drop);
+                s1 = s1.wrapping_add(u32::from(byte)).wrapping_sub(drop);
+                s2 = s2.wrapping_add(s1).wrapping_sub(WINDOW_LEN * (drop + CHAR_OFFSET));
+                s2 & CUT_MASK == CUT_MASK
+            });
+            (self.s1, self.s2) = (s1, s2);
+            let rolled = place.map_or(data.len() - at, |place| place + 1);
+            at += rolled;
+            self.open += rolled as u64;
+            let least = if s2 & PREFERRED_MASK == PREFERRED_MASK { 1 } else { 2 };
+            if place.is_some() && self.open >= self.chunk_min.saturating_mul(least) {
+                self.close(chunks);
             }
         }
-        (self.s1, self.s2) = (s1, s2);
-        self.open += (data.len() - last_cut) as u64;
         if let Some(start) = data.len().checked_sub(WINDOW) {
             self.window.copy_from_slice(&data[start..]);
         } else {

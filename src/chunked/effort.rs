@@ -51,26 +51,28 @@ impl Effort {
         } else if len <= SMALL {
             lower(3)
         } else if len <= MEDIUM {
-            lower(2)
+            if level == 6 { lower(3) } else { lower(2) }
         } else if len <= LARGE {
             match level {
-                5 | 6 => Self::chains(level, Strategy::ZSTD_greedy, 4),
+                5 => Self::chains(level, Strategy::ZSTD_greedy, 3),
+                6 => Self::chains(level, Strategy::ZSTD_greedy, 4),
                 7 => Self::chains(level, Strategy::ZSTD_lazy, 3),
                 _ => without_rows,
             }
         } else if len <= BLOCK {
             match level {
-                5 => Self::chains(level, Strategy::ZSTD_greedy, 3),
-                6 => Self::chains(level, Strategy::ZSTD_greedy, 4),
-                7 => Self::chains(level, Strategy::ZSTD_lazy, 4),
+                5 => Self::chains(level, Strategy::ZSTD_greedy, 2),
+                6 => Self::chains(level, Strategy::ZSTD_greedy, 3),
+                7 => Self::chains(level, Strategy::ZSTD_lazy, 3),
                 _ => without_rows,
             }
         } else {
             match level {
-                4 => Self::rows(level, Strategy::ZSTD_greedy, 3, 16),
-                5 => Self::rows(level, Strategy::ZSTD_greedy, 3, 17),
-                6 if len <= LONG => Self::rows(level, Strategy::ZSTD_greedy, 4, 17),
-                6 => Self::rows(level, Strategy::ZSTD_lazy, 3, 18),
+                4 => Self::rows(level, Strategy::ZSTD_greedy, 2, 16),
+                5 => Self::rows(level, Strategy::ZSTD_greedy, 2, 17),
+                6 if len <= LONG => Self::rows(level, Strategy::ZSTD_greedy, 3, 17),
+                6 => Self::rows(level, Strategy::ZSTD_greedy, 4, 18),
+                7 => Self::rows(level, Strategy::ZSTD_lazy, 3, 18),
                 _ => Self::of(level + 1),
             }
         }
