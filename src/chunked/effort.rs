@@ -70,7 +70,7 @@ impl Effort {
             match level {
                 4 => Self::rows(level, Strategy::ZSTD_greedy, 2, 16),
                 5 => Self::rows(level, Strategy::ZSTD_greedy, 2, 17),
-                6 if len <= LONG => Self::rows(level, Strategy::ZSTD_greedy, 3, 17),
+                6 if len <= LONG => Self::rows(level, Strategy::ZSTD_greedy, 4, 17),
                 6 => Self::rows(level, Strategy::ZSTD_greedy, 4, 18),
                 7 => Self::rows(level, Strategy::ZSTD_lazy, 3, 18),
                 _ => Self::of(level + 1),
