@@ -7,6 +7,11 @@ npm_packages=(@mui/icons-material@9.5.0 @mui/material@9.5.0 antd@6.6.8 aws-sdk@2
 wheels=(matplotlib==3.11.2 numpy==2.4.6 pyarrow==26.0.1 scipy==1.17.1)
 wheels_before=(pandas==3.1.0 scikit-learn==1.9.0)
 wheels_after=(pandas==3.1.1 scikit-learn==1.9.1)
+libraries_before=(matplotlib==3.11.1 numpy==2.4.5 pyarrow==26.0.0 scipy==1.17.0)
+libraries_after=("${wheels[@]}")
+bundles_kept=(lodash@4.18.1 rxjs@7.8.2)
+bundles_before=(@mui/material@9.4.0 antd@6.6.7 core-js@3.50.0 next@16.4.5 three@0.186.1)
+bundles_after=(@mui/material@9.5.0 antd@6.6.8 core-js@3.51.0 next@16.4.6 three@0.187.0)
 
 # build_corpus NAME: leaves an OCI image layout in $work/corpora/NAME, with the tag t.
 build_corpus() {
@@ -22,6 +27,10 @@ build_corpus() {
     node) node_tree "${npm_packages[@]}" ;;
     python) python_tree "${wheels[@]}" "${wheels_before[@]}" ;;
     python-next) python_tree "${wheels[@]}" "${wheels_after[@]}" ;;
+    libraries) python_tree "${libraries_before[@]}" ;;
+    libraries-next) python_tree "${libraries_after[@]}" ;;
+    bundles) node_tree "${bundles_kept[@]}" "${bundles_before[@]}" ;;
+    bundles-next) node_tree "${bundles_kept[@]}" "${bundles_after[@]}" ;;
     big) big_tree ;;
     *) fail "there is no corpus $1" ;;
     esac
