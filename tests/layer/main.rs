@@ -129,6 +129,23 @@ fn holes_and_runs_at_the_edges_of_batches() {
 }
 
 #[test]
+fn a_long_text_is_cut_and_a_program_is_not() {
+    let program = content(&[Stretch::Noise { len: 1 << 20, seed: 1 }]);
+    let text: Vec<u8> = program.iter().map(|byte| (*byte).max(1)).collect();
+    let recipe = Recipe { cuts: Cuts::default(), ..CHUNKED };
+    let chunks = |file: &[u8]| {
+        let tar = TarBuilder::new().file(Dialect::Ustar, b"file", file).end().finish();
+        let made = convert(&tar[..], recipe, &POOLS[0]).unwrap();
+        check(&tar, recipe, &made);
+        made.converted.outline.unwrap().chunks
+    };
+    assert_eq!(chunks(&program), 1);
+    assert!(chunks(&text) > 4);
+    assert_eq!(chunks(&text[..recipe.cuts.whole_text_max]), 1);
+    assert!(chunks(&[program, vec![0]].concat()) > 4);
+}
+
+#[test]
 fn a_file_up_to_the_limit_is_one_piece() {
     for (len, whole_max, chunks) in [(5000, 5000, 1), (5001, 5000, 2), (5000, 0, 2)] {
         let half = content(&[
