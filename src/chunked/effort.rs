@@ -51,9 +51,13 @@ impl Effort {
         } else if len <= SMALL {
             lower(3)
         } else if len <= MEDIUM {
-            if level == 6 { lower(3) } else { lower(2) }
+            match level {
+                4..=6 => Self::of(3),
+                _ => lower(2),
+            }
         } else if len <= LARGE {
             match level {
+                4 => Self::two_tables(level, 4, 17),
                 5 => Self::chains(level, Strategy::ZSTD_greedy, 3),
                 6 => Self::chains(level, Strategy::ZSTD_greedy, 4),
                 7 => Self::chains(level, Strategy::ZSTD_lazy, 3),
@@ -61,15 +65,15 @@ impl Effort {
             }
         } else if len <= BLOCK {
             match level {
-                5 => Self::chains(level, Strategy::ZSTD_greedy, 2),
-                6 => Self::chains(level, Strategy::ZSTD_greedy, 3),
+                4 => Self::two_tables(level, 4, 17),
+                5 | 6 => Self::chains(level, Strategy::ZSTD_greedy, 3),
                 7 => Self::chains(level, Strategy::ZSTD_lazy, 3),
                 _ => without_rows,
             }
         } else {
             match level {
-                4 => Self::rows(level, Strategy::ZSTD_greedy, 2, 16),
-                5 => Self::rows(level, Strategy::ZSTD_greedy, 2, 17),
+                4 => Self::rows(level, Strategy::ZSTD_greedy, 3, 16),
+                5 => Self::rows(level, Strategy::ZSTD_greedy, 3, 17),
                 6 if len <= LONG => Self::rows(level, Strategy::ZSTD_greedy, 4, 17),
                 6 => Self::rows(level, Strategy::ZSTD_greedy, 4, 18),
                 7 => Self::rows(level, Strategy::ZSTD_lazy, 3, 18),
@@ -98,6 +102,12 @@ impl Effort {
             chain_log: 0,
             rows: ParamSwitch::Auto,
         }
+    }
+
+    /// A table for long matches and one for those of `min_match` bytes.
+    const fn two_tables(level: i32, min_match: u32, table_log: u32) -> Self {
+        let strategy = Some(Strategy::ZSTD_dfast);
+        Self { strategy, min_match, hash_log: table_log, chain_log: table_log, ..Self::of(level) }
     }
 
     /// Hash chains in place of rows of hashes, which pay on long contents only.
@@ -158,13 +168,7 @@ impl Attempt {
             Some(Self { effort: Effort::of(1), enough: (Included(least), Unbounded) })
         } else if long && repeated > MANY {
             // Long matches are better than many.
-            let effort = Effort {
-                strategy: Some(Strategy::ZSTD_dfast),
-                min_match: 6,
-                hash_log: 18,
-                chain_log: 18,
-                ..Effort::of(level)
-            };
+            let effort = Effort::two_tables(level, 6, 18);
             Some(Self { effort, enough: (Unbounded, Excluded(content.len() / 20)) })
         } else {
             None
