@@ -1,8 +1,8 @@
 //! Where a file is cut into chunks: at the places where containers/storage cuts
 //! (`pkg/chunked/compressor/{rollsum,compressor}.go`), or at some of them.
 //!
-//! A client finds a chunk again only if both images were cut at the same places. So places are
-//! chosen by the content around them, never by how far they are from the start of the file.
+//! A client finds a chunk again only if both images were cut at the same places. So the content in
+//! front of a place decides, and, to spare short chunks, how far back the last cut is.
 
 /// A run of at least this many zero bytes is a hole (`holesThreshold` in `compressor.go`).
 pub const HOLE_MIN: usize = 1024;
@@ -52,9 +52,9 @@ impl Chunker {
     /// Chunks get a length of `chunk_min` bytes at least, unless the file ends or a hole begins; 0
     /// stands for the reference's chunks, which have 64 KiB on average and are often much shorter.
     /// From `chunk_min` on only every other place that it would choose is taken, from twice as much
-    /// on each of them. Thus two versions of a file are soon cut at the same places again behind a
-    /// difference, since most cuts do not depend on where the one before was (the normalized
-    /// chunking of Xia et al., USENIX ATC 2016, section 3.4).
+    /// on each of them. With two bounds rather than one, two versions of a file are sooner cut at the
+    /// same places again behind a difference (compare the normalized chunking of Xia et al., USENIX
+    /// ATC 2016, section 3.4).
     pub fn new(chunk_min: u64) -> Self {
         let (s1, s2, window) = (FRESH_S1, FRESH_S2, [0; WINDOW]);
         Self { chunk_min, s1, s2, window, open: 0, held: 0, hole: 0 }
