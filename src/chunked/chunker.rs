@@ -91,7 +91,7 @@ impl Chunker {
     }
 
     /// Ends the file and adds its last chunk.
-    pub fn finish(&mut self, chunks: &mut Vec<Chunk>) {
+    pub fn finish(mut self, chunks: &mut Vec<Chunk>) {
         self.end_run(chunks);
         self.close(chunks);
     }

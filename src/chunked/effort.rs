@@ -41,7 +41,6 @@ impl Effort {
     /// For a content of `len` bytes at `level`, 1 to [`LEVEL_MAX`].
     pub(super) fn new(level: i32, len: usize) -> Self {
         let lower = |by: i32| Self::of((level - by).max(1));
-        let without_rows = Self { rows: ParamSwitch::Disable, ..Self::of(level) };
         // libzstd searches less at the same level once the content is longer than a block
         // (`ZSTD_getCParams` in `clevels.h`); one level up evens it out.
         if len > STREAM || (len > BLOCK && level >= THOROUGH) {
@@ -55,20 +54,13 @@ impl Effort {
                 4..=6 => Self::of(3),
                 _ => lower(2),
             }
-        } else if len <= LARGE {
-            match level {
-                4 => Self::two_tables(level, 4, 17),
-                5 => Self::chains(level, Strategy::ZSTD_greedy, 3),
-                6 => Self::chains(level, Strategy::ZSTD_greedy, 4),
-                7 => Self::chains(level, Strategy::ZSTD_lazy, 3),
-                _ => without_rows,
-            }
         } else if len <= BLOCK {
             match level {
                 4 => Self::two_tables(level, 4, 17),
+                6 if len <= LARGE => Self::chains(level, Strategy::ZSTD_greedy, 4),
                 5 | 6 => Self::chains(level, Strategy::ZSTD_greedy, 3),
                 7 => Self::chains(level, Strategy::ZSTD_lazy, 3),
-                _ => without_rows,
+                _ => Self { rows: ParamSwitch::Disable, ..Self::of(level) },
             }
         } else {
             match level {

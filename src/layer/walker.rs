@@ -56,7 +56,6 @@ pub(super) struct Walker<'a> {
 
 /// The file being cut.
 struct Cutting {
-    chunker: Chunker,
     cuts: Vec<Chunk>,
     /// Bytes of the open chunk that are in frames already closed.
     closed: u64,
@@ -194,19 +193,19 @@ impl<'a> Walker<'a> {
         mut start: usize,
         crc: &mut Crc,
     ) -> Result<(), LayerError> {
-        let chunker = Chunker::new(self.recipe.cuts.chunk_min);
-        let mut cutting = Cutting { chunker, cuts: Vec::new(), closed: 0 };
+        let mut chunker = Chunker::new(self.recipe.cuts.chunk_min);
+        let mut cutting = Cutting { cuts: Vec::new(), closed: 0 };
         loop {
-            cutting.chunker.feed(&self.batch.data[start..], &mut cutting.cuts);
+            chunker.feed(&self.batch.data[start..], &mut cutting.cuts);
             self.close_chunks(&mut cutting);
             if reader.payload_left() == 0 {
                 break;
             }
-            self.carry_over(&mut cutting)?;
+            self.carry_over(&mut cutting, chunker.undecided())?;
             start = self.fill(reader)?;
             crc.update(&self.batch.data[start..]);
         }
-        cutting.chunker.finish(&mut cutting.cuts);
+        chunker.finish(&mut cutting.cuts);
         self.close_chunks(&mut cutting);
         if let Some(sum) = self.batch.sums.last_mut() {
             sum.last = true;
@@ -233,10 +232,10 @@ impl<'a> Walker<'a> {
 
     /// The batch is full in the middle of a file. Frames that are complete go; an open chunk moves
     /// on to the next batch, or, where it fills the whole batch, is divided into several frames.
-    fn carry_over(&mut self, cutting: &mut Cutting) -> Result<(), LayerError> {
+    fn carry_over(&mut self, cutting: &mut Cutting, undecided: usize) -> Result<(), LayerError> {
         if self.frame_start == 0 {
             // Zeros at the end may yet turn out to be a hole, whose frame is its own.
-            let end = self.batch.data.len() - cutting.chunker.undecided();
+            let end = self.batch.data.len() - undecided;
             self.push_frame(end, false);
             self.sum(SumOf::Chunk, 0..end, false);
             self.sum(SumOf::File, 0..end, false);
