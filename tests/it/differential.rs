@@ -10,7 +10,7 @@
 //!   compared.
 //! * `entries` of an empty layer is an empty list, theirs is `null`.
 //! * The file object of a header-only entry with a size has none, theirs has (and cannot be pulled).
-//! * Files up to a limit have no chunks by default; here the limit is 0.
+//! * Files up to a limit have no chunks by default, and short chunks are joined; here neither.
 
 use std::{collections::BTreeMap, fs};
 
