@@ -4,8 +4,6 @@
 //! costs more there than it gains. The parameters below are those that give the least time for a
 //! size, measured on frames of real images (`docs/performance.md`).
 
-use std::ops::Bound::{self, Excluded, Included, Unbounded};
-
 use zstd::zstd_safe::{CCtx, CParameter, ParamSwitch, ResetDirective, SafeResult, Strategy};
 
 use super::frame::LEVEL_MAX;
@@ -137,12 +135,20 @@ impl Effort {
     }
 }
 
-/// A cheap effort that is worth a try first, and what has to come of it.
+/// A cheap effort that is worth a try first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attempt {
     pub(super) effort: Effort,
-    /// Lengths of a frame with which there is nothing to be gained by more.
-    pub(super) enough: (Bound<usize>, Bound<usize>),
+    guess: Guess,
+}
+
+/// What a content looks like.
+#[derive(Debug, Clone, Copy)]
+enum Guess {
+    /// Without repetitions.
+    Chaotic,
+    /// With hardly anything but repetitions.
+    Monotonous,
 }
 
 impl Attempt {
@@ -155,15 +161,22 @@ impl Attempt {
         let long = content.len() > BLOCK;
         let repeated = repeated(content, if long { usize::MAX } else { FEW });
         if repeated < FEW {
-            // If the attempt finds none either, all that is left is how frequent the bytes are.
-            let least = entropy(content) / 100 * 98;
-            Some(Self { effort: Effort::of(1), enough: (Included(least), Unbounded) })
+            Some(Self { effort: Effort::of(1), guess: Guess::Chaotic })
         } else if long && repeated > MANY {
             // Long matches are better than many.
-            let effort = Effort::two_tables(level, 6, 18);
-            Some(Self { effort, enough: (Unbounded, Excluded(content.len() / 20)) })
+            Some(Self { effort: Effort::two_tables(level, 6, 18), guess: Guess::Monotonous })
         } else {
             None
+        }
+    }
+
+    /// Whether there is nothing to be gained by more, `content` having become a frame of `len` bytes.
+    pub(super) fn is_enough(self, content: &[u8], len: usize) -> bool {
+        match self.guess {
+            // If the attempt found no repetitions either, all that is left is how frequent the bytes
+            // are, which need not be counted where the frame is no shorter than its content.
+            Guess::Chaotic => len >= content.len() || len >= entropy(content) / 100 * 98,
+            Guess::Monotonous => len < content.len() / 20,
         }
     }
 }

@@ -1,9 +1,6 @@
 //! zstd frames: ordinary ones, encoded and proved on the spot, and skippable ones.
 
-use std::{
-    io::{self, Write},
-    ops::RangeBounds as _,
-};
+use std::io::{self, Write};
 
 use zstd::zstd_safe::{self, CCtx, DCtx, ErrorCode};
 
@@ -107,7 +104,7 @@ impl FrameEncoder {
         if let Some(attempt) = Attempt::at(level, content) {
             let start = out.len();
             self.encode_with(attempt.effort, content, out)?;
-            if attempt.enough.contains(&(out.len() - start)) {
+            if attempt.is_enough(content, out.len() - start) {
                 return Ok(());
             }
             out.truncate(start);
