@@ -79,13 +79,12 @@ impl Dialect {
 /// Whether the checksum is right: the sum of all bytes, its own field taken as spaces. Sun's tar
 /// summed signed bytes, so that is accepted, too.
 fn checksum_matches(block: &Block) -> bool {
-    let (mut unsigned, mut signed) = (0_i64, 0_i64);
-    for byte in block[..148].iter().chain(&block[156..]) {
-        unsigned += i64::from(*byte);
-        signed += i64::from(byte.cast_signed());
-    }
-    let field = 8 * i64::from(b' ');
-    octal(&block[148..156]).is_ok_and(|sum| sum == unsigned + field || sum == signed + field)
+    let Ok(checksum) = octal(&block[148..156]) else { return false };
+    let sum = |value: fn(u8) -> i32| {
+        let bytes = |from: usize, to: usize| block[from..to].iter().map(|b| value(*b)).sum::<i32>();
+        i64::from(bytes(0, 148) + 8 * i32::from(b' ') + bytes(156, BLOCK))
+    };
+    checksum == sum(i32::from) || checksum == sum(|byte| i32::from(byte.cast_signed()))
 }
 
 /// The text of a field: everything before the first NUL.
