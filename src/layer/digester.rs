@@ -6,8 +6,11 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 use sha2::{Digest as _, Sha256};
 
-use super::batch::{Batch, SumOf, Totals};
+use super::batch::{Batch, Sum, SumOf, Totals};
 use crate::image::Hasher;
+
+/// A block of SHA-256, in bytes.
+const BLOCK: usize = 64;
 
 /// Answers each batch with the sums that came to their end in it, in order.
 pub(super) fn digest(
@@ -15,26 +18,47 @@ pub(super) fn digest(
     batches: &Receiver<Arc<Batch>>,
     sums: &Sender<Vec<[u8; 32]>>,
 ) -> Totals {
-    let mut raw_len = 0;
+    let (mut raw_len, mut place) = (0, 0);
     let (mut file, mut chunk) = (Sha256::new(), Sha256::new());
     for batch in batches {
-        diff_id.update(&batch.data);
-        raw_len += batch.data.len() as u64;
-        let mut ended = Vec::new();
-        for sum in &batch.sums {
-            let hasher = match sum.of {
-                SumOf::File => &mut file,
-                SumOf::Chunk => &mut chunk,
+        let (mut ended, mut done) = (Vec::new(), 0);
+        for Sum { of, range, last } in &batch.sums {
+            let content = &batch.data[range.clone()];
+            let hasher = match of {
+                SumOf::File => {
+                    diff_id.update(&batch.data[done..range.start]);
+                    done = range.end;
+                    // Where a file begins, a block of the tar does, and so one of SHA-256.
+                    let place = (place + range.start) % BLOCK;
+                    update_both(&mut diff_id, &mut file, content, place);
+                    &mut file
+                }
+                SumOf::Chunk => {
+                    chunk.update(content);
+                    &mut chunk
+                }
             };
-            hasher.update(&batch.data[sum.range.clone()]);
-            if sum.last {
+            if *last {
                 ended.push(hasher.finalize_reset().into());
             }
         }
+        diff_id.update(&batch.data[done..]);
+        raw_len += batch.data.len() as u64;
+        place = (place + batch.data.len()) % BLOCK;
         drop(batch);
         if sums.send(ended).is_err() {
             break;
         }
     }
     Totals { diff_id: diff_id.finish(), raw_len }
+}
+
+/// The same bytes for two digests that are both at `place` in a block. In turns, block by block, for
+/// each block waits for the one before, but the processor works on one of either at a time.
+fn update_both(a: &mut Hasher, b: &mut Sha256, content: &[u8], place: usize) {
+    let (head, rest) = content.split_at(content.len().min(BLOCK - place));
+    for piece in std::iter::once(head).chain(rest.chunks(BLOCK)) {
+        a.update(piece);
+        b.update(piece);
+    }
 }
