@@ -23,6 +23,7 @@ mod input;
 mod limits;
 mod pool;
 mod walker;
+mod zeros;
 
 use std::{
     io::{self, Read, Write},

@@ -66,6 +66,11 @@ impl Chunker {
         self.held
     }
 
+    /// Whether the open chunk is a hole. What has begun as a hole ends as one, and the other way round.
+    pub fn is_in_hole(&self) -> bool {
+        self.hole > 0
+    }
+
     /// Takes in the next bytes of the file and adds the chunks that are complete to `chunks`.
     pub fn feed(&mut self, data: &[u8], chunks: &mut Vec<Chunk>) {
         let mut rest = data;

@@ -9,6 +9,7 @@ use super::{
     LayerError, Progress, Recipe,
     batch::{Batch, DigestFrom, Item, Mark},
     pool::Frames,
+    zeros::ZeroDigests,
 };
 use crate::{
     check,
@@ -117,6 +118,7 @@ pub(super) fn assemble(
     let mut spool = Spool { inner: sink, hasher: Sha256::new(), len: 0, progress };
     let mut outline =
         if recipe.chunked { Ok(Outliner::new(recipe.metadata_level)?) } else { Err(None) };
+    let mut zeros = ZeroDigests::default();
     loop {
         let (batch, marks, frames) = match items.recv() {
             Ok(Item::Batch { batch, marks, frames }) => (batch, marks, frames),
@@ -128,7 +130,8 @@ pub(super) fn assemble(
         let start = spool.len;
         spool.write(&frames.bytes)?;
         if let Ok(outliner) = &mut outline {
-            let digests = Digests { frames: &frames, sums: sums.into_iter() };
+            let sums = sums.into_iter();
+            let digests = Digests { frames: &frames, sums, zeros: &mut zeros };
             let result = outliner.take_in(&batch, marks, start, digests)?;
             if let Err(reason) = result {
                 outline = Err(Some(reason));
@@ -160,6 +163,7 @@ pub(super) fn assemble(
 struct Digests<'a, I> {
     frames: &'a Frames,
     sums: I,
+    zeros: &'a mut ZeroDigests,
 }
 
 impl<I: Iterator<Item = [u8; 32]>> Digests<'_, I> {
@@ -167,6 +171,7 @@ impl<I: Iterator<Item = [u8; 32]>> Digests<'_, I> {
         match from {
             DigestFrom::Frame(number) => self.frames.ends.get(number).and_then(|end| end.1),
             DigestFrom::Sum => self.sums.next(),
+            DigestFrom::Zeros(len) => Some(self.zeros.of(len)),
         }
         .ok_or(LayerError::WorkerLost)
     }

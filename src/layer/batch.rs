@@ -69,6 +69,8 @@ pub(super) enum DigestFrom {
     Frame(usize),
     /// The digester, in the order of the sums that end.
     Sum,
+    /// The assembler, for these are so many zeros.
+    Zeros(u64),
 }
 
 /// What the assembler is handed, in the order of the tar.

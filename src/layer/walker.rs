@@ -164,7 +164,7 @@ impl<'a> Walker<'a> {
     }
 
     /// A file that becomes one frame, or one for each chunk.
-    fn content(&mut self, reader: &mut Reader<impl Read>) -> Result<(), LayerError> {
+    fn content(&mut self, reader: &mut Reader<impl BufRead>) -> Result<(), LayerError> {
         let len = reader.payload_left();
         self.close_frame(false);
         // What may stay whole has to be in one batch.
@@ -201,7 +201,7 @@ impl<'a> Walker<'a> {
             if reader.payload_left() == 0 {
                 break;
             }
-            self.carry_over(&mut cutting, chunker.undecided())?;
+            self.carry_over(&mut cutting, &chunker)?;
             start = self.fill(reader)?;
             crc.update(&self.batch.data[start..]);
         }
@@ -216,15 +216,18 @@ impl<'a> Walker<'a> {
     fn close_chunks(&mut self, cutting: &mut Cutting) {
         for chunk in cutting.cuts.drain(..) {
             let end = self.frame_start + to_usize(chunk.len - cutting.closed);
-            let in_one_frame = cutting.closed == 0;
             let range = self.frame_start..end;
-            self.push_frame(end, in_one_frame);
-            if !in_one_frame {
+            let frame = self.batch.frames.len();
+            let digest = if chunk.hole {
+                DigestFrom::Zeros(chunk.len)
+            } else if cutting.closed == 0 {
+                DigestFrom::Frame(frame)
+            } else {
                 self.sum(SumOf::Chunk, range.clone(), true);
-            }
+                DigestFrom::Sum
+            };
+            self.push_frame(end, matches!(digest, DigestFrom::Frame(_)));
             self.sum(SumOf::File, range, false);
-            let frame = self.batch.frames.len() - 1;
-            let digest = if in_one_frame { DigestFrom::Frame(frame) } else { DigestFrom::Sum };
             self.marks.push(Mark::ChunkEnd { frame, len: chunk.len, hole: chunk.hole, digest });
             cutting.closed = 0;
         }
@@ -232,12 +235,14 @@ impl<'a> Walker<'a> {
 
     /// The batch is full in the middle of a file. Frames that are complete go; an open chunk moves
     /// on to the next batch, or, where it fills the whole batch, is divided into several frames.
-    fn carry_over(&mut self, cutting: &mut Cutting, undecided: usize) -> Result<(), LayerError> {
+    fn carry_over(&mut self, cutting: &mut Cutting, chunker: &Chunker) -> Result<(), LayerError> {
         if self.frame_start == 0 {
             // Zeros at the end may yet turn out to be a hole, whose frame is its own.
-            let end = self.batch.data.len() - undecided;
+            let end = self.batch.data.len() - chunker.undecided();
             self.push_frame(end, false);
-            self.sum(SumOf::Chunk, 0..end, false);
+            if !chunker.is_in_hole() {
+                self.sum(SumOf::Chunk, 0..end, false);
+            }
             self.sum(SumOf::File, 0..end, false);
             cutting.closed += end as u64;
         }
