@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, BufReader},
 };
 
 use super::report::{Entry, Largest, LayerReport};
@@ -76,8 +76,8 @@ fn toc(
 
 fn tar(kind: Kind, blob: Section<'_>, report: &mut LayerReport) -> Result<(), TarError> {
     let failed = |source| TarError::Io { position: 0, source };
-    let mut reader = Reader::new(check::tar_stream(kind, blob).map_err(failed)?);
-    let mut buffer = vec![0; 64 << 10];
+    let tar = BufReader::with_capacity(64 << 10, check::tar_stream(kind, blob).map_err(failed)?);
+    let mut reader = Reader::new(tar);
     while let Step::Entry(entry) = reader.next_step()? {
         report.entries += 1;
         let size = reader.payload_left();
@@ -90,10 +90,13 @@ fn tar(kind: Kind, blob: Section<'_>, report: &mut LayerReport) -> Result<(), Ta
             report.largest.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.name.cmp(&b.name)));
             report.largest.truncate(LARGEST);
         }
-        while reader.read_payload(&mut buffer)? > 0 {}
+        while reader.payload_left() > 0 {
+            let len = reader.payload()?.len();
+            reader.consume(len);
+        }
     }
     let position = reader.position();
-    let rest = io::copy(&mut reader.into_inner().by_ref(), &mut io::sink()).map_err(failed)?;
+    let rest = io::copy(&mut reader.into_inner(), &mut io::sink()).map_err(failed)?;
     report.uncompressed_size = Some(position + rest);
     Ok(())
 }

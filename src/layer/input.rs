@@ -1,6 +1,6 @@
 //! The first thread of a layer: reads the blob, decompresses it, and hands the tar on.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -116,6 +116,16 @@ impl Pieces {
 
 impl Read for Pieces {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.fill_buf()?;
+        let len = bytes.len().min(buf.len());
+        buf[..len].copy_from_slice(&bytes[..len]);
+        self.consume(len);
+        Ok(len)
+    }
+}
+
+impl BufRead for Pieces {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.at == self.piece.len() {
             let spent = std::mem::take(&mut self.piece);
             if spent.capacity() > 0 {
@@ -123,14 +133,13 @@ impl Read for Pieces {
                 let _ = self.spent.send(spent);
             }
             self.at = 0;
-            match self.incoming.recv() {
-                Ok(piece) => self.piece = piece,
-                Err(_) => return Ok(0),
-            }
+            // Without another piece, this is the end.
+            self.piece = self.incoming.recv().unwrap_or_default();
         }
-        let len = buf.len().min(self.piece.len() - self.at);
-        buf[..len].copy_from_slice(&self.piece[self.at..self.at + len]);
+        Ok(&self.piece[self.at..])
+    }
+
+    fn consume(&mut self, len: usize) {
         self.at += len;
-        Ok(len)
     }
 }

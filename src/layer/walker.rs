@@ -1,7 +1,10 @@
 //! Walks the tar and divides it into batches, frames and chunks. All decisions about the blob's
 //! layout fall here, in one thread and by the tar's bytes alone.
 
-use std::{io::Read, sync::Arc};
+use std::{
+    io::{BufRead, Read as _},
+    sync::Arc,
+};
 
 use crc_fast::{CrcAlgorithm, Digest as Crc};
 use crossbeam_channel::{Receiver, Sender};
@@ -76,7 +79,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Takes the tar apart to its last byte.
-    pub(super) fn walk(mut self, tar: impl Read) -> Result<(), LayerError> {
+    pub(super) fn walk(mut self, tar: impl BufRead) -> Result<(), LayerError> {
         self.batch.data = self.buffer()?;
         let mut reader = Reader::new(tar);
         let mut padding = 0;
@@ -155,7 +158,7 @@ impl<'a> Walker<'a> {
         if self.room() < len && !self.batch.data.is_empty() { self.flush() } else { Ok(()) }
     }
 
-    fn plain_content(&mut self, reader: &mut Reader<impl Read>) -> Result<(), LayerError> {
+    fn plain_content(&mut self, reader: &mut Reader<impl BufRead>) -> Result<(), LayerError> {
         while reader.payload_left() > 0 {
             self.make_room(1)?;
             self.fill(reader)?;
@@ -189,7 +192,7 @@ impl<'a> Walker<'a> {
     /// Cuts a file into chunks, whose first bytes are in the batch from `start` on.
     fn chunks(
         &mut self,
-        reader: &mut Reader<impl Read>,
+        reader: &mut Reader<impl BufRead>,
         mut start: usize,
         crc: &mut Crc,
     ) -> Result<(), LayerError> {
@@ -263,7 +266,7 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    fn rest(&mut self, mut tar: impl Read) -> Result<(), LayerError> {
+    fn rest(&mut self, mut tar: impl BufRead) -> Result<(), LayerError> {
         loop {
             self.make_room(1)?;
             let start = self.batch.data.len();
@@ -283,19 +286,18 @@ impl<'a> Walker<'a> {
     }
 
     /// Reads content until it ends or the batch is full; returns where in the data it begins.
-    fn fill(&mut self, reader: &mut Reader<impl Read>) -> Result<usize, LayerError> {
+    fn fill(&mut self, reader: &mut Reader<impl BufRead>) -> Result<usize, LayerError> {
         let data = &mut self.batch.data;
         let start = data.len();
         let capacity = if self.chunked { CHUNKED_BATCH } else { PLAIN_BATCH };
         let room = capacity.saturating_sub(start) as u64;
-        let len = to_usize(room.min(reader.payload_left()));
-        data.resize(start + len, 0);
-        let mut at = start;
-        while at < data.len() {
-            match reader.read_payload(&mut data[at..]).map_err(LayerError::tar)? {
-                0 => return Err(LayerError::Interrupted),
-                read => at += read,
-            }
+        let end = start + to_usize(room.min(reader.payload_left()));
+        data.reserve(end - start);
+        while data.len() < end {
+            let payload = reader.payload().map_err(LayerError::tar)?;
+            let len = payload.len().min(end - data.len());
+            data.extend_from_slice(&payload[..len]);
+            reader.consume(len);
         }
         Ok(start)
     }

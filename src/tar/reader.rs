@@ -1,6 +1,6 @@
 //! The reader itself: which bytes are header, payload and padding.
 
-use std::io::Read;
+use std::io::{self, BufRead, ErrorKind};
 
 use super::{
     error::{EntryName, Place, TarError},
@@ -37,8 +37,6 @@ enum State {
 ///
 /// Every byte of the stream comes out exactly once, as [`raw`](Self::raw) bytes, as payload or as
 /// the rest after the end, so that they add up to the stream again.
-///
-/// The reader asks for single blocks of 512 bytes: give it a stream that has a buffer.
 #[derive(Debug)]
 pub struct Reader<R> {
     inner: R,
@@ -50,7 +48,7 @@ pub struct Reader<R> {
     state: State,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: BufRead> Reader<R> {
     /// A reader at the start of an archive.
     pub fn new(inner: R) -> Self {
         Self {
@@ -105,37 +103,47 @@ impl<R: Read> Reader<R> {
         self.payload_left
     }
 
-    /// Reads payload of the current entry into `buf` and returns how many bytes that were.
+    /// Payload of the current entry, as much as the stream has at hand; to be taken with
+    /// [`consume`](Self::consume).
     ///
-    /// This is 0 only at the end of the payload, or if `buf` is empty. A stream that ends before the
-    /// payload does is [`TarError::Truncated`].
-    pub fn read_payload(&mut self, buf: &mut [u8]) -> Result<usize, TarError> {
+    /// This is empty only at the end of the payload. A stream that ends before the payload does is
+    /// [`TarError::Truncated`].
+    pub fn payload(&mut self) -> Result<&[u8], TarError> {
         self.expect_not_failed()?;
         let left = usize::try_from(self.payload_left).unwrap_or(usize::MAX);
-        let wanted = left.min(buf.len());
-        let Some(buf) = buf.get_mut(..wanted).filter(|buf| !buf.is_empty()) else { return Ok(0) };
-        let count = loop {
-            match self.inner.read(buf) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                result => break result,
-            }
-        };
-        match count {
-            Ok(0) => {
+        if left == 0 {
+            return Ok(&[]);
+        }
+        match at_hand(&mut self.inner) {
+            Ok([]) => {
                 self.state = State::Failed;
                 let place = Place::Payload(EntryName::new(&self.name));
                 Err(TarError::Truncated { position: self.position, place })
             }
-            Ok(count) => {
-                self.position += count as u64;
-                self.payload_left -= count as u64;
-                Ok(count)
-            }
+            Ok(bytes) => Ok(&bytes[..bytes.len().min(left)]),
             Err(source) => {
                 self.state = State::Failed;
                 Err(TarError::Io { position: self.position, source })
             }
         }
+    }
+
+    /// Takes the first `len` bytes of the [`payload`](Self::payload) at hand, which has to have as
+    /// many.
+    pub fn consume(&mut self, len: usize) {
+        self.inner.consume(len);
+        self.position += len as u64;
+        self.payload_left -= len as u64;
+    }
+
+    /// Reads payload of the current entry into `buf` and returns how many bytes that were: 0 only at
+    /// the end of the payload, or if `buf` is empty.
+    pub fn read_payload(&mut self, buf: &mut [u8]) -> Result<usize, TarError> {
+        let payload = self.payload()?;
+        let len = payload.len().min(buf.len());
+        buf[..len].copy_from_slice(&payload[..len]);
+        self.consume(len);
+        Ok(len)
     }
 
     /// How many bytes of the stream were consumed.
@@ -269,11 +277,11 @@ impl<R: Read> Reader<R> {
             let what = "everything in front of one entry";
             return Err(TarError::Limit { position: self.position, what, limit: MAX_METADATA });
         }
-        let result = self.inner.by_ref().take(len).read_to_end(&mut self.raw);
+        let result = append(&mut self.inner, len, &mut self.raw);
         let bytes = self.raw.get(start..).unwrap_or_default();
         self.position += bytes.len() as u64;
         match result {
-            Ok(_) => Ok(bytes),
+            Ok(()) => Ok(bytes),
             Err(source) => Err(TarError::Io { position: self.position, source }),
         }
     }
@@ -281,6 +289,34 @@ impl<R: Read> Reader<R> {
     fn truncated(&self, place: Place) -> TarError {
         TarError::Truncated { position: self.position, place }
     }
+}
+
+/// What a stream has at hand; nothing at its end.
+fn at_hand(stream: &mut impl BufRead) -> io::Result<&[u8]> {
+    loop {
+        match stream.fill_buf() {
+            // Asked again, since the borrow checker does not let go of what it returns here.
+            Ok(_) => return stream.fill_buf(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Appends `len` bytes of a stream to `to`, or fewer at its end. What came before an error is there.
+fn append(stream: &mut impl BufRead, len: u64, to: &mut Vec<u8>) -> io::Result<()> {
+    let mut left = usize::try_from(len).unwrap_or(usize::MAX);
+    while left > 0 {
+        let bytes = at_hand(stream)?;
+        let count = bytes.len().min(left);
+        if count == 0 {
+            break;
+        }
+        to.extend_from_slice(&bytes[..count]);
+        stream.consume(count);
+        left -= count;
+    }
+    Ok(())
 }
 
 /// What the extension headers in front of an entry say about it.

@@ -6,7 +6,7 @@ mod extensions;
 mod headers;
 mod properties;
 
-use std::io::Read;
+use std::io::BufRead;
 
 use super::{Entry, Reader, Step, TarError, testing::TarBuilder};
 
@@ -42,7 +42,7 @@ impl Walk {
     }
 }
 
-fn walk(stream: impl Read) -> Result<Walk, TarError> {
+fn walk(stream: impl BufRead) -> Result<Walk, TarError> {
     let mut reader = Reader::new(stream);
     let mut walk = Walk::default();
     let mut consumed = 0;

@@ -1,6 +1,6 @@
 //! Where archives end, cleanly or not, and calls out of turn.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 
 use super::walk;
 use crate::tar::{
@@ -125,7 +125,8 @@ fn errors_of_the_stream_are_passed_on_and_stay() {
 
     let bytes = TarBuilder::new().file(Dialect::Ustar, b"file", b"content").finish();
     for len in [0, 100, 512, 515, 519, 600] {
-        let mut reader = Reader::new(Cursor::new(bytes[..len].to_vec()).chain(Failing));
+        let stream = Cursor::new(bytes[..len].to_vec()).chain(Failing);
+        let mut reader = Reader::new(BufReader::new(stream));
         let mut buf = [0; 512];
         let error = loop {
             let result = reader.next_step().map(drop).and_then(|()| {
