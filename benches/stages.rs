@@ -11,7 +11,7 @@ use divan::{
 };
 use flate2::{bufread::MultiGzDecoder, write::GzEncoder};
 use recompress_image::{
-    check,
+    check::Documents,
     chunked::{
         chunker::Chunker,
         eligibility::Paths,
@@ -238,7 +238,7 @@ fn self_check(bencher: Bencher) {
     let (toc, tar_split) = (part(annotations.toc), part(annotations.tar_split));
     let pairs = annotations.to_pairs().map(|(key, value)| (key.to_owned(), value)).into();
     bencher.counter(ItemsCount::new(ENTRIES)).bench_local(|| {
-        let (totals, findings) = check::documents(&pairs, toc, tar_split).unwrap();
+        let (totals, findings) = Documents::read(toc, tar_split).unwrap().compare(&pairs);
         assert!(findings.first_error().is_none());
         totals.files
     });

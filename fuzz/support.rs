@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "not every target needs all of it")]
 
 use recompress_image::{
-    check::{self, Annotations, Findings, Rule, Totals},
+    check::{Annotations, Documents, Findings, Rule, Totals},
     image::Digest,
 };
 
@@ -28,7 +28,8 @@ pub(crate) fn documents(toc: &[u8], tar_split: &[u8]) -> (Totals, Findings) {
         &format!("{offset}:{}:{toc_len}:1", toc.len()),
         &format!("{offset}:{}:{tar_split_len}", tar_split.len()),
     );
-    check::documents(&annotations, &toc, &tar_split).expect("nothing to read from disk")
+    let documents = Documents::read(&toc[..], &tar_split[..]).expect("nothing to read from disk");
+    documents.compare(&annotations)
 }
 
 /// Whether one of `rules` is broken.

@@ -32,6 +32,7 @@ use flate2::bufread::MultiGzDecoder;
 use self::data::Data;
 pub use self::{
     claims::{Annotations, Claims, Span, is_chunked, is_estargz},
+    documents::Documents,
     finding::{Effect, Finding, Findings, Rule, Severity},
     section::Section,
     toc::TocEntry,
@@ -162,23 +163,6 @@ pub fn content_of(layer: Layer<'_>) -> io::Result<Verdict> {
     Ok(Verdict { kind, tar_len, totals: None, findings })
 }
 
-/// Checks TOC and tar-split stream, each in its compressed form, with the annotations that lead to
-/// them, before their blob is done.
-pub fn documents(
-    annotations: &Annotations,
-    toc: &[u8],
-    tar_split: &[u8],
-) -> io::Result<(Totals, Findings)> {
-    let mut findings = Findings::default();
-    let Some(claims) = Claims::read(annotations, &mut findings) else {
-        return Ok((Totals::default(), findings));
-    };
-    let bound = bound(&claims);
-    let (totals, _) =
-        documents::check(&claims, bound, toc, Some(tar_split), &mut (), &mut findings)?;
-    Ok((totals, findings))
-}
-
 /// Reads the TOC of a chunked layer, entry by entry, whatever else is wrong with it. False if its
 /// digest or form is wrong, or it has none.
 pub fn toc_entries(layer: Layer<'_>, each: impl FnMut(TocEntry)) -> io::Result<bool> {
@@ -195,13 +179,6 @@ pub fn toc_entries(layer: Layer<'_>, each: impl FnMut(TocEntry)) -> io::Result<b
     }
     let json = documents::decoder(compressed)?.take(claims.toc.raw_len);
     Ok(toc::read_toc(io::BufReader::new(json), each).is_ok())
-}
-
-/// Data has to end in front of the first of the frames that are no data.
-fn bound(claims: &Claims) -> u64 {
-    let first =
-        claims.tar_split.map_or(claims.toc.offset, |span| span.offset.min(claims.toc.offset));
-    first.saturating_sub(8)
 }
 
 fn chunked(
@@ -231,7 +208,7 @@ fn chunked(
         return Ok((data.finish(layer.diff_id, false, findings), None));
     };
     let (totals, complete) =
-        documents::check(&claims, bound(&claims), toc, tar_split, &mut data, findings)?;
+        documents::check(&claims, claims.bound(), toc, tar_split, &mut data, findings)?;
     Ok((data.finish(layer.diff_id, complete, findings), Some(totals)))
 }
 

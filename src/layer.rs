@@ -22,6 +22,7 @@ pub mod gzip;
 mod input;
 mod limits;
 mod pool;
+mod proof;
 mod walker;
 mod zeros;
 
@@ -236,11 +237,19 @@ pub fn convert(
             let tar = input::Pieces::new(pieces_in, spent);
             Walker::new(recipe, output).walk(tar)
         });
+        let proof = recipe.chunked.then(|| {
+            let (proof, reader) = proof::begin();
+            (proof, scope.spawn(move || reader.read()))
+        });
+        let (proof, proofreader) = proof.unzip();
         let digester =
             scope.spawn(move || digester::digest(algorithm.hasher(), &digester_in, &sums_out));
-        let assembled = assembler::assemble(&recipe, sink, &items_in, &sums_in, &free, progress);
+        let assembled =
+            assembler::assemble(&recipe, sink, &items_in, &sums_in, &free, proof, progress);
         // Whoever still waits to hand something on is told that nobody takes it.
         drop((items_in, sums_in, free));
+        // If it broke down, the assembler knows.
+        let _ = proofreader.map(thread::ScopedJoinHandle::join);
         (
             input.join().unwrap_or(Err(LayerError::WorkerLost)),
             walker.join().unwrap_or(Err(LayerError::WorkerLost)),

@@ -97,6 +97,12 @@ impl Claims {
         Some(Self { toc_digest: toc_digest?, toc: toc?, tar_split })
     }
 
+    /// Data has to end here, in front of the first of the frames that are no data.
+    pub(super) fn bound(&self) -> u64 {
+        let toc = self.toc.offset;
+        self.tar_split.map_or(toc, |span| span.offset.min(toc)).saturating_sub(8)
+    }
+
     fn toc(value: &str, findings: &mut Findings) -> Option<Span> {
         let Some([offset, len, raw_len, format]) = numbers(value) else {
             let detail = format!("{TOC_POSITION} names no position: {}", shown(value));

@@ -8,10 +8,10 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    claims::{Claims, TOC_MAX},
+    claims::{Annotations, Claims, TOC_MAX},
     finding::{Findings, Rule, shown},
     toc::read_toc,
-    walk::{Totals, Visit, Walk},
+    walk::{Totals, Visit, Walk, Walked},
 };
 use crate::image::Digest;
 
@@ -37,14 +37,8 @@ pub(super) fn decoder(
     Ok(decoder)
 }
 
-pub(super) fn digest_of(mut bytes: impl Read) -> io::Result<Digest> {
-    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 64 << 10]);
-    loop {
-        match bytes.read(&mut buffer)? {
-            0 => return Ok(Digest::from_sha256(hasher.finalize().into())),
-            len => hasher.update(buffer.get(..len).unwrap_or_default()),
-        }
-    }
+pub(super) fn digest_of(bytes: impl Read) -> io::Result<Digest> {
+    Hashed::new(bytes).finish()
 }
 
 /// Checks both documents, and shows `visitor` what they say. Returns whether all of the tar was
@@ -57,57 +51,155 @@ pub(super) fn check<V: Visit>(
     visitor: &mut V,
     findings: &mut Findings,
 ) -> io::Result<(Totals, bool)> {
-    let actual = digest_of(toc.clone())?;
-    if actual != claims.toc_digest {
-        let detail =
-            format!("the TOC has the digest {actual}, its annotation says {}", claims.toc_digest);
-        findings.add(Rule::TocDigest, detail);
+    if !is_toc(&digest_of(toc.clone())?, claims, findings) {
         return Ok((Totals::default(), false));
     }
     let tar_split_digest = tar_split.clone().map(digest_of).transpose()?;
-    let (toc_len, tar_split_len) = (Cell::new(0), Cell::new(0));
-    let json = Counted { inner: decoder(toc)?, count: &toc_len };
-    let json = io::BufReader::with_capacity(64 << 10, json.take(TOC_MAX + 1));
-    let objects = match tar_split {
-        Some(stream) => Some(Counted { inner: decoder(stream)?, count: &tar_split_len }),
-        None => None,
-    };
-    let mut walk = Walk::new(objects, bound, visitor, findings);
-    let read = read_toc(json, |entry| walk.entry(entry));
-    let (totals, complete) = walk.finish(read.is_ok());
-    let committed = match read {
-        Ok(digest) => digest,
-        Err(_) if toc_len.get() > TOC_MAX => {
-            findings.add(Rule::TocTooLong, format!("the TOC has more than {TOC_MAX} bytes"));
-            return Ok((totals, false));
-        }
-        Err(error) => {
-            let rule = if error.is_io() { Rule::TocEncoding } else { Rule::TocJson };
-            findings.add(rule, format!("the TOC cannot be read: {error}"));
-            return Ok((totals, false));
-        }
-    };
-    length(Rule::TocLength, "TOC", toc_len.get(), claims.toc.raw_len, findings);
-    if let Some(span) = claims.tar_split.filter(|_| complete) {
-        length(
-            Rule::TarSplitLength,
-            "tar-split stream",
-            tar_split_len.get(),
-            span.raw_len,
-            findings,
-        );
+    let reading = Reading::of(bound, toc, tar_split, visitor, findings)?;
+    reading.compare(claims, tar_split_digest.as_ref(), findings);
+    Ok((reading.walked.totals, reading.walked.complete))
+}
+
+fn is_toc(digest: &Digest, claims: &Claims, findings: &mut Findings) -> bool {
+    if *digest != claims.toc_digest {
+        let detail =
+            format!("the TOC has the digest {digest}, its annotation says {}", claims.toc_digest);
+        findings.add(Rule::TocDigest, detail);
     }
-    match (committed, tar_split_digest) {
-        (None, _) => findings.add(Rule::TarSplitDigestMissing, "the TOC has no tarSplitDigest"),
-        (Some(committed), Some(actual)) if committed != actual.as_str() => {
-            let committed = shown(&committed);
-            let detail =
-                format!("the tar-split stream has the digest {actual}, the TOC says {committed}");
-            findings.add(Rule::TarSplitDigest, detail);
-        }
-        _ => {}
+    *digest == claims.toc_digest
+}
+
+/// What reading both documents has come to.
+#[derive(Debug)]
+struct Reading {
+    walked: Walked,
+    toc_len: u64,
+    tar_split_len: u64,
+    /// All of the TOC could be read.
+    whole: bool,
+    /// The TOC's `tarSplitDigest`.
+    committed: Option<String>,
+}
+
+impl Reading {
+    fn of<V: Visit>(
+        bound: u64,
+        toc: impl Read,
+        tar_split: Option<impl Read>,
+        visitor: &mut V,
+        findings: &mut Findings,
+    ) -> io::Result<Self> {
+        let (toc_len, tar_split_len) = (Cell::new(0), Cell::new(0));
+        let json = Counted { inner: decoder(toc)?, count: &toc_len };
+        let json = io::BufReader::with_capacity(64 << 10, json.take(TOC_MAX + 1));
+        let objects = match tar_split {
+            Some(stream) => Some(Counted { inner: decoder(stream)?, count: &tar_split_len }),
+            None => None,
+        };
+        let mut walk = Walk::new(objects, bound, visitor, findings);
+        let read = read_toc(json, |entry| walk.entry(entry));
+        let whole = read.is_ok();
+        let walked = walk.finish(whole);
+        let committed = match read {
+            Ok(digest) => digest,
+            Err(_) if toc_len.get() > TOC_MAX => {
+                findings.add(Rule::TocTooLong, format!("the TOC has more than {TOC_MAX} bytes"));
+                None
+            }
+            Err(error) => {
+                let rule = if error.is_io() { Rule::TocEncoding } else { Rule::TocJson };
+                findings.add(rule, format!("the TOC cannot be read: {error}"));
+                None
+            }
+        };
+        let (toc_len, tar_split_len) = (toc_len.get(), tar_split_len.get());
+        Ok(Self { walked, toc_len, tar_split_len, whole, committed })
     }
-    Ok((totals, complete))
+
+    /// Holds lengths and digests against each other.
+    fn compare(&self, claims: &Claims, tar_split_digest: Option<&Digest>, findings: &mut Findings) {
+        if !self.whole {
+            return;
+        }
+        length(Rule::TocLength, "TOC", self.toc_len, claims.toc.raw_len, findings);
+        if let Some(span) = claims.tar_split.filter(|_| self.walked.complete) {
+            let rule = Rule::TarSplitLength;
+            length(rule, "tar-split stream", self.tar_split_len, span.raw_len, findings);
+        }
+        match (&self.committed, tar_split_digest) {
+            (None, _) => findings.add(Rule::TarSplitDigestMissing, "the TOC has no tarSplitDigest"),
+            (Some(committed), Some(actual)) if committed != actual.as_str() => {
+                let committed = shown(committed);
+                let detail = format!(
+                    "the tar-split stream has the digest {actual}, the TOC says {committed}"
+                );
+                findings.add(Rule::TarSplitDigest, detail);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Both documents on their own, read before their blob is done.
+#[derive(Debug)]
+pub struct Documents {
+    reading: Reading,
+    toc: Digest,
+    tar_split: Digest,
+    findings: Findings,
+}
+
+impl Documents {
+    /// Reads both to their ends, in their compressed form and side by side: for each entry of the
+    /// TOC, the tar-split stream is read up to its file object.
+    pub fn read(toc: impl Read, tar_split: impl Read) -> io::Result<Self> {
+        let mut findings = Findings::default();
+        let (mut toc, mut tar_split) = (Hashed::new(toc), Hashed::new(tar_split));
+        let streams = (&mut toc, Some(&mut tar_split));
+        let reading = Reading::of(u64::MAX, streams.0, streams.1, &mut (), &mut findings)?;
+        Ok(Self { reading, toc: toc.finish()?, tar_split: tar_split.finish()?, findings })
+    }
+
+    /// Holds them against the annotations that are to lead to them.
+    pub fn compare(mut self, annotations: &Annotations) -> (Totals, Findings) {
+        let Some(claims) = Claims::read(annotations, &mut self.findings) else {
+            return (Totals::default(), self.findings);
+        };
+        is_toc(&self.toc, &claims, &mut self.findings);
+        let Walked { totals, data_end, .. } = self.reading.walked;
+        if data_end > claims.bound() {
+            let detail = format!("the data goes on to {data_end}, beyond where the TOC is");
+            self.findings.add(Rule::RangeBounds, detail);
+        }
+        self.reading.compare(&claims, Some(&self.tar_split), &mut self.findings);
+        (totals, self.findings)
+    }
+}
+
+/// Hashes what goes through.
+struct Hashed<R> {
+    inner: R,
+    hasher: Sha256,
+}
+
+impl<R: Read> Hashed<R> {
+    fn new(inner: R) -> Self {
+        Self { inner, hasher: Sha256::new() }
+    }
+
+    /// The digest of all, what is still unread included.
+    fn finish(mut self) -> io::Result<Digest> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(Digest::from_sha256(self.hasher.finalize().into()))
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.inner.read(buf)?;
+        self.hasher.update(buf.get(..len).unwrap_or_default());
+        Ok(len)
+    }
 }
 
 fn length(rule: Rule, what: &str, actual: u64, claimed: u64, findings: &mut Findings) {

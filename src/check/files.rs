@@ -59,6 +59,11 @@ impl Ranges {
         Self { taken: 0, start: None, bound }
     }
 
+    /// Just past the last file, as far as that is known.
+    pub(super) fn end(&self) -> u64 {
+        self.taken
+    }
+
     /// What the TOC says of a content of `len` bytes. `None` if it cannot be found by that.
     pub(super) fn file<'a>(
         &mut self,

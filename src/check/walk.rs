@@ -48,6 +48,16 @@ pub struct Totals {
     pub tar_len: u64,
 }
 
+/// How far the walk has come.
+#[derive(Debug)]
+pub(super) struct Walked {
+    pub(super) totals: Totals,
+    /// All of the tar was walked.
+    pub(super) complete: bool,
+    /// Where the data ends in the blob, as far as the TOC says that.
+    pub(super) data_end: u64,
+}
+
 /// A header of the tar-split stream with the file object that follows it.
 struct Header {
     entry: tar::Entry,
@@ -221,25 +231,27 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
         }
     }
 
-    /// Comes to the end of the TOC, which was read `whole` or in part. Returns the totals, and
-    /// whether all of the tar was walked.
-    pub(super) fn finish(mut self, whole: bool) -> (Totals, bool) {
+    /// Comes to the end of the TOC, which was read `whole` or in part.
+    pub(super) fn finish(mut self, whole: bool) -> Walked {
         self.close();
-        if !whole {
-            return (self.totals, false);
-        }
+        let complete = whole && self.finish_tar();
+        Walked { totals: self.totals, complete, data_end: self.ranges.end() }
+    }
+
+    /// Whether the tar ends where the TOC does.
+    fn finish_tar(&mut self) -> bool {
         self.paths.finish(self.findings);
         let fork = self.fork.take();
         let mut missing = fork.is_some_and(|name| self.is_missing(&name));
         while let Some(header) = self.next_header() {
             missing |= self.is_missing(&header.entry.name);
         }
-        let Some(headers) = self.headers else { return (self.totals, false) };
+        let Some(headers) = &self.headers else { return false };
         if let Some(at) = headers.objects.misnumbered {
             let detail = format!("object {at} of the tar-split stream has another number");
             self.findings.add(Rule::TarSplitOrder, detail);
         }
-        let Some(extra) = self.astray else { return (self.totals, true) };
+        let Some(extra) = self.astray.take() else { return true };
         for name in &extra {
             let detail = format!("{} is in the TOC and not in the tar", shown(name));
             self.findings.add(Rule::EntryExtra, detail);
@@ -247,7 +259,7 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
         if !missing && extra.is_empty() {
             self.findings.add(Rule::EntryOrder, "the TOC is in another order than the tar");
         }
-        (self.totals, false)
+        false
     }
 }
 
@@ -367,8 +379,7 @@ mod tests {
         let (mut visitor, none) = ((), None::<&[u8]>);
         let mut walk = Walk::new(none, u64::MAX, &mut visitor, &mut findings);
         entries.into_iter().for_each(|entry| walk.entry(entry));
-        let (totals, _) = walk.finish(true);
-        (totals, findings)
+        (walk.finish(true).totals, findings)
     }
 
     fn file(name: &str, size: i64) -> TocEntry {

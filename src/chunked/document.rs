@@ -35,6 +35,11 @@ impl DocumentWriter {
         self.raw_len
     }
 
+    /// What there is of the compressed form.
+    pub(super) fn compressed(&self) -> &[u8] {
+        self.encoder.get_ref().get_ref()
+    }
+
     pub(super) fn finish(self) -> io::Result<Document> {
         let encoder = self.encoder.into_inner().map_err(io::IntoInnerError::into_error)?;
         let compressed = encoder.finish()?;

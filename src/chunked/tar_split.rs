@@ -88,6 +88,11 @@ impl TarSplitWriter {
         self.tail.len > TAIL_MAX
     }
 
+    /// What there is of its compressed form.
+    pub fn compressed(&self) -> &[u8] {
+        self.document.compressed()
+    }
+
     /// Closes the stream.
     pub fn finish(mut self) -> io::Result<Document> {
         if self.tail.len > 0 {

@@ -253,6 +253,11 @@ impl TocWriter {
         self.entries
     }
 
+    /// What there is of its compressed form.
+    pub fn compressed(&self) -> &[u8] {
+        self.document.compressed()
+    }
+
     /// Closes the TOC; it commits to the tar-split stream with `tar_split`, the digest of the
     /// stream's compressed form.
     pub fn finish(mut self, tar_split: &Digest) -> io::Result<Document> {

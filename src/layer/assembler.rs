@@ -9,6 +9,7 @@ use super::{
     LayerError, Progress, Recipe,
     batch::{Batch, DigestFrom, Item, Mark},
     pool::Frames,
+    proof::Proof,
     zeros::ZeroDigests,
 };
 use crate::{
@@ -48,14 +49,12 @@ pub struct Outline {
 }
 
 impl Outline {
-    /// Reads TOC and tar-split back with another reader than the one that writers have in mind, as
-    /// clients will do, and compares what they say with what was walked. Returns the length of the
-    /// tar that they describe.
-    fn check(&self, toc: &[u8], tar_split: &[u8]) -> Result<u64, LayerError> {
+    /// Compares what TOC and tar-split say, as they were read back, with what was walked. Returns
+    /// the length of the tar that they describe.
+    fn compare(&self, documents: check::Documents) -> Result<u64, LayerError> {
         let annotations = self.annotations.to_pairs();
         let annotations = annotations.map(|(key, value)| (key.to_owned(), value)).into();
-        let (totals, findings) =
-            check::documents(&annotations, toc, tar_split).map_err(LayerError::Metadata)?;
+        let (totals, findings) = documents.compare(&annotations);
         if let Some(check::Finding { rule, detail }) = findings.first_error() {
             return Err(LayerError::SelfCheck(format!("{rule}: {detail}")));
         }
@@ -86,6 +85,7 @@ impl<W: Write> Spool<'_, W> {
 }
 
 struct Outliner {
+    proof: Proof,
     toc: TocWriter,
     tar_split: TarSplitWriter,
     open: Option<OpenEntry>,
@@ -113,11 +113,14 @@ pub(super) fn assemble(
     items: &Receiver<Item>,
     sums: &Receiver<Vec<[u8; 32]>>,
     buffers: &Sender<Vec<u8>>,
+    proof: Option<Proof>,
     progress: &Progress,
 ) -> Result<Assembled, LayerError> {
     let mut spool = Spool { inner: sink, hasher: Sha256::new(), len: 0, progress };
-    let mut outline =
-        if recipe.chunked { Ok(Outliner::new(recipe.metadata_level)?) } else { Err(None) };
+    let mut outline = match proof {
+        Some(proof) => Ok(Outliner::new(recipe.metadata_level, proof)?),
+        None => Err(None),
+    };
     let mut zeros = ZeroDigests::default();
     loop {
         let (batch, marks, frames) = match items.recv() {
@@ -188,8 +191,9 @@ impl<I: Iterator<Item = [u8; 32]>> Digests<'_, I> {
 }
 
 impl Outliner {
-    fn new(level: i32) -> Result<Self, LayerError> {
+    fn new(level: i32, proof: Proof) -> Result<Self, LayerError> {
         Ok(Self {
+            proof,
             toc: TocWriter::new(level).map_err(LayerError::Metadata)?,
             tar_split: TarSplitWriter::new(level).map_err(LayerError::Metadata)?,
             open: None,
@@ -250,6 +254,7 @@ impl Outliner {
                 Mark::Unchunkable(reason) => return Ok(Err(reason)),
             }
         }
+        self.proof.show(self.toc.compressed(), self.tar_split.compressed());
         Ok(if self.toc.is_too_long() { Err(Unchunkable::TocTooLong) } else { Ok(()) })
     }
 
@@ -306,7 +311,8 @@ impl Outliner {
             files: self.files,
             chunks: self.chunks,
         };
-        let tar_len = outline.check(&toc.compressed, &tar_split.compressed)?;
+        let documents = self.proof.finish(&toc.compressed, &tar_split.compressed)?;
+        let tar_len = outline.compare(documents)?;
         spool.write(&frames)?;
         Ok(Ok((outline, tar_len)))
     }
