@@ -237,8 +237,8 @@ impl Outliner {
                         open.next = start + digests.end(frame);
                     }
                 }
-                Mark::ContentEnd { frame, len, crc, digest } => {
-                    let digest = digests.take(digest)?;
+                Mark::ContentEnd { frame, len, crc } => {
+                    let digest = digests.take(DigestFrom::Sum)?;
                     self.padding = len.wrapping_neg() % 512;
                     let end = start + digests.end(frame);
                     self.close(digest, end, len, crc).map_err(LayerError::Metadata)?;

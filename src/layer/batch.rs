@@ -18,7 +18,7 @@ pub(super) struct Batch {
     pub(super) data: Vec<u8>,
     /// In order and without gaps; the last ends where `data` does.
     pub(super) frames: Vec<Frame>,
-    /// What can only be hashed in order, since it goes across frames.
+    /// What is hashed along with the tar, in order: files, and chunks that go across frames.
     pub(super) sums: Vec<Sum>,
 }
 
@@ -26,8 +26,17 @@ pub(super) struct Batch {
 pub(super) struct Frame {
     /// Where its content ends in the batch's data.
     pub(super) end: usize,
-    /// Its content's SHA-256 is wanted.
-    pub(super) hashed: bool,
+    pub(super) of: FrameOf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FrameOf {
+    /// Headers, or anything where frames do not follow the files.
+    Tar,
+    /// A file, or a part of one.
+    Content,
+    /// A chunk; its digest is wanted.
+    Chunk,
 }
 
 #[derive(Debug, Clone)]
@@ -55,14 +64,14 @@ pub(super) enum Mark {
     /// A chunk has come to its end with this frame.
     ChunkEnd { frame: usize, len: u64, hole: bool, digest: DigestFrom },
     /// The content has come to its end with this frame.
-    ContentEnd { frame: usize, len: u64, crc: u64, digest: DigestFrom },
+    ContentEnd { frame: usize, len: u64, crc: u64 },
     /// Bytes after the last entry.
     Tail { raw: Range<usize> },
     /// From here on there is no TOC.
     Unchunkable(Unchunkable),
 }
 
-/// Who computes a digest.
+/// Who computes a chunk's digest.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum DigestFrom {
     /// The worker, of the content of this frame.

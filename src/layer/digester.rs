@@ -1,5 +1,5 @@
-//! Hashes what can only be hashed in order: the tar as a whole (its digest is the diffID), and
-//! files and chunks that go across frames.
+//! Hashes what can only be hashed in order: the tar as a whole (its digest is the diffID), chunks
+//! that go across frames, and files, which cost less along with the tar than on their own.
 
 use std::sync::Arc;
 

@@ -8,7 +8,10 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use sha2::{Digest as _, Sha256};
 
-use super::{LayerError, batch::Batch};
+use super::{
+    LayerError,
+    batch::{Batch, FrameOf},
+};
 use crate::chunked::frame::FrameEncoder;
 
 /// Encoded frames of one batch.
@@ -94,13 +97,13 @@ fn encode(encoder: &mut FrameEncoder, batch: &Batch, level: i32) -> Result<Frame
     let mut start = 0;
     for frame in &batch.frames {
         let content = &batch.data[start..frame.end];
-        // What is not hashed here is headers, or a part of a long chunk.
-        if frame.hashed {
-            encoder.encode(content, level, &mut frames.bytes)?;
-        } else {
-            encoder.encode_headers(content, level, &mut frames.bytes)?;
+        match frame.of {
+            FrameOf::Tar => encoder.encode_headers(content, level, &mut frames.bytes)?,
+            FrameOf::Content | FrameOf::Chunk => {
+                encoder.encode(content, level, &mut frames.bytes)?;
+            }
         }
-        let digest = frame.hashed.then(|| Sha256::digest(content).into());
+        let digest = (frame.of == FrameOf::Chunk).then(|| Sha256::digest(content).into());
         frames.ends.push((frames.bytes.len(), digest));
         start = frame.end;
     }

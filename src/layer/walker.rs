@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::{
     LayerError, Recipe,
-    batch::{Batch, DigestFrom, Frame, Item, Mark, Sum, SumOf},
+    batch::{Batch, DigestFrom, Frame, FrameOf, Item, Mark, Sum, SumOf},
     pool::Pool,
 };
 use crate::{
@@ -101,7 +101,7 @@ impl<'a> Walker<'a> {
         self.rest(reader.into_inner())?;
         if !self.begun && self.batch.data.is_empty() {
             // A blob has to begin with an ordinary frame, or it is not recognised as zstd.
-            self.batch.frames.push(Frame { end: 0, hashed: false });
+            self.push_frame(0, FrameOf::Tar);
         }
         self.flush()?;
         self.output.assembler.send(Item::End).map_err(|_| LayerError::Interrupted)
@@ -169,7 +169,7 @@ impl<'a> Walker<'a> {
     /// A file that becomes one frame, or one for each chunk.
     fn content(&mut self, reader: &mut Reader<impl BufRead>) -> Result<(), LayerError> {
         let len = reader.payload_left();
-        self.close_frame(false);
+        self.close_frame();
         // What may stay whole has to be in one batch.
         self.make_room(if len <= CHUNKED_BATCH as u64 { to_usize(len) } else { LEAST_ROOM })?;
         self.marks.push(Mark::ContentStart { frame: self.batch.frames.len() });
@@ -177,15 +177,15 @@ impl<'a> Walker<'a> {
         let start = self.fill(reader)?;
         let content = &self.batch.data[start..];
         crc.update(content);
-        let digest = if reader.payload_left() == 0 && self.recipe.cuts.leave_whole(content) {
-            self.close_frame(true);
-            DigestFrom::Frame(self.batch.frames.len() - 1)
+        if reader.payload_left() == 0 && self.recipe.cuts.leave_whole(content) {
+            let end = self.batch.data.len();
+            self.push_frame(end, FrameOf::Content);
+            self.sum(SumOf::File, start..end, true);
         } else {
             self.chunks(reader, start, &mut crc)?;
-            DigestFrom::Sum
-        };
+        }
         let frame = self.batch.frames.len() - 1;
-        self.marks.push(Mark::ContentEnd { frame, len, crc: crc.finalize(), digest });
+        self.marks.push(Mark::ContentEnd { frame, len, crc: crc.finalize() });
         Ok(())
     }
 
@@ -229,7 +229,8 @@ impl<'a> Walker<'a> {
                 self.sum(SumOf::Chunk, range.clone(), true);
                 DigestFrom::Sum
             };
-            self.push_frame(end, matches!(digest, DigestFrom::Frame(_)));
+            let hashed = matches!(digest, DigestFrom::Frame(_));
+            self.push_frame(end, if hashed { FrameOf::Chunk } else { FrameOf::Content });
             self.sum(SumOf::File, range, false);
             self.marks.push(Mark::ChunkEnd { frame, len: chunk.len, hole: chunk.hole, digest });
             cutting.closed = 0;
@@ -242,7 +243,7 @@ impl<'a> Walker<'a> {
         if self.frame_start == 0 {
             // Zeros at the end may yet turn out to be a hole, whose frame is its own.
             let end = self.batch.data.len() - chunker.undecided();
-            self.push_frame(end, false);
+            self.push_frame(end, FrameOf::Content);
             if !chunker.is_in_hole() {
                 self.sum(SumOf::Chunk, 0..end, false);
             }
@@ -302,15 +303,15 @@ impl<'a> Walker<'a> {
         Ok(start)
     }
 
-    fn close_frame(&mut self, hashed: bool) {
+    fn close_frame(&mut self) {
         let end = self.batch.data.len();
         if end > self.frame_start {
-            self.push_frame(end, hashed);
+            self.push_frame(end, FrameOf::Tar);
         }
     }
 
-    fn push_frame(&mut self, end: usize, hashed: bool) {
-        self.batch.frames.push(Frame { end, hashed });
+    fn push_frame(&mut self, end: usize, of: FrameOf) {
+        self.batch.frames.push(Frame { end, of });
         self.frame_start = end;
     }
 
@@ -320,7 +321,7 @@ impl<'a> Walker<'a> {
 
     /// Hands the batch on and begins another.
     fn flush(&mut self) -> Result<(), LayerError> {
-        self.close_frame(false);
+        self.close_frame();
         if self.batch.frames.is_empty() {
             return Ok(());
         }
