@@ -10,13 +10,13 @@ pub const HOLE_MIN: usize = 1024;
 const WINDOW: usize = 64;
 /// The same, for the sums.
 const WINDOW_LEN: u32 = 64;
-const CHAR_OFFSET: u32 = 31;
 /// A cut follows a byte after which these bits of the rolling sum are all ones.
 const CUT_MASK: u32 = 0xffff;
 /// Every other of these places is a preferred one.
 const PREFERRED_MASK: u32 = 0x1_ffff;
-const FRESH_S1: u32 = WINDOW_LEN * CHAR_OFFSET;
-const FRESH_S2: u32 = WINDOW_LEN * (WINDOW_LEN - 1) * CHAR_OFFSET;
+/// The sums of a window of zeros. The reference adds 31 to each byte (`charOffset` in
+/// `rollsum.go`), which comes to the same here but for the start.
+const FRESH: (u32, u32) = (0, WINDOW_LEN * (WINDOW_LEN - 1) * 31);
 
 /// One chunk of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub struct Chunk {
 pub struct Chunker {
     /// A shorter chunk ends only with the file or before a hole.
     chunk_min: u64,
-    s1: u32,
-    s2: u32,
+    /// Of the bytes in the window, and of these weighted by their number from the end.
+    sums: (u32, u32),
     /// The last bytes rolled in, oldest first.
     window: [u8; WINDOW],
     /// Length of the chunk begun, without the zeros held back.
@@ -56,8 +56,7 @@ impl Chunker {
     /// same places again behind a difference (compare the normalized chunking of Xia et al., USENIX
     /// ATC 2016, section 3.4).
     pub fn new(chunk_min: u64) -> Self {
-        let (s1, s2, window) = (FRESH_S1, FRESH_S2, [0; WINDOW]);
-        Self { chunk_min, s1, s2, window, open: 0, held: 0, hole: 0 }
+        Self { chunk_min, sums: FRESH, window: [0; WINDOW], open: 0, held: 0, hole: 0 }
     }
 
     /// How many of the bytes fed last may still fall to one side or the other of a cut; less than
@@ -126,8 +125,7 @@ impl Chunker {
             chunks.push(Chunk { len: self.hole, hole: true });
             self.hole = 0;
             // Rolling in a window's length of zeros or more leads back to the first state.
-            self.s1 = FRESH_S1;
-            self.s2 = FRESH_S2;
+            self.sums = FRESH;
             self.window = [0; WINDOW];
         } else if self.held > 0 {
             const ZEROS: [u8; HOLE_MIN] = [0; HOLE_MIN];
@@ -145,10 +143,10 @@ impl Chunker {
             return at;
         }
         let end = at + short;
-        (self.s1, self.s2) = (FRESH_S1, FRESH_S2);
+        self.sums = FRESH;
         for (byte, weight) in data[end - WINDOW..end].iter().zip((1..=WINDOW_LEN).rev()) {
-            self.s1 += u32::from(*byte);
-            self.s2 += u32::from(*byte) * weight;
+            self.sums.0 += u32::from(*byte);
+            self.sums.1 += u32::from(*byte) * weight;
         }
         self.open += short as u64;
         end
@@ -160,20 +158,15 @@ impl Chunker {
         let mut at = 0;
         while at < data.len() {
             at = self.skip(data, at);
-            let (mut s1, mut s2) = (self.s1, self.s2);
-            let early = data.iter().zip(&self.window).skip(at);
-            let late = data.iter().skip(at.max(WINDOW)).zip(&data[at.saturating_sub(WINDOW)..]);
-            let place = early.chain(late).position(|(&byte, &drop)| {
-                let drop = u32::from(drop);
-                s1 = s1.wrapping_add(u32::from(byte)).wrapping_sub(drop);
-                s2 = s2.wrapping_add(s1).wrapping_sub(WINDOW_LEN * (drop + CHAR_OFFSET));
-                s2 & CUT_MASK == CUT_MASK
-            });
-            (self.s1, self.s2) = (s1, s2);
-            let rolled = place.map_or(data.len() - at, |place| place + 1);
+            let (end, dropped) = match at.checked_sub(WINDOW) {
+                Some(start) => (data.len(), &data[start..data.len() - WINDOW]),
+                None => (data.len().min(WINDOW), &self.window[at..data.len().min(WINDOW)]),
+            };
+            let place = next_place(&mut self.sums, &data[at..end], dropped);
+            let rolled = place.map_or(end - at, |place| place + 1);
             at += rolled;
             self.open += rolled as u64;
-            let least = if s2 & PREFERRED_MASK == PREFERRED_MASK { 1 } else { 2 };
+            let least = if self.sums.1 & PREFERRED_MASK == PREFERRED_MASK { 1 } else { 2 };
             if place.is_some() && self.open >= self.chunk_min.saturating_mul(least) {
                 self.close(chunks);
             }
@@ -185,6 +178,35 @@ impl Chunker {
             self.window[WINDOW - data.len()..].copy_from_slice(data);
         }
     }
+}
+
+/// Rolls `bytes` in, for each of which one of `dropped` leaves the window, up to the first place for
+/// a cut. Several at a time, as that is faster: most bytes are no such place.
+fn next_place(sums: &mut (u32, u32), bytes: &[u8], dropped: &[u8]) -> Option<usize> {
+    const STEP: usize = 8;
+    let (mut s1, mut s2) = *sums;
+    let mut is_place = |byte: u8, dropped: u8| {
+        let (byte, dropped) = (u32::from(byte), u32::from(dropped));
+        s1 = s1.wrapping_add(byte.wrapping_sub(dropped));
+        s2 = s2.wrapping_add(s1.wrapping_sub(WINDOW_LEN * dropped));
+        s2 & CUT_MASK == CUT_MASK
+    };
+    let (steps, rest) = bytes.as_chunks::<STEP>();
+    let (dropped_steps, dropped_rest) = dropped.as_chunks::<STEP>();
+    let mut place = None;
+    for (number, (bytes, dropped)) in steps.iter().zip(dropped_steps).enumerate() {
+        let found = (0..STEP).find(|at| is_place(bytes[*at], dropped[*at]));
+        if let Some(at) = found {
+            place = Some(number * STEP + at);
+            break;
+        }
+    }
+    let place = place.or_else(|| {
+        let found = rest.iter().zip(dropped_rest).position(|(byte, old)| is_place(*byte, *old))?;
+        Some(steps.len() * STEP + found)
+    });
+    *sums = (s1, s2);
+    place
 }
 
 /// Splits off what goes before the next run of zeros that matters: one of [`HOLE_MIN`] or more, or
@@ -229,7 +251,7 @@ mod tests {
     fn plainly(data: &[u8], chunk_min: u64) -> Vec<Chunk> {
         let mut chunks = Vec::new();
         let mut ring = [0u32; WINDOW];
-        let (mut s1, mut s2, mut p) = (FRESH_S1, FRESH_S2, 0);
+        let (mut s1, mut s2, mut p) = (64 * 31_u32, 64 * 63 * 31_u32, 0);
         let mut len = 0;
         let mut at = 0;
         while at < data.len() {
