@@ -91,7 +91,8 @@ fn work(inbox: &Receiver<Job>) {
 
 fn encode(encoder: &mut FrameEncoder, batch: &Batch, level: i32) -> Result<Frames, LayerError> {
     let mut frames = Frames {
-        bytes: Vec::with_capacity(batch.data.len() / 2),
+        // Enough for what cannot be compressed: growing would move it.
+        bytes: Vec::with_capacity(batch.data.len() + (64 << 10)),
         ends: Vec::with_capacity(batch.frames.len()),
     };
     let mut start = 0;
