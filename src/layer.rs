@@ -3,15 +3,16 @@
 //! ```text
 //! input ──pieces──► walker ──batches──► pool (encode, prove) ──┐
 //!                     │                                        ├─► assembler ──► spool
-//!                     └─────batches──► digester (diffID) ──────┘
+//!                     └─────batches──► digester (diffID) ──────┘       │
+//!                                                        proofreader ◄─┘
 //! ```
 //!
 //! Memory: with `t` worker threads at most `2t + 3` batches are under way for a layer, each of
 //! 1 MiB (chunked) or 4 MiB (plain) and its encoded form of about the same at the worst, plus the
 //! encoders' own tables, plus TOC and tar-split in their compressed form, plus a window of up to
 //! 128 MiB where a zstd source asks for it. Nothing depends on the length of the layer or of a file
-//! in it but TOC and tar-split (about 100 bytes an entry), the set of paths (about 30 bytes an
-//! entry) and, while a file is open, 56 bytes for each of its chunks.
+//! in it but TOC and tar-split (about 100 bytes an entry), the sets of paths of walker and proofreader
+//! (about 30 and 40 bytes an entry) and, while a file is open, 56 bytes for each of its chunks.
 
 mod assembler;
 mod batch;
@@ -204,7 +205,7 @@ pub struct Converted {
 /// verifies its own digest, an error of that arrives as [`LayerError::Blob`]. With `expected`, the
 /// content's diffID is compared with it. The new blob depends on the tar and the recipe alone.
 ///
-/// Blocks until done, and works on four threads besides the pool's.
+/// Blocks until done, and works on five threads besides the pool's.
 pub fn convert(
     blob: impl Read + Send,
     sink: impl Write + Send,

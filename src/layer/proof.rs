@@ -81,3 +81,101 @@ impl Proofreader {
         let _ = self.documents.send(Documents::read(self.toc, self.tar_split));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::thread;
+
+    use super::*;
+    use crate::{
+        chunked::{
+            annotations::ChunkedAnnotations,
+            document::Document,
+            footer::Position,
+            tar_split::TarSplitWriter,
+            toc::{Metadata, TocWriter},
+        },
+        tar::{
+            Reader, Step,
+            testing::{Dialect, TarBuilder},
+        },
+    };
+
+    /// TOC and tar-split stream of very many empty files.
+    fn documents() -> (Document, Document) {
+        let mut random = fastrand::Rng::with_seed(1);
+        let tar = (0..20_000).fold(TarBuilder::new(), |builder, _| {
+            builder.file(Dialect::Ustar, format!("{:x}", random.u64(..)).as_bytes(), b"")
+        });
+        let tar = tar.end().finish();
+        let (mut toc, mut tar_split) =
+            (TocWriter::new(1).unwrap(), TarSplitWriter::new(1).unwrap());
+        let mut reader = Reader::new(&tar[..]);
+        while let Step::Entry(entry) = reader.next_step().unwrap() {
+            let metadata = Metadata::of(&entry).unwrap();
+            tar_split.segment(reader.raw()).unwrap();
+            tar_split.file(metadata.name(), None).unwrap();
+            toc.push(&metadata, None).unwrap();
+        }
+        tar_split.tail(reader.raw()).unwrap();
+        let tar_split = tar_split.finish().unwrap();
+        (toc.finish(&tar_split.digest).unwrap(), tar_split)
+    }
+
+    fn annotations(toc: &Document, tar_split: &Document) -> crate::check::Annotations {
+        let place = |document: &Document, offset| Position {
+            offset,
+            len: document.compressed.len() as u64,
+            raw_len: document.raw_len,
+        };
+        let annotations = ChunkedAnnotations {
+            toc_digest: toc.digest.clone(),
+            toc: place(toc, 100),
+            tar_split: place(tar_split, 1 << 30),
+        };
+        annotations.to_pairs().map(|(key, value)| (key.to_owned(), value)).into()
+    }
+
+    #[test]
+    fn what_grows_is_read_as_a_whole() {
+        let (toc, tar_split) = documents();
+        assert!(toc.compressed.len() > 2 * PIECE && tar_split.compressed.len() > 2 * PIECE);
+        let (mut proof, reader) = begin();
+        let documents = thread::scope(|scope| {
+            scope.spawn(|| reader.read());
+            for len in (0..toc.compressed.len()).step_by(1000) {
+                let [toc, tar_split] = [&toc, &tar_split]
+                    .map(|all| all.compressed.get(..len).unwrap_or(&all.compressed));
+                proof.show(toc, tar_split);
+            }
+            proof.finish(&toc.compressed, &tar_split.compressed).unwrap()
+        });
+        let (totals, findings) = documents.compare(&annotations(&toc, &tar_split));
+        assert!(findings.first_error().is_none(), "{findings:?}");
+        assert_eq!(totals.entries, 20_000);
+    }
+
+    #[test]
+    fn a_fault_is_found_and_nobody_waits() {
+        let (toc, tar_split) = documents();
+        let mut broken = tar_split.clone();
+        broken.compressed[PIECE / 2] ^= 1;
+        let (proof, reader) = begin();
+        let documents = thread::scope(|scope| {
+            scope.spawn(|| reader.read());
+            proof.finish(&toc.compressed, &broken.compressed).unwrap()
+        });
+        let (_, findings) = documents.compare(&annotations(&toc, &broken));
+        assert!(findings.first_error().is_some());
+    }
+
+    #[test]
+    fn a_proof_that_nobody_wants_any_more_ends() {
+        let (toc, tar_split) = documents();
+        let (mut proof, reader) = begin();
+        proof.show(&toc.compressed[..2 * PIECE], &tar_split.compressed);
+        drop(proof);
+        reader.read();
+    }
+}

@@ -2,6 +2,7 @@
 
 pub(crate) mod http;
 pub(crate) mod image;
+mod missing;
 pub(crate) mod peers;
 pub(crate) mod podman;
 pub(crate) mod registry;
@@ -10,6 +11,7 @@ pub(crate) mod trees;
 
 use std::{path::Path, process::Command};
 
+pub(crate) use missing::need;
 use peers::Peers;
 use registry::Registry;
 
@@ -17,21 +19,6 @@ use registry::Registry;
 /// tmpfs, which is too small for images and no place for podman's overlay driver.
 pub(crate) fn work_dir() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
-
-/// Unwraps what a test cannot do without. Where it is missing, the test has to return: it is
-/// skipped aloud, or fails when `RECOMPRESS_REQUIRE_PEERS=1` says that skipping is no option.
-pub(crate) fn need<T>(test: &str, found: Result<T, String>) -> Option<T> {
-    match found {
-        Ok(found) => Some(found),
-        Err(why) if std::env::var_os("RECOMPRESS_REQUIRE_PEERS").is_some_and(|v| v == "1") => {
-            panic!("{test} must not be skipped here (RECOMPRESS_REQUIRE_PEERS=1): {why}")
-        }
-        Err(why) => {
-            eprintln!("SKIPPED: {test}: {why}");
-            None
-        }
-    }
 }
 
 /// Converts `source` (`name@sha256:…`) to `destination` (`name:tag`) within `registry`, with the

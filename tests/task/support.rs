@@ -3,6 +3,8 @@
 
 #[path = "../it/support/http.rs"]
 pub(crate) mod http;
+#[path = "../it/support/missing.rs"]
+mod missing;
 #[path = "../it/support/peers.rs"]
 pub(crate) mod peers;
 #[path = "../it/support/registry.rs"]
@@ -10,23 +12,11 @@ pub(crate) mod registry;
 
 use std::{fs, path::Path};
 
+pub(crate) use missing::need;
+
 /// A folder that goes with its handle.
 pub(crate) fn work_dir() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
-
-/// Unwraps what a test cannot do without; see `tests/it/support.rs`.
-pub(crate) fn need<T>(test: &str, found: Result<T, String>) -> Option<T> {
-    match found {
-        Ok(found) => Some(found),
-        Err(why) if std::env::var_os("RECOMPRESS_REQUIRE_PEERS").is_some_and(|v| v == "1") => {
-            panic!("{test} must not be skipped here (RECOMPRESS_REQUIRE_PEERS=1): {why}")
-        }
-        Err(why) => {
-            eprintln!("SKIPPED: {test}: {why}");
-            None
-        }
-    }
 }
 
 /// A file of the repository.
