@@ -295,6 +295,7 @@ impl<R: BufRead> Reader<R> {
 fn at_hand(stream: &mut impl BufRead) -> io::Result<&[u8]> {
     loop {
         match stream.fill_buf() {
+            Ok([]) => return Ok(&[]),
             // Asked again, since the borrow checker does not let go of what it returns here.
             Ok(_) => return stream.fill_buf(),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
