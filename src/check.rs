@@ -207,8 +207,7 @@ fn chunked(
     let Some(toc) = toc else {
         return Ok((data.finish(layer.diff_id, false, findings), None));
     };
-    let (totals, complete) =
-        documents::check(&claims, claims.bound(), toc, tar_split, &mut data, findings)?;
+    let (totals, complete) = documents::check(&claims, toc, tar_split, &mut data, findings)?;
     Ok((data.finish(layer.diff_id, complete, findings), Some(totals)))
 }
 

@@ -42,10 +42,9 @@ pub(super) fn digest_of(bytes: impl Read) -> io::Result<Digest> {
 }
 
 /// Checks both documents, and shows `visitor` what they say. Returns whether all of the tar was
-/// walked, too. Data has to end at `bound` in the blob.
+/// walked, too.
 pub(super) fn check<V: Visit>(
     claims: &Claims,
-    bound: u64,
     toc: impl Read + Clone,
     tar_split: Option<impl Read + Clone>,
     visitor: &mut V,
@@ -55,7 +54,7 @@ pub(super) fn check<V: Visit>(
         return Ok((Totals::default(), false));
     }
     let tar_split_digest = tar_split.clone().map(digest_of).transpose()?;
-    let reading = Reading::of(bound, toc, tar_split, visitor, findings)?;
+    let reading = Reading::of(claims.bound(), toc, tar_split, visitor, findings)?;
     reading.compare(claims, tar_split_digest.as_ref(), findings);
     Ok((reading.walked.totals, reading.walked.complete))
 }
@@ -82,6 +81,7 @@ struct Reading {
 }
 
 impl Reading {
+    /// Data has to end at `bound` in the blob.
     fn of<V: Visit>(
         bound: u64,
         toc: impl Read,
@@ -155,8 +155,8 @@ impl Documents {
     pub fn read(toc: impl Read, tar_split: impl Read) -> io::Result<Self> {
         let mut findings = Findings::default();
         let (mut toc, mut tar_split) = (Hashed::new(toc), Hashed::new(tar_split));
-        let streams = (&mut toc, Some(&mut tar_split));
-        let reading = Reading::of(u64::MAX, streams.0, streams.1, &mut (), &mut findings)?;
+        let bound = u64::MAX;
+        let reading = Reading::of(bound, &mut toc, Some(&mut tar_split), &mut (), &mut findings)?;
         Ok(Self { reading, toc: toc.finish()?, tar_split: tar_split.finish()?, findings })
     }
 

@@ -24,7 +24,7 @@ impl Feed {
     fn send(&mut self, document: &[u8], least: usize) {
         let rest = document.get(self.sent..).unwrap_or_default();
         if rest.len() >= least {
-            // Who finds a fault reads no further.
+            // Fails only where the reader has failed, which is told at the end.
             let _ = self.pieces.send(rest.to_vec());
             self.sent = document.len();
         }

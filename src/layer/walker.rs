@@ -221,16 +221,15 @@ impl<'a> Walker<'a> {
             let end = self.frame_start + to_usize(chunk.len - cutting.closed);
             let range = self.frame_start..end;
             let frame = self.batch.frames.len();
-            let digest = if chunk.hole {
-                DigestFrom::Zeros(chunk.len)
+            let (of, digest) = if chunk.hole {
+                (FrameOf::Content, DigestFrom::Zeros(chunk.len))
             } else if cutting.closed == 0 {
-                DigestFrom::Frame(frame)
+                (FrameOf::Chunk, DigestFrom::Frame(frame))
             } else {
                 self.sum(SumOf::Chunk, range.clone(), true);
-                DigestFrom::Sum
+                (FrameOf::Content, DigestFrom::Sum)
             };
-            let hashed = matches!(digest, DigestFrom::Frame(_));
-            self.push_frame(end, if hashed { FrameOf::Chunk } else { FrameOf::Content });
+            self.push_frame(end, of);
             self.sum(SumOf::File, range, false);
             self.marks.push(Mark::ChunkEnd { frame, len: chunk.len, hole: chunk.hole, digest });
             cutting.closed = 0;
@@ -288,10 +287,9 @@ impl<'a> Walker<'a> {
 
     /// Reads content until it ends or the batch is full; returns where in the data it begins.
     fn fill(&mut self, reader: &mut Reader<impl BufRead>) -> Result<usize, LayerError> {
+        let room = self.room() as u64;
         let data = &mut self.batch.data;
         let start = data.len();
-        let capacity = if self.chunked { CHUNKED_BATCH } else { PLAIN_BATCH };
-        let room = capacity.saturating_sub(start) as u64;
         let end = start + to_usize(room.min(reader.payload_left()));
         data.reserve(end - start);
         while data.len() < end {
