@@ -54,7 +54,12 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         };
         // What has been given up is taken back as far as that is possible.
         let end = Instant::now() + GRACE;
-        let _ = tokio::time::timeout(GRACE_OF_UPLOADS, store::uploads_cancelled()).await;
+        if tokio::time::timeout(GRACE_OF_UPLOADS, store::uploads_cancelled()).await.is_err() {
+            complain(
+                "the registry does not answer in time: an upload session stays there until it \
+                 removes what is unfinished",
+            );
+        }
         (result, end)
     });
     runtime.shutdown_timeout(end.saturating_duration_since(Instant::now()));

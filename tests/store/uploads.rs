@@ -5,7 +5,7 @@ use std::{io::Write as _, sync::Arc};
 use bytes::Bytes;
 use recompress_image::{
     image::Digest,
-    store::{BlobContent, Intent, Spool, Store, StoreError},
+    store::{BlobContent, Intent, Spool, Store, StoreError, uploads_cancelled},
 };
 
 use super::{
@@ -119,6 +119,15 @@ async fn a_blob_that_is_given_up_is_cancelled() {
     server.wait_for("DELETE /v2/org/app/blobs/uploads/s1").await;
 }
 
+/// Gives up an upload whose PUT is not answered.
+async fn drop_upload(server: &Scripted) {
+    let store = store(server).await;
+    tokio::select! {
+        outcome = put(&store, b"content") => panic!("{outcome:?}"),
+        _ = server.wait_for("PUT") => {}
+    }
+}
+
 #[tokio::test]
 async fn an_upload_that_is_dropped_is_cancelled() {
     let (server, _) = Fake {
@@ -127,13 +136,27 @@ async fn an_upload_that_is_dropped_is_cancelled() {
     }
     .start()
     .await;
-    let store = store(&server).await;
-    tokio::select! {
-        outcome = put(&store, b"content") => panic!("{outcome:?}"),
-        _ = server.wait_for("PUT") => {}
-    }
-    recompress_image::store::uploads_cancelled().await;
+    drop_upload(&server).await;
+    uploads_cancelled().await;
     assert_eq!(server.requests("DELETE /v2/org/app/blobs/uploads/s1").len(), 1);
+}
+
+#[tokio::test]
+async fn an_upload_that_cannot_be_cancelled_is_told_of() {
+    let (server, _) = Fake {
+        refuse: Some(Box::new(|request, _| match request.method() {
+            "PUT" => Some(stall(vec![])),
+            "DELETE" => Some(reset(vec![])),
+            _ => None,
+        })),
+        ..Fake::default()
+    }
+    .start()
+    .await;
+    let before = uploads_cancelled().await;
+    drop_upload(&server).await;
+    assert!(uploads_cancelled().await > before);
+    assert_eq!(server.requests("DELETE").len(), quick().patience.tries as usize);
 }
 
 #[tokio::test]

@@ -208,14 +208,25 @@ fn end_of(range: &str) -> Option<u64> {
     }
 }
 
-/// How many sessions are being cancelled.
-static CANCELLING: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::channel(0).0);
+/// Sessions that were given up, of this process.
+#[derive(Default)]
+struct GivenUp {
+    /// How many are being cancelled.
+    cancelling: usize,
+    /// How many could not be: no answer came.
+    left: usize,
+}
 
-/// Waits until all uploads that were given up have been cancelled in their registries. Call it
-/// before the process ends, with a limit of time.
-pub async fn uploads_cancelled() {
+static GIVEN_UP: LazyLock<watch::Sender<GivenUp>> = LazyLock::new(watch::Sender::default);
+
+/// Waits until all uploads that were given up have been cancelled in their registries. Returns how
+/// many sessions of this process may have stayed behind, since their registries could not be
+/// reached; each was told of with a warning. Call it before the process ends, with a limit of time.
+pub async fn uploads_cancelled() -> usize {
+    let mut given_up = GIVEN_UP.subscribe();
+    let settled = given_up.wait_for(|given_up| given_up.cancelling == 0).await;
     // The sender is never dropped.
-    let _ = CANCELLING.subscribe().wait_for(|&count| count == 0).await;
+    settled.map_or(0, |given_up| given_up.left)
 }
 
 impl Drop for Session {
@@ -225,7 +236,7 @@ impl Drop for Session {
         };
         let registry = Arc::clone(&self.registry);
         let (sending, mut at) = (self.sending.take(), self.location.clone());
-        CANCELLING.send_modify(|count| *count += 1);
+        GIVEN_UP.send_modify(|given_up| given_up.cancelling += 1);
         let counted = Counted;
         runtime.spawn(async move {
             let _counted = counted;
@@ -239,9 +250,19 @@ impl Drop for Session {
                 }
             }
             let call = Call::new(Method::DELETE, at);
-            let answer = registry.send(&call, "the cancellation of an upload").await;
-            let status = answer.ok().map(|response| response.status().as_u16());
-            tracing::debug!(registry = registry.host, ?status, "cancelled an upload");
+            match registry.send(&call, "the cancellation of an upload").await {
+                Ok(response) => {
+                    let status = response.status().as_u16();
+                    tracing::debug!(registry = registry.host, status, "cancelled an upload");
+                }
+                Err(error) => {
+                    GIVEN_UP.send_modify(|given_up| given_up.left += 1);
+                    tracing::warn!(
+                        "an upload session stays in the registry until it removes what is \
+                         unfinished: {error}"
+                    );
+                }
+            }
         });
     }
 }
@@ -251,7 +272,7 @@ struct Counted;
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        CANCELLING.send_modify(|count| *count -= 1);
+        GIVEN_UP.send_modify(|given_up| given_up.cancelling -= 1);
     }
 }
 
