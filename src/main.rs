@@ -56,7 +56,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         let end = Instant::now() + GRACE;
         if tokio::time::timeout(GRACE_OF_UPLOADS, store::uploads_cancelled()).await.is_err() {
             complain(
-                "the registry does not answer in time: an upload session stays there until it \
+                "the registry does not answer; an upload that was under way may stay there until it \
                  removes what is unfinished",
             );
         }

@@ -19,7 +19,8 @@ use crate::{
     store::{AccessOptions, RawManifest},
 };
 
-/// Layers that are checked side by side; each is on disk as long as that takes.
+/// Layers of an image that are checked side by side; each is on disk as long as that takes. Where two
+/// images are compared, both are checked at the same time.
 const LAYERS_MAX: usize = 4;
 
 /// What is to be verified.
@@ -63,10 +64,15 @@ pub async fn run(job: &Job) -> Result<VerifyReport, ImageError> {
         None => None,
     };
     for image in &images {
-        let mut report = verify(&source, image).await?;
-        if let Some((other, raw)) = &other {
-            report.against = Some(compare(image, other, raw, &mut report.findings).await?);
-        }
+        let Some((other, raw)) = &other else {
+            reports.push(verify(&source, image).await?);
+            continue;
+        };
+        let counterpart = counterpart(image, other, raw).await?;
+        let both = tokio::try_join!(verify(&source, image), content(other, &counterpart));
+        let (mut report, against) = both?;
+        compare(image, &counterpart, &mut report.findings);
+        report.against = Some(against);
         reports.push(report);
     }
     Ok(VerifyReport::new(job.image.to_string(), raw.digest, skipped, reports))
@@ -174,36 +180,41 @@ async fn one_layer(
     Ok(LayerReport::new(number, layer, verdict))
 }
 
-/// Holds an image against the one it is to be the same as. Equal diffIDs prove equal content only
-/// where the content has been found to have them, on both sides.
-async fn compare(
+/// The image that `image` is to be the same as.
+async fn counterpart(
     image: &Image,
     other: &Source,
     raw: &RawManifest,
-    findings: &mut Findings,
-) -> Result<AgainstReport, ImageError> {
-    let other_image = if raw.is_index() {
-        let platform = image.platform.clone().or_else(|| image.own_platform());
-        let platform = platform.ok_or(ImageError::Internal)?;
-        other.pick(raw, &platform).await?
-    } else {
-        other.image(raw, None).await?
-    };
-    if image.config_bytes != other_image.config_bytes {
-        let (one, two) = (&image.config.digest, &other_image.config.digest);
+) -> Result<Image, ImageError> {
+    if !raw.is_index() {
+        return other.image(raw, None).await;
+    }
+    let platform = image.platform.clone().or_else(|| image.own_platform());
+    other.pick(raw, &platform.ok_or(ImageError::Internal)?).await
+}
+
+/// Whether an image has the content that it claims to have.
+async fn content(source: &Source, image: &Image) -> Result<AgainstReport, ImageError> {
+    let mut findings = Findings::default();
+    counts(image, &mut findings);
+    Ok(AgainstReport {
+        reference: source.reference.to_string(),
+        digest: image.digest.clone(),
+        findings,
+        layers: layers(source, image, Depth::Content).await?,
+    })
+}
+
+/// Holds an image against the one it is to be the same as. Equal diffIDs prove equal content only
+/// where the content has been found to have them, on both sides.
+fn compare(image: &Image, other: &Image, findings: &mut Findings) {
+    if image.config_bytes != other.config_bytes {
+        let (one, two) = (&image.config.digest, &other.config.digest);
         findings.add(Rule::OtherConfig, format!("the config is {one} here and {two} there"));
     }
-    if image.diff_ids != other_image.diff_ids {
-        let differ = image.diff_ids.iter().zip(&other_image.diff_ids).position(|(a, b)| a != b);
-        let number = 1 + differ.unwrap_or(image.diff_ids.len().min(other_image.diff_ids.len()));
+    if image.diff_ids != other.diff_ids {
+        let differ = image.diff_ids.iter().zip(&other.diff_ids).position(|(a, b)| a != b);
+        let number = 1 + differ.unwrap_or(image.diff_ids.len().min(other.diff_ids.len()));
         findings.add(Rule::OtherDiffIds, format!("the diffIDs differ from layer {number} on"));
     }
-    let mut own = Findings::default();
-    counts(&other_image, &mut own);
-    Ok(AgainstReport {
-        reference: other.reference.to_string(),
-        digest: other_image.digest.clone(),
-        findings: own,
-        layers: layers(other, &other_image, Depth::Content).await?,
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    process::{Command, ExitStatus, Stdio},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -38,16 +38,16 @@ impl Run {
         };
         let mut command = convert(source, destination);
         command.arg("--results-dir").arg(folder("results")).env("TMPDIR", folder("tmp"));
-        let process = command.stderr(Stdio::null()).spawn().unwrap();
+        let process = command.stderr(Stdio::piped()).spawn().unwrap();
         Self { process, dir }
     }
 
     /// Sends the signal and waits for the end. Nothing may be left behind.
-    async fn stop(mut self, signal: &str) -> ExitStatus {
+    async fn stop(self, signal: &str) -> Output {
         let begin = Instant::now();
         let (signal, process) = (format!("-{signal}"), self.process.id().to_string());
         assert!(Command::new("kill").args([signal, process]).status().unwrap().success());
-        let ended = tokio::task::spawn_blocking(move || self.process.wait().unwrap());
+        let ended = tokio::task::spawn_blocking(move || self.process.wait_with_output().unwrap());
         let ended = ended.await.unwrap();
         assert!(begin.elapsed() < AT_ONCE, "{:?}", begin.elapsed());
         for folder in ["results", "tmp"] {
@@ -75,7 +75,7 @@ async fn an_open_upload_is_cancelled() {
         let (server, _) = silent_at("PUT").start().await;
         let run = Run::start(&source, &format!("{}:new", server.image()));
         server.wait_for("PUT").await;
-        assert_eq!(run.stop(signal).await.code(), Some(code));
+        assert_eq!(run.stop(signal).await.status.code(), Some(code));
         assert_eq!(server.requests("DELETE /v2/org/app/blobs/uploads/s1").len(), 1);
         assert_eq!(server.requests("PUT").len(), 1, "nothing is published");
     }
@@ -89,7 +89,7 @@ async fn an_upload_of_what_is_still_being_made_is_cancelled() {
         let (server, _) = silent_at("PATCH").start().await;
         let run = Run::start(&source, &format!("{}:new", server.image()));
         server.wait_for("PATCH").await;
-        assert_eq!(run.stop(signal).await.code(), Some(code));
+        assert_eq!(run.stop(signal).await.status.code(), Some(code));
         assert_eq!(server.requests("DELETE /v2/org/app/blobs/uploads/s1").len(), 1);
         assert_eq!(server.requests("PUT").len(), 0, "nothing is published");
     }
@@ -123,7 +123,7 @@ async fn a_download_that_does_not_end_is_given_up() {
         while server.requests("GET /v2/org/app/blobs/").len() < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        assert_eq!(run.stop(signal).await.code(), Some(code));
+        assert_eq!(run.stop(signal).await.status.code(), Some(code));
         assert_eq!(to.requests("P").len(), 0, "nothing is published");
     }
 }
@@ -136,7 +136,7 @@ async fn the_wait_for_a_registry_is_given_up() {
         let source = layout(dir.path(), 1000).await;
         let run = Run::start(&source, &format!("{}:new", server.image()));
         server.wait_for("GET /v2/").await;
-        assert_eq!(run.stop(signal).await.code(), Some(code));
+        assert_eq!(run.stop(signal).await.status.code(), Some(code));
         assert_eq!(server.requests("").len(), 1);
     }
 }
@@ -152,8 +152,11 @@ async fn a_cancellation_without_an_answer_is_not_waited_for() {
         let (server, _) = Fake { refuse: Some(refuse), ..Fake::default() }.start().await;
         let run = Run::start(&source, &format!("{}:new", server.image()));
         server.wait_for("PUT").await;
-        assert_eq!(run.stop(signal).await.code(), Some(code));
+        let ended = run.stop(signal).await;
+        assert_eq!(ended.status.code(), Some(code));
         assert_eq!(server.requests("DELETE").len(), 1);
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(said.contains("an upload that was under way may stay there"), "{said}");
     }
 }
 
@@ -169,7 +172,7 @@ async fn a_chunk_on_its_way_is_sent_to_its_end() {
         while peer.uploaded() < 15 << 20 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        assert_eq!(run.stop(signal).await.code(), Some(code));
+        assert_eq!(run.stop(signal).await.status.code(), Some(code));
         assert_eq!(peer.uploads(), [""; 0], "{signal}: {:?}", peer.requests());
     }
 }

@@ -487,6 +487,11 @@ const OF_FILES: &[Case] = &[
         Rule::ChunkDigest,
         P(|p| chunk(p, 0)["chunkDigest"] = other_digest().into()),
     ),
+    (
+        "wrong digest of an only chunk",
+        Rule::ChunkDigest,
+        P(|p| p.entry("d/a")["chunkDigest"] = other_digest().into()),
+    ),
     ("data said to be a hole", Rule::Hole, P(|p| chunk(p, 0)["chunkType"] = "zeros".into())),
     (
         "zeros with the digest of others",
