@@ -91,6 +91,8 @@ fn log(verbose: u8, filter: Option<&str>) -> anyhow::Result<()> {
         1 => "warn,recompress_image=debug",
         _ => "debug,recompress_image=trace",
     };
+    // Where a message comes from in the code says nothing to who only wants to know what is wrong.
+    let shows_targets = verbose > 0 || filter.is_some();
     let level = filter.and_then(|filter| filter.parse::<LevelFilter>().ok());
     let filter = match (filter, level) {
         // A level alone is about what we say: at `debug`, HTTP libraries drown it.
@@ -100,7 +102,11 @@ fn log(verbose: u8, filter: Option<&str>) -> anyhow::Result<()> {
     };
     let filter = EnvFilter::try_new(filter)
         .context("cannot read the log filter; write one such as recompress_image=debug")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(shows_targets)
+        .with_writer(std::io::stderr)
+        .init();
     Ok(())
 }
 

@@ -146,10 +146,11 @@ pub(crate) fn text(output: &Output) -> String {
     format!("{}\n{out}{err}", output.status)
 }
 
-/// The run has to end with this code, and say these words.
+/// The run has to end with this code, and say these words, without colours: nobody sees a terminal.
 pub(crate) fn ends(output: &Output, code: i32, words: &[&str]) -> String {
     let text = text(output);
     assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(!text.contains('\x1b'), "{text:?}");
     for word in words {
         assert!(text.contains(word), "no {word:?} in {text}");
     }

@@ -32,6 +32,8 @@ const LIFETIME_MAX: u64 = 24 * 60 * 60;
 const MARGIN_MAX: u64 = 60;
 
 const ACTION: &str = "the login";
+/// What comes before anybody has asked for one.
+const PING: &str = "the first request";
 const CLIENT: &str = env!("CARGO_PKG_NAME");
 
 /// What requests to the registry carry.
@@ -66,12 +68,12 @@ impl Registry {
     /// Asks the registry how it wants to be spoken to, and gets a token.
     pub(super) async fn log_in(&self, root: Url) -> Result<(), StoreError> {
         // There is no challenge yet, so this goes out without authorization.
-        let mut retries = self.retries(ACTION);
+        let mut retries = self.retries(PING);
         let call = Call::new(Method::GET, root);
         let ping = loop {
-            let failure = match self.follow(&call, &Grant::anonymous(), ACTION).await {
+            let failure = match self.follow(&call, &Grant::anonymous(), PING).await {
                 Ok(response) if !retry::is_passing(response.status()) => break response,
-                Ok(response) => self.failure(response, "answer", ACTION).await,
+                Ok(response) => self.failure(response, "answer", PING).await,
                 Err(failure) => failure,
             };
             retries.pause(failure).await?;
