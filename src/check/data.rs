@@ -127,11 +127,11 @@ impl<R: Read> Data<R> {
             findings.add(rule, detail);
         }
         let (mut sum, mut zeros) = (Sha256::new(), true);
-        let is_whole = file.pieces.len() == 1;
+        let hash_chunk = piece.digest.is_some();
         self.take_exactly(piece.len, |bytes| {
             whole.0.update(bytes);
             whole.1.update(bytes);
-            if piece.digest.is_some() && !is_whole {
+            if hash_chunk {
                 sum.update(bytes);
             }
             zeros = zeros && (!piece.hole || bytes.iter().all(|byte| *byte == 0));
@@ -140,7 +140,6 @@ impl<R: Read> Data<R> {
             findings.add(Rule::Hole, format!("{name}: piece {number} is no hole"));
         }
         if let Some(expected) = &piece.digest {
-            let sum = if is_whole { whole.0.clone() } else { sum };
             let actual = Digest::from_sha256(sum.finalize().into());
             if actual != *expected {
                 let detail = format!(
