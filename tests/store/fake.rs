@@ -7,7 +7,7 @@ use std::{
 
 use recompress_image::image::{Digest, media_type::OCI_MANIFEST};
 
-use super::scripted::{Reaction, Request, Scripted, answer, cut};
+use super::scripted::{Reaction, Request, Scripted, answer, cut, stall};
 
 /// A fault takes the place of the answer. It gets the number of requests of this method so far,
 /// beginning at 1; what the request changes, it has changed by then.
@@ -43,6 +43,13 @@ impl Held {
 }
 
 impl Fake {
+    /// Says nothing to requests with one of these methods.
+    pub(crate) fn silent_at(methods: &'static [&'static str]) -> Self {
+        let refuse: Fault =
+            Box::new(|request, _| methods.contains(&request.method()).then(|| stall(vec![])));
+        Self { refuse: Some(refuse), ..Self::default() }
+    }
+
     /// The same, and it takes manifests and gives them back.
     pub(crate) fn taking_manifests(self) -> Self {
         let manifests = Mutex::new(HashMap::<String, Vec<u8>>::new());

@@ -10,7 +10,7 @@ use recompress_image::image::media_type::OCI_MANIFEST;
 
 use super::{
     case,
-    fake::{Fake, Fault},
+    fake::Fake,
     peer::Peer,
     proxy::{self, Proxy},
     quick,
@@ -61,18 +61,12 @@ async fn layout(dir: &Path, length: usize) -> String {
     Sample::new(&[length], 9).push(&format!("oci:{}/image:x", dir.display()), &quick()).await
 }
 
-fn silent_at(method: &'static str) -> Fake {
-    let refuse: Fault =
-        Box::new(move |request, _| (request.method() == method).then(|| stall(vec![])));
-    Fake { refuse: Some(refuse), ..Fake::default() }
-}
-
 #[tokio::test]
 async fn an_open_upload_is_cancelled() {
     for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
         let dir = tempfile::tempdir().unwrap();
         let source = layout(dir.path(), 1000).await;
-        let (server, _) = silent_at("PUT").start().await;
+        let (server, _) = Fake::silent_at(&["PUT"]).start().await;
         let run = Run::start(&source, &format!("{}:new", server.image()));
         server.wait_for("PUT").await;
         assert_eq!(run.stop(signal).await.status.code(), Some(code));
@@ -86,7 +80,7 @@ async fn an_upload_of_what_is_still_being_made_is_cancelled() {
     for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
         let dir = tempfile::tempdir().unwrap();
         let source = layout(dir.path(), 60 << 20).await;
-        let (server, _) = silent_at("PATCH").start().await;
+        let (server, _) = Fake::silent_at(&["PATCH"]).start().await;
         let run = Run::start(&source, &format!("{}:new", server.image()));
         server.wait_for("PATCH").await;
         assert_eq!(run.stop(signal).await.status.code(), Some(code));
@@ -146,10 +140,7 @@ async fn a_cancellation_without_an_answer_is_not_waited_for() {
     for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
         let dir = tempfile::tempdir().unwrap();
         let source = layout(dir.path(), 1000).await;
-        let refuse: Fault = Box::new(|request, _| {
-            matches!(request.method(), "PUT" | "DELETE").then(|| stall(vec![]))
-        });
-        let (server, _) = Fake { refuse: Some(refuse), ..Fake::default() }.start().await;
+        let (server, _) = Fake::silent_at(&["PUT", "DELETE"]).start().await;
         let run = Run::start(&source, &format!("{}:new", server.image()));
         server.wait_for("PUT").await;
         let ended = run.stop(signal).await;
