@@ -5,6 +5,7 @@
 //! of the destination comes after them, and changes nothing about them.
 
 mod attachments;
+mod compare;
 mod copy;
 mod error;
 pub mod format;
@@ -27,10 +28,11 @@ use self::{
 };
 use crate::{
     chunked::{annotations::ChunkedAnnotations, footer::Position},
-    image::{ImageReference, manifest::Descriptor, media_type::Family},
+    image::{BlobId, ImageReference, media_type::Family},
     layer::{Limits, Pool, Recipe},
     probe::{self, Blob},
-    report::{Event, LayerReport, LeftReport, Reporter, Summary},
+    report::{Event, LayerReport, Reporter, Summary},
+    source::Source,
     store::{AccessOptions, Intent, Store},
     tekton,
 };
@@ -94,10 +96,9 @@ pub async fn run(job: &Job, reporter: &Reporter) -> Result<Summary, ConvertError
             source,
         })?;
     }
-    let source = Store::open(&job.source, Intent::Pull, &job.access)
-        .await
-        .map_err(|error| ConvertError::Source { reference: job.source.clone(), error })?;
+    let source = Source::open(&job.source, &job.access).await?;
     let plan = plan::plan(job, &source).await?;
+    publish::check_sizes(job, &plan)?;
     if job.results_dir.is_some() {
         results::check_size(job, &plan)?;
     }
@@ -115,11 +116,14 @@ pub async fn run(job: &Job, reporter: &Reporter) -> Result<Summary, ConvertError
     let pool = Arc::new(Pool::new(job.jobs).map_err(ConvertError::Threads)?);
     let convert = layers::convert(job, &plan, &source, &destination, &pool, reporter);
     // What hangs on the source is listed meanwhile; that never fails.
-    let find = async { Ok(Attachments::find(&plan, &source).await) };
+    let find = async { Ok(Attachments::find(&plan, source.store()).await) };
     let (layers, mut attachments) = tokio::try_join!(convert, find)?;
     let variants = publish::variants(job, &plan, &destination, &layers).await?;
-    let carried = attachments.carry(job, &plan, &source, &destination, &variants).await?;
-    let published = publish::publish(job, &plan, &source, &destination, &variants, &layers).await?;
+    let carried = {
+        let manifests = &variants.manifests;
+        attachments.carry(job, &plan, source.store(), &destination, manifests).await?
+    };
+    let published = publish::publish(job, &plan, &source, &destination, variants, &layers).await?;
     let mut summary = summary(job, &plan, published, layers);
     (summary.attached, summary.unlisted) = attachments.report();
     if let Some(dir) = &job.results_dir {
@@ -151,21 +155,22 @@ fn chunked<'a>(layers: impl Iterator<Item = &'a LayerReport>) -> Vec<Blob> {
         let ChunkedAnnotations { toc_digest, toc, tar_split } =
             &layer.outline.as_ref()?.annotations;
         let range = |at: &Position| at.offset..at.offset + at.len;
-        let blob = Descriptor { digest: layer.digest.clone(), size: layer.size };
+        let blob = BlobId { digest: layer.digest.clone(), size: layer.size };
         Some(Blob { blob, metadata: Some((toc_digest.clone(), [range(toc), range(tar_split)])) })
     };
     layers.filter_map(blob).collect()
 }
 
 fn summary(job: &Job, plan: &Plan, published: Published, layers: Layers) -> Summary {
-    let Published { image, manifests, .. } = published;
+    let Published { image, manifests, left, removed } = published;
     let Layers { mut of_variant, distinct } = layers;
     // Layers of an index are told with the manifests that have them.
     let (config_digest, layers, counted) = if plan.index.is_some() {
         (None, Vec::new(), distinct)
     } else {
         let layers = of_variant.pop().unwrap_or_default();
-        let config = plan.images.first().map(|image| image.manifest.config().digest.clone());
+        let config = plan.images.first();
+        let config = config.map(|image| image.source.manifest.config.blob.digest.clone());
         (config, layers.clone(), layers)
     };
     let level = match &job.wanted {
@@ -174,7 +179,6 @@ fn summary(job: &Job, plan: &Plan, published: Published, layers: Layers) -> Summ
         }
         _ => job.zstd.level,
     };
-    let left = plan.index.iter().flat_map(|index| &index.left);
     Summary {
         source: job.source.to_string(),
         source_digest: plan.digest.clone(),
@@ -188,9 +192,9 @@ fn summary(job: &Job, plan: &Plan, published: Published, layers: Layers) -> Summ
         image,
         layers,
         manifests,
-        left: left
-            .map(|left| LeftReport { digest: left.digest.clone(), reason: left.reason.clone() })
-            .collect(),
+        left,
+        removed,
+        notes: plan.notes.clone(),
         attached: Vec::new(),
         unlisted: Vec::new(),
         probe: None,

@@ -7,8 +7,9 @@ use crate::{
     layer::LayerError,
     options::UsageError,
     probe::ProbeError,
+    source::SourceError,
     store::{BlobMismatch, StoreError},
-    verify::ImageError,
+    verify::VerifyError,
 };
 
 /// A failed run.
@@ -25,7 +26,7 @@ pub enum Failure {
     Stdout(#[source] io::Error),
     /// An image could not be looked at.
     #[error(transparent)]
-    Image(#[from] ImageError),
+    Verify(#[from] VerifyError),
     /// A registry could not be probed.
     #[error(transparent)]
     Probe(#[from] ProbeError),
@@ -72,26 +73,37 @@ impl Failure {
             Self::Stdout(_) | Self::Print(_) => ExitCode::Local,
             Self::Findings { .. } => ExitCode::Findings,
             Self::Convert(error) => of_convert(error),
-            Self::Image(error) => of_image(error),
+            Self::Verify(error) => of_verify(error),
             Self::Probe(error) => of_probe(error),
         }
     }
 }
 
-fn of_image(error: &ImageError) -> ExitCode {
+fn of_source(error: &SourceError) -> ExitCode {
     match error {
-        ImageError::Store { error, .. } => of_store(error, ExitCode::BrokenSource),
-        ImageError::Unfit { .. } | ImageError::NoSuchPlatform { .. } => ExitCode::UnfitSource,
-        ImageError::NoIndex { .. } | ImageError::WhichPlatform { .. } => ExitCode::Usage,
-        ImageError::Spool { .. } => ExitCode::Local,
-        ImageError::Download(error) => of_blob(error),
-        ImageError::Internal => ExitCode::Internal,
+        SourceError::Store { error, .. } => of_store(error, ExitCode::BrokenSource),
+        SourceError::Unfit { .. }
+        | SourceError::Index { .. }
+        | SourceError::NoSuchPlatform { .. }
+        | SourceError::OtherPlatform { .. }
+        | SourceError::TooLarge { .. } => ExitCode::UnfitSource,
+    }
+}
+
+fn of_verify(error: &VerifyError) -> ExitCode {
+    match error {
+        VerifyError::Source(error) => of_source(error),
+        VerifyError::NoImage { .. } => ExitCode::UnfitSource,
+        VerifyError::WhichPlatform { .. } => ExitCode::Usage,
+        VerifyError::Spool { .. } => ExitCode::Local,
+        VerifyError::Download(error) => of_blob(error),
+        VerifyError::Internal => ExitCode::Internal,
     }
 }
 
 fn of_probe(error: &ProbeError) -> ExitCode {
     match error {
-        ProbeError::Store { error, .. } => of_store(error, ExitCode::BrokenSource),
+        ProbeError::Source(error) => of_source(error),
         ProbeError::Unfit { .. } => ExitCode::UnfitSource,
         ProbeError::NoRegistry { .. } => ExitCode::Usage,
     }
@@ -99,21 +111,23 @@ fn of_probe(error: &ProbeError) -> ExitCode {
 
 fn of_convert(error: &ConvertError) -> ExitCode {
     match error {
-        ConvertError::Source { error, .. } => of_store(error, ExitCode::BrokenSource),
+        ConvertError::Source(error) => of_source(error),
+        ConvertError::Verify(error) => of_verify(error),
+        ConvertError::Kept { .. } => ExitCode::BrokenSource,
         ConvertError::Destination { error, .. } => of_store(error, ExitCode::Registry),
         ConvertError::Layer { error, .. } => of_layer(error),
         ConvertError::Copy { error, .. } => of_blob(error),
         ConvertError::NoIndex { .. } | ConvertError::ResultsTooLarge { .. } => ExitCode::Usage,
         ConvertError::Unfit { .. }
-        | ConvertError::Index { .. }
-        | ConvertError::NoSuchPlatform { .. }
+        | ConvertError::NoImage { .. }
+        | ConvertError::ManifestTooLarge { .. }
         | ConvertError::NotChunkable { .. } => ExitCode::UnfitSource,
         ConvertError::ReadBack { .. } | ConvertError::Lost { .. } => ExitCode::Registry,
         ConvertError::Spool { .. }
         | ConvertError::ResultsDir { .. }
         | ConvertError::Results(_)
         | ConvertError::Threads(_) => ExitCode::Local,
-        ConvertError::Internal(_) => ExitCode::Internal,
+        ConvertError::Internal(_) | ConvertError::Differs { .. } => ExitCode::Internal,
     }
 }
 

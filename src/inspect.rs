@@ -6,12 +6,10 @@ mod report;
 
 pub use self::report::{Entry, InspectReport, Largest, LayerReport, Member};
 use crate::{
-    image::{ImageReference, index::Platform},
+    image::{Descriptor, ImageReference, Platform},
+    source::Source,
     store::AccessOptions,
-    verify::{
-        ImageError,
-        image::{Descriptor, Source},
-    },
+    verify::{self, VerifyError},
 };
 
 /// What is to be looked at.
@@ -28,22 +26,18 @@ pub struct Job {
 }
 
 /// Looks at an image, or lists an index.
-pub async fn run(job: &Job) -> Result<InspectReport, ImageError> {
+pub async fn run(job: &Job) -> Result<InspectReport, VerifyError> {
     let source = Source::open(&job.image, &job.access).await?;
-    let raw = source.manifest().await?;
+    let raw = source.root().await?;
     let mut report = InspectReport::new(job.image.to_string(), &raw);
-    let image = match (raw.is_index(), &job.platform) {
-        (false, Some(_)) => return Err(ImageError::NoIndex { reference: job.image.clone() }),
-        (false, None) => source.image(&raw, None).await?,
-        (true, Some(platform)) => source.pick(&raw, platform).await?,
-        (true, None) => {
-            report.images = source.members(&raw)?.iter().map(Member::new).collect();
-            return Ok(report);
-        }
-    };
-    report.digest = image.digest.clone();
-    report.config_digest = Some(image.config.digest.clone());
-    for (index, layer) in image.layers.iter().enumerate() {
+    if raw.is_index() && job.platform.is_none() {
+        report.images = source.index(&raw)?.entries().map(Member::new).collect();
+        return Ok(report);
+    }
+    let image = source.choose(raw, job.platform.as_ref()).await?;
+    report.digest = image.raw.digest.clone();
+    report.config_digest = Some(image.manifest.config.blob.digest.clone());
+    for (index, layer) in image.manifest.layers.iter().enumerate() {
         report.layers.push(look(&source, index + 1, layer, job.toc).await?);
     }
     Ok(report)
@@ -54,12 +48,12 @@ async fn look(
     number: usize,
     descriptor: &Descriptor,
     toc: bool,
-) -> Result<LayerReport, ImageError> {
+) -> Result<LayerReport, VerifyError> {
     let mut report = LayerReport::new(number, descriptor);
-    if descriptor.foreign() {
+    if descriptor.is_foreign() {
         return Ok(report);
     }
-    let blob = match source.fetch(descriptor).await? {
+    let blob = match verify::fetch(source, descriptor).await? {
         Ok(blob) => blob,
         Err(mismatch) => {
             report.problem = Some(mismatch.to_string());
@@ -70,6 +64,6 @@ async fn look(
     let work = move || layer::look(&blob, &descriptor, toc, &mut report).map(|()| report);
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|_| ImageError::Internal)?
-        .map_err(ImageError::Download)
+        .map_err(|_| VerifyError::Internal)?
+        .map_err(VerifyError::Download)
 }

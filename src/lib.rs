@@ -9,13 +9,14 @@
 //! ```
 //!
 //! The rooms, each allowed to call only those to its right:
-//! `cli → options → {convert, verify, inspect} → {layer, probe, attached, store, report, tekton} → {chunked, check, tar, image}`.
+//! `cli → options → {convert, inspect} → verify → {layer, probe, attached, source, report, tekton} → store → {chunked, check, tar} → image`.
 //!
 //! * [`chunked`] and [`tar`] know the formats: no network, no async, `Read` in and `Write` out.
 //! * [`check`] judges layers, new ones before they are published: it knows the same formats, and
 //!   shares nothing with [`chunked`].
 //! * [`image`] holds documents (digests, references, manifests) and does no I/O.
 //! * [`layer`] turns one compressed blob into another, on threads.
+//! * [`source`] opens an image for every command: chooses it from an index, reads it.
 //! * [`store`] is where images live; it knows no compression.
 //! * [`probe`] finds out what a registry does for partial pulls, for `convert` and by itself.
 //! * [`attached`] finds what hangs on an image, and takes its SBOM over, for `convert`.
@@ -33,6 +34,7 @@ pub mod layer;
 pub mod options;
 pub mod probe;
 pub mod report;
+pub mod source;
 pub mod store;
 pub mod tar;
 pub mod tekton;

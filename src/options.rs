@@ -11,9 +11,7 @@ use crate::{
         Job, SbomPolicy, derived_tag,
         format::{Format, IndexMode, Wanted},
     },
-    image::{
-        ImageReference, ReferenceError, index::Platform, index::PlatformError, media_type::Family,
-    },
+    image::{ImageReference, Platform, PlatformError, ReferenceError, media_type::Family},
     inspect,
     layer::{Cuts, Limits, Recipe, gzip},
     probe,
@@ -162,7 +160,8 @@ impl TryFrom<Args> for Job {
             Some(text) if !is_period(&text) => return Err(UsageError::Period(text)),
             period => period,
         };
-        let tag = derived_tag(&source, given(args.platform).as_deref(), &suffix(&wanted));
+        let platforms = platform_texts(&args.platform);
+        let tag = derived_tag(&source, &platforms, &suffix(&wanted));
         let destination = destination(given(args.destination).as_deref(), &source, &tag)?;
         Ok(Self {
             source,
@@ -190,8 +189,8 @@ impl TryFrom<Args> for Job {
 }
 
 fn wanted(args: &Args) -> Result<Wanted, UsageError> {
-    let text = args.platform.as_deref().unwrap_or_default();
-    let platforms = text.split(',').filter(|text| !text.is_empty()).map(str::parse);
+    let texts = platform_texts(&args.platform);
+    let platforms = texts.iter().map(|text| text.parse());
     let mut platforms = platforms.collect::<Result<Vec<Platform>, _>>()?;
     if args.add && args.all_platforms {
         return Err(UsageError::AddOrAll);
@@ -212,9 +211,14 @@ fn wanted(args: &Args) -> Result<Wanted, UsageError> {
         return Ok(Wanted::Index { mode, formats: vec![format], platforms });
     }
     if platforms.len() > 1 {
-        return Err(UsageError::Platforms(text.to_owned()));
+        return Err(UsageError::Platforms(texts.join(",")));
     }
     Ok(Wanted::Image { format, platform: platforms.pop() })
+}
+
+/// The platforms as they were given; an empty one counts as none.
+fn platform_texts(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect()
 }
 
 fn family(text: Option<&str>, wanted: &Wanted) -> Result<Family, UsageError> {

@@ -11,16 +11,15 @@ mod sample;
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Deserialize;
-
 pub use self::{
     report::{Outcome, ProbeReport, Probed, RangeReport, ReferrersReport, Verdict},
     sample::{Blob, Sample},
 };
 use crate::{
-    check::{Annotations, Claims, Findings, Span},
-    image::{Digest, ImageReference, manifest::Descriptor, media_type},
-    store::{AccessOptions, Intent, RawManifest, Registry, Selector, Store, StoreError},
+    check::{Claims, Findings, Span},
+    image::{Descriptor, EntryKind, ImageReference, Manifest},
+    source::{Source, SourceError},
+    store::{AccessOptions, Registry, Store, StoreError},
 };
 
 /// After a push, a probe that takes longer is given up: it is not what the run is for.
@@ -38,15 +37,9 @@ pub struct Job {
 /// A probe that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    /// The registry failed.
-    #[error("cannot probe the registry with {reference}")]
-    Store {
-        /// The image.
-        reference: ImageReference,
-        /// What failed.
-        #[source]
-        error: Box<StoreError>,
-    },
+    /// The image could not be read, or the registry failed.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// There is no blob to ask for.
     #[error("cannot probe the registry with {reference}: {reason}; name another image")]
     Unfit {
@@ -63,57 +56,30 @@ pub enum ProbeError {
     },
 }
 
-#[derive(Deserialize)]
-struct Index {
-    manifests: Vec<Member>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Member {
-    #[serde(default)]
-    media_type: String,
-    digest: String,
-}
-
-#[derive(Deserialize)]
-struct Manifest {
-    config: BlobFields,
-    layers: Vec<BlobFields>,
-}
-
-#[derive(Deserialize)]
-struct BlobFields {
-    digest: String,
-    size: u64,
-    #[serde(default)]
-    annotations: Option<Annotations>,
-    /// Where there are some, the registry may not have the blob.
-    #[serde(default)]
-    urls: Option<Vec<String>>,
-}
-
 /// Asks the registry that has an image, with one of the image's blobs.
 pub async fn run(job: &Job) -> Result<ProbeReport, ProbeError> {
     let reference = || job.image.clone();
-    let failed = |error| ProbeError::Store { reference: reference(), error: Box::new(error) };
     let unfit = |reason: &str| ProbeError::Unfit { reference: reference(), reason: reason.into() };
     let no_registry = || ProbeError::NoRegistry { reference: reference() };
     if matches!(job.image, ImageReference::Layout(_)) {
         return Err(no_registry());
     }
-    let store = Store::open(&job.image, Intent::Pull, &job.access).await.map_err(failed)?;
-    let Store::Registry(registry) = &store else { return Err(no_registry()) };
-    let mut manifest = store.manifest(&Selector::of(&job.image)).await.map_err(failed)?;
-    if manifest.is_index() {
-        let image = first_image(&manifest).ok_or_else(|| unfit("it is an index of no images"))?;
-        manifest = store.manifest(&Selector::Digest(image)).await.map_err(failed)?;
+    let source = Source::open(&job.image, &job.access).await?;
+    let Store::Registry(registry) = source.store() else { return Err(no_registry()) };
+    let mut raw = source.root().await?;
+    if raw.is_index() {
+        let index = source.index(&raw)?;
+        let mut entries = index.entries();
+        let image = entries.find(|entry| entry.entry_kind() == EntryKind::Manifest);
+        let image = image.ok_or_else(|| unfit("it is an index of no images"))?;
+        raw = source.manifest(&image.blob.digest).await?;
     }
-    let blobs = blobs(&manifest).ok_or_else(|| unfit("its manifest cannot be read"))?;
-    let sample = Sample::choose(blobs)
+    let manifest = raw.manifest().map_err(|error| source.unfit(&raw, error))?;
+    let sample = Sample::choose(blobs(&manifest))
         .ok_or_else(|| unfit("it has no blob that is large enough to ask for parts of it"))?;
+    let failed = |error| ProbeError::Source(source.failed(error));
     let mut report = ask(registry, &sample).await.map_err(failed)?;
-    let status = registry.referrers_status(&manifest.digest).await.map_err(failed)?;
+    let status = registry.referrers_status(&raw.digest).await.map_err(failed)?;
     report.referrers = Some(ReferrersReport { status, supported: status == 200 });
     Ok(report)
 }
@@ -138,29 +104,17 @@ async fn ask(registry: &Registry, sample: &Sample) -> Result<ProbeReport, StoreE
     Ok(ProbeReport::new(sample, &single, &two))
 }
 
-fn first_image(index: &RawManifest) -> Option<Digest> {
-    let Index { manifests } = serde_json::from_slice(&index.bytes).ok()?;
-    let is_image = |member: &&Member| {
-        matches!(member.media_type.as_str(), media_type::OCI_MANIFEST | media_type::DOCKER_MANIFEST)
-    };
-    manifests.iter().find(is_image)?.digest.parse().ok()
-}
-
 /// The blobs of a manifest, as far as the registry has to have them.
-fn blobs(manifest: &RawManifest) -> Option<Vec<Blob>> {
-    let Manifest { config, layers } = serde_json::from_slice(&manifest.bytes).ok()?;
-    let own = layers.into_iter().filter(|layer| layer.urls.as_ref().is_none_or(Vec::is_empty));
-    own.chain([config])
-        .map(|fields| {
-            let BlobFields { digest, size, annotations, .. } = fields;
-            let blob = Descriptor { digest: digest.parse().ok()?, size };
-            let claims = annotations.filter(crate::check::is_chunked);
-            let claims = claims.and_then(|all| Claims::read(&all, &mut Findings::default()));
-            let span = |span: Span| Some(span.offset..span.end()?);
-            let metadata = claims.and_then(|claims| {
-                Some((claims.toc_digest, [span(claims.toc)?, span(claims.tar_split?)?]))
-            });
-            Some(Blob { blob, metadata })
-        })
-        .collect()
+fn blobs(manifest: &Manifest) -> Vec<Blob> {
+    let layers = manifest.layers.iter().filter(|layer| !layer.is_foreign());
+    let blob = |part: &Descriptor| {
+        let claims = Some(&part.annotations).filter(|_| part.is_chunked());
+        let claims = claims.and_then(|all| Claims::read(all, &mut Findings::default()));
+        let span = |span: Span| Some(span.offset..span.end()?);
+        let metadata = claims.and_then(|claims| {
+            Some((claims.toc_digest, [span(claims.toc)?, span(claims.tar_split?)?]))
+        });
+        Blob { blob: part.blob.clone(), metadata }
+    };
+    layers.chain([&manifest.config]).map(blob).collect()
 }

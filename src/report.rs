@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     attached::Attached,
-    image::{Digest, ImageReference, manifest::Descriptor},
+    image::{BlobId, Digest, ImageReference},
     layer::{Compression, Outline, Progress},
     probe::Probed,
 };
@@ -132,7 +132,7 @@ pub struct LayerReport {
 }
 
 impl LayerReport {
-    pub(crate) fn foreign(number: usize, blob: &Descriptor, diff_id: &Digest) -> Self {
+    pub(crate) fn foreign(number: usize, blob: &BlobId, diff_id: &Digest) -> Self {
         Self {
             number,
             source_digest: blob.digest.clone(),
@@ -231,6 +231,12 @@ pub struct Summary {
     /// What a source index had and the new one does not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<LeftReport>,
+    /// Annotations and fields of the source's manifests that spoke of their old bytes, and went.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
+    /// What else a reader should know of the entries of an index.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// What hangs on the source: signatures, attestations, SBOMs.
     pub attached: Vec<AttachedReport>,
     /// What of that could not be looked at, and why.

@@ -18,13 +18,13 @@ use bytes::Bytes;
 
 pub use blob::{BlobContent, BlobMismatch, BlobReader, CopyError};
 pub use error::{CredentialOrigin, Refusal, StoreError, Tried, Unreachable};
-pub use manifest::{MANIFEST_SIZE_MAX, ManifestError, RawManifest};
+pub use manifest::{MANIFEST_SIZE_MAX, RawManifest};
 pub use oci_layout::{LayoutError, OciLayout};
 pub use referrers::Referrers;
 pub use registry::{AuthError, Part, RangeAnswer, RangeContent, Registry, uploads_cancelled};
 pub use spool::{Spool, SpoolWriter};
 
-use crate::image::{Digest, ImageReference};
+use crate::image::{BlobId, Digest, ImageReference};
 
 /// What a store is opened for. In a registry this decides the scope of the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +142,21 @@ impl Store {
             Self::Registry(registry) => registry.manifest(which).await,
             Self::Layout(layout) => layout.manifest(which).await,
         }
+    }
+
+    /// Reads something that is kept like a manifest, of whatever media type, at most
+    /// [`MANIFEST_SIZE_MAX`] bytes. Its digest and its length have been checked, its form has not.
+    pub async fn document(
+        &self,
+        blob: &BlobId,
+        media_type: &str,
+    ) -> Result<RawManifest, StoreError> {
+        let bytes = match self {
+            Self::Registry(registry) => registry.manifest_of_type(&blob.digest, media_type).await?,
+            Self::Layout(_) => self.bytes(&blob.digest, blob.size, MANIFEST_SIZE_MAX).await?,
+        };
+        let (digest, media_type) = (blob.digest.clone(), media_type.to_owned());
+        Ok(RawManifest { bytes, media_type, digest })
     }
 
     /// Opens a blob of `size` bytes to be streamed. The reader blocks, so it is for a thread of its

@@ -1,22 +1,24 @@
 //! Is an image what it claims to be? Each layer is downloaded and checked by [`crate::check`];
 //! manifest and config are held against the layers; on request, two images against each other.
 
-pub(crate) mod image;
+mod error;
 mod report;
+mod select;
 
-use std::thread;
+use std::{fs::File, thread};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use self::image::{Descriptor, Image, Source};
+use self::select::{Selected, select};
 pub use self::{
-    image::ImageError,
-    report::{AgainstReport, ImageReport, LayerReport, VerifyReport},
+    error::VerifyError,
+    report::{AgainstReport, ImageReport, LayerReport, SkippedEntry, VerifyReport},
 };
 use crate::{
     check::{self, Findings, Rule, Verdict},
-    image::{Digest, ImageReference, index::Platform},
-    store::{AccessOptions, RawManifest},
+    image::{Descriptor, Digest, ImageReference, Platform, media_type::Family},
+    source::{Source, SourceError, SourceImage},
+    store::{AccessOptions, BlobMismatch, CopyError, RawManifest},
 };
 
 /// Layers of an image that are checked side by side; each is on disk as long as that takes. Where two
@@ -30,7 +32,7 @@ pub struct Job {
     pub image: ImageReference,
     /// What it is to be the same as.
     pub against: Option<ImageReference>,
-    /// Which image of an index; without it all of them.
+    /// Which images of an index; without it all of them.
     pub platform: Option<Platform>,
     /// How registries are talked to.
     pub access: AccessOptions,
@@ -47,81 +49,67 @@ enum Depth {
 
 /// Verifies. What is wrong with the image is in the report; an error says that it could not be
 /// looked at.
-pub async fn run(job: &Job) -> Result<VerifyReport, ImageError> {
+pub async fn run(job: &Job) -> Result<VerifyReport, VerifyError> {
     let source = Source::open(&job.image, &job.access).await?;
-    let raw = source.manifest().await?;
+    let raw = source.root().await?;
     let (images, skipped) = select(&source, &raw, job.platform.as_ref()).await?;
-    let mut reports = Vec::new();
     let other = match &job.against {
         Some(reference) => {
             let other = Source::open(reference, &job.access).await?;
-            let raw = other.manifest().await?;
-            if !raw.is_index() && images.len() > 1 {
-                return Err(ImageError::WhichPlatform { reference: reference.clone() });
+            let raw = other.root().await?;
+            let config = |selected: &Selected| selected.image.manifest.config.blob.digest.clone();
+            let first = images.first().map(config);
+            if !raw.is_index() && images.iter().any(|image| Some(config(image)) != first) {
+                return Err(VerifyError::WhichPlatform { reference: reference.clone() });
             }
             Some((other, raw))
         }
         None => None,
     };
-    for image in &images {
-        let Some((other, raw)) = &other else {
-            reports.push(verify(&source, image).await?);
-            continue;
+    let mut reports = Vec::new();
+    for Selected { image, findings } in &images {
+        let mut report = match &other {
+            None => image_report(&source, image).await?,
+            Some((other, raw)) => {
+                let counterpart = counterpart(image, other, raw).await?;
+                let both =
+                    tokio::try_join!(image_report(&source, image), content(other, &counterpart));
+                let (mut report, against) = both?;
+                compare(image, &counterpart, &mut report.findings);
+                report.against = Some(against);
+                report
+            }
         };
-        let counterpart = counterpart(image, other, raw).await?;
-        let both = tokio::try_join!(verify(&source, image), content(other, &counterpart));
-        let (mut report, against) = both?;
-        compare(image, &counterpart, &mut report.findings);
-        report.against = Some(against);
+        report.findings.append(findings);
         reports.push(report);
     }
     Ok(VerifyReport::new(job.image.to_string(), raw.digest, skipped, reports))
 }
 
-/// The images that are meant, and how many members of an index are none.
-async fn select(
+/// Checks one image with all of its layers.
+pub(crate) async fn image_report(
     source: &Source,
-    raw: &RawManifest,
-    platform: Option<&Platform>,
-) -> Result<(Vec<Image>, usize), ImageError> {
-    match (raw.is_index(), platform) {
-        (false, Some(_)) => Err(ImageError::NoIndex { reference: source.reference.clone() }),
-        (false, None) => Ok((vec![source.image(raw, None).await?], 0)),
-        (true, Some(platform)) => Ok((vec![source.pick(raw, platform).await?], 0)),
-        (true, None) => {
-            let (mut images, mut skipped) = (Vec::new(), 0);
-            for member in source.members(raw)? {
-                match member.platform() {
-                    Some(platform) => {
-                        images.push(source.by_digest(&member.digest, Some(platform)).await?);
-                    }
-                    None => skipped += 1,
-                }
-            }
-            Ok((images, skipped))
-        }
-    }
-}
-
-async fn verify(source: &Source, image: &Image) -> Result<ImageReport, ImageError> {
+    image: &SourceImage,
+) -> Result<ImageReport, VerifyError> {
     let mut findings = Findings::default();
     counts(image, &mut findings);
     let layers = layers(source, image, Depth::Everything).await?;
-    if image.docker && layers.iter().any(|layer| layer.kind.is_some_and(check::Kind::is_zstd)) {
+    let is_docker = Family::of(&image.raw.media_type) == Some(Family::Docker);
+    if is_docker && layers.iter().any(|layer| layer.kind.is_some_and(check::Kind::is_zstd)) {
         findings.add(Rule::DockerManifest, "zstd layers in a Docker manifest");
     }
     Ok(ImageReport {
-        digest: image.digest.clone(),
+        digest: image.raw.digest.clone(),
         platform: image.platform.as_ref().map(Platform::to_string),
-        config_digest: image.config.digest.clone(),
+        config_digest: image.manifest.config.blob.digest.clone(),
         findings,
         layers,
         against: None,
     })
 }
 
-fn counts(image: &Image, findings: &mut Findings) {
-    let (layers, diff_ids) = (image.layers.len(), image.diff_ids.len());
+fn counts(image: &SourceImage, findings: &mut Findings) {
+    let (layers, diff_ids) = (image.manifest.layers.len(), image.config.diff_ids.len());
     if layers != diff_ids {
         findings.add(Rule::DiffIds, format!("{layers} layers, and diffIDs of {diff_ids}"));
     }
@@ -129,11 +117,12 @@ fn counts(image: &Image, findings: &mut Findings) {
 
 async fn layers(
     source: &Source,
-    image: &Image,
+    image: &SourceImage,
     depth: Depth,
-) -> Result<Vec<LayerReport>, ImageError> {
+) -> Result<Vec<LayerReport>, VerifyError> {
     let side_by_side = thread::available_parallelism().map_or(1, usize::from).min(LAYERS_MAX);
-    stream::iter(image.layers.iter().zip(&image.diff_ids).enumerate())
+    let layers = image.manifest.layers.iter().zip(&image.config.diff_ids);
+    stream::iter(layers.enumerate())
         .map(|(index, (layer, diff_id))| one_layer(source, index + 1, layer, diff_id, depth))
         .buffered(side_by_side)
         .try_collect()
@@ -146,25 +135,30 @@ async fn one_layer(
     layer: &Descriptor,
     diff_id: &Digest,
     depth: Depth,
-) -> Result<LayerReport, ImageError> {
-    if layer.foreign() {
-        return Ok(LayerReport::unread(number, layer, Findings::default()));
+) -> Result<LayerReport, VerifyError> {
+    let unread = |rule: Rule, detail: String| {
+        let mut findings = Findings::default();
+        findings.add(rule, detail);
+        Ok(LayerReport::unread(number, layer, findings))
+    };
+    if layer.is_foreign() {
+        return unread(Rule::Unread, "it is foreign: clients fetch it from elsewhere".into());
     }
-    let blob = match source.fetch(layer).await? {
-        Ok(blob) => blob,
-        Err(mismatch) => {
-            let mut findings = Findings::default();
-            findings.add(Rule::Blob, mismatch.to_string());
-            return Ok(LayerReport::unread(number, layer, findings));
+    let blob = match fetch(source, layer).await {
+        Ok(Ok(blob)) => blob,
+        Ok(Err(mismatch)) => return unread(Rule::Blob, mismatch.to_string()),
+        Err(VerifyError::Source(error)) if error.is_missing() => {
+            return unread(Rule::Unread, "its store does not have it".into());
         }
+        Err(error) => return Err(error),
     };
     let (descriptor, diff_id) = (layer.clone(), diff_id.clone());
     let work = move || {
         let subject = check::Layer {
             blob: &blob,
-            len: descriptor.size,
+            len: descriptor.blob.size,
             media_type: &descriptor.media_type,
-            annotations: descriptor.annotations(),
+            annotations: &descriptor.annotations,
             diff_id: &diff_id,
             limit: u64::MAX,
         };
@@ -173,33 +167,51 @@ async fn one_layer(
             Depth::Content => check::content_of(subject),
         }
     };
-    let verdict: Verdict =
-        tokio::task::spawn_blocking(work).await.map_err(|_| ImageError::Internal)?.map_err(
-            |source| ImageError::Spool { dir: std::env::temp_dir().display().to_string(), source },
-        )?;
+    let verdict: Verdict = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| VerifyError::Internal)?
+        .map_err(VerifyError::spool)?;
     Ok(LayerReport::new(number, layer, verdict))
+}
+
+/// Downloads a layer into a temporary file. The inner error says that it is not what its descriptor
+/// says.
+pub(crate) async fn fetch(
+    source: &Source,
+    layer: &Descriptor,
+) -> Result<Result<File, BlobMismatch>, VerifyError> {
+    let blob = source.blob(&layer.blob).await?;
+    let work = move || {
+        let mut file = tempfile::tempfile().map_err(VerifyError::spool)?;
+        match blob.copy_to(&mut file) {
+            Ok(()) => Ok(Ok(file)),
+            Err(CopyError::Write(error)) => Err(VerifyError::spool(error)),
+            Err(CopyError::Read(error)) => match BlobMismatch::of(&error) {
+                Some(mismatch) => Ok(Err(mismatch.clone())),
+                None => Err(VerifyError::Download(error)),
+            },
+        }
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| VerifyError::Internal)?
 }
 
 /// The image that `image` is to be the same as.
 async fn counterpart(
-    image: &Image,
+    image: &SourceImage,
     other: &Source,
     raw: &RawManifest,
-) -> Result<Image, ImageError> {
-    if !raw.is_index() {
-        return other.image(raw, None).await;
-    }
-    let platform = image.platform.clone().or_else(|| image.own_platform());
-    other.pick(raw, &platform.ok_or(ImageError::Internal)?).await
+) -> Result<SourceImage, SourceError> {
+    let platform = image.platform.as_ref().filter(|_| raw.is_index());
+    other.choose(raw.clone(), platform).await
 }
 
 /// Whether an image has the content that it claims to have.
-async fn content(source: &Source, image: &Image) -> Result<AgainstReport, ImageError> {
+async fn content(source: &Source, image: &SourceImage) -> Result<AgainstReport, VerifyError> {
     let mut findings = Findings::default();
     counts(image, &mut findings);
     Ok(AgainstReport {
-        reference: source.reference.to_string(),
-        digest: image.digest.clone(),
+        reference: source.reference().to_string(),
+        digest: image.raw.digest.clone(),
         findings,
         layers: layers(source, image, Depth::Content).await?,
     })
@@ -207,14 +219,15 @@ async fn content(source: &Source, image: &Image) -> Result<AgainstReport, ImageE
 
 /// Holds an image against the one it is to be the same as. Equal diffIDs prove equal content only
 /// where the content has been found to have them, on both sides.
-fn compare(image: &Image, other: &Image, findings: &mut Findings) {
+fn compare(image: &SourceImage, other: &SourceImage, findings: &mut Findings) {
     if image.config_bytes != other.config_bytes {
-        let (one, two) = (&image.config.digest, &other.config.digest);
+        let (one, two) = (&image.manifest.config.blob.digest, &other.manifest.config.blob.digest);
         findings.add(Rule::OtherConfig, format!("the config is {one} here and {two} there"));
     }
-    if image.diff_ids != other.diff_ids {
-        let differ = image.diff_ids.iter().zip(&other.diff_ids).position(|(a, b)| a != b);
-        let number = 1 + differ.unwrap_or(image.diff_ids.len().min(other.diff_ids.len()));
+    let (one, two) = (&image.config.diff_ids, &other.config.diff_ids);
+    if one != two {
+        let differ = one.iter().zip(two).position(|(a, b)| a != b);
+        let number = 1 + differ.unwrap_or(one.len().min(two.len()));
         findings.add(Rule::OtherDiffIds, format!("the diffIDs differ from layer {number} on"));
     }
 }

@@ -5,13 +5,12 @@ use bytes::Bytes;
 use super::Format;
 use crate::{
     image::{
-        Digest,
+        BlobId, Descriptor, Digest, DocumentError, Index,
         artifact::{self, Document, EMPTY_CONFIG, SubjectManifest},
-        manifest::Descriptor,
         media_type::{OCI_INDEX, OCI_MANIFEST},
-        referrer::{self, Referrer, fallback_tag},
+        referrer::fallback_tag,
     },
-    store::{BlobContent, ManifestError, RawManifest, Selector, Store, StoreError},
+    store::{BlobContent, RawManifest, Selector, Store, StoreError},
 };
 
 /// How often the index of what refers to the image is written, when others write it too.
@@ -19,7 +18,7 @@ const TRIES: u32 = 5;
 
 /// What was attached.
 pub(super) struct AttachedDocument {
-    pub(super) blob: Descriptor,
+    pub(super) blob: BlobId,
     /// Of the manifest that refers to the image.
     pub(super) referrer: Digest,
     /// cosign's.
@@ -46,7 +45,7 @@ async fn refer(
     store: &Store,
     manifest: &RawManifest,
     format: Format,
-    blob: &Descriptor,
+    blob: &BlobId,
 ) -> Result<Digest, StoreError> {
     let document =
         Document { blob, media_type: format.media_type(), file_name: format.file_name() };
@@ -56,19 +55,16 @@ async fn refer(
         size: manifest.bytes.len() as u64,
     };
     let referring = RawManifest::new(artifact::referring(&document, &subject), OCI_MANIFEST);
-    let entry = Referrer {
-        digest: referring.digest.clone(),
-        size: referring.bytes.len() as u64,
-        media_type: OCI_MANIFEST.to_owned(),
-        artifact_type: Some(format.media_type().to_owned()),
-        annotations: serde_json::Map::new(),
-    };
+    let at = BlobId { digest: referring.digest.clone(), size: referring.size() };
+    let mut entry = Descriptor::new(OCI_MANIFEST, at);
+    entry.set_artifact_type(format.media_type());
     // A registry that gives no list may take the manifest nevertheless.
     let listed = store.referrers(&manifest.digest).await.unwrap_or_else(|error| {
         tracing::debug!(%error, "what refers to the new image cannot be listed");
         None
     });
-    let is_listed = listed.is_some_and(|all| all.list.iter().any(|r| r.digest == entry.digest));
+    let is_listed = listed
+        .is_some_and(|all| all.list.iter().any(|other| other.blob.digest == entry.blob.digest));
     let by_digest = Selector::Digest(referring.digest.clone());
     if !is_listed {
         let has_it = store.find_manifest(&by_digest).await?.is_some();
@@ -89,11 +85,10 @@ async fn index(store: &Store, manifest: &RawManifest) -> Result<Option<RawManife
 async fn is_in_index(
     store: &Store,
     manifest: &RawManifest,
-    entry: &Referrer,
+    entry: &Descriptor,
 ) -> Result<bool, StoreError> {
     let Some(index) = index(store, manifest).await? else { return Ok(false) };
-    Ok(referrer::entries(&index.bytes)
-        .is_ok_and(|(entries, _)| entries.iter().any(|other| other.digest == entry.digest)))
+    Ok(Index::parse_list(&index.bytes).is_ok_and(|index| index.find(&entry.blob.digest).is_some()))
 }
 
 /// Adds an entry to the index. Somebody who writes it at the same time may undo that, so it is
@@ -101,29 +96,33 @@ async fn is_in_index(
 async fn list_in_index(
     store: &Store,
     manifest: &RawManifest,
-    entry: &Referrer,
+    entry: &Descriptor,
 ) -> Result<(), StoreError> {
     let tag = fallback_tag(&manifest.digest);
     for _ in 0..TRIES {
         let before = index(store, manifest).await?;
-        let unfit = || StoreError::Manifest {
+        let unfit = |reason| StoreError::Manifest {
             what: format!("tag {tag}"),
             place: store.place(),
-            reason: ManifestError::Shape(OCI_INDEX.to_owned()),
+            reason,
         };
-        let bytes = match &before {
-            Some(index) if index.media_type != OCI_INDEX => return Err(unfit()),
-            Some(index) => Some(&*index.bytes),
-            None => None,
+        let mut after = match &before {
+            Some(index) if index.media_type != OCI_INDEX => {
+                return Err(unfit(DocumentError::Shape(OCI_INDEX.to_owned())));
+            }
+            Some(index) => Index::parse_list(&index.bytes).map_err(unfit)?,
+            None => Index::new(),
         };
-        let after = referrer::with_entry(bytes, entry).map_err(|_| unfit())?;
-        let Some(after) = after else { return Ok(()) };
-        store.put_manifest(&RawManifest::new(after, OCI_INDEX), Some(&tag)).await?;
+        if !after.add(entry.clone()) {
+            return Ok(());
+        }
+        let after = RawManifest::new(after.to_json(), OCI_INDEX);
+        store.put_manifest(&after, Some(&tag)).await?;
     }
     if is_in_index(store, manifest, entry).await? {
         return Ok(());
     }
-    let (what, place) = (format!("{} under the tag {tag}", entry.digest), store.place());
+    let (what, place) = (format!("{} under the tag {tag}", entry.blob.digest), store.place());
     Err(StoreError::NotFound { what, place })
 }
 
@@ -132,7 +131,7 @@ async fn tag(
     store: &Store,
     manifest: &RawManifest,
     format: Format,
-    blob: &Descriptor,
+    blob: &BlobId,
 ) -> Result<String, StoreError> {
     let tag = format!("{}-{}.sbom", manifest.digest.algorithm().as_str(), manifest.digest.hex());
     let (config, cosign) = artifact::cosign_sbom(blob, format.cosign_media_type());
@@ -151,8 +150,8 @@ async fn tag(
     Err(StoreError::DigestMismatch { what, place, expected: cosign.digest, actual: found.digest })
 }
 
-async fn put_blob(store: &Store, content: Bytes) -> Result<Descriptor, StoreError> {
-    let blob = Descriptor { digest: Digest::sha256_of(&content), size: content.len() as u64 };
+async fn put_blob(store: &Store, content: Bytes) -> Result<BlobId, StoreError> {
+    let blob = BlobId { digest: Digest::sha256_of(&content), size: content.len() as u64 };
     if !store.has_blob(&blob.digest, blob.size).await? {
         store.put_blob(&blob.digest, blob.size, BlobContent::Bytes(content), |_| ()).await?;
     }

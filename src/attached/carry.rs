@@ -5,11 +5,7 @@ use serde::Serialize;
 
 use super::{Attached, Format, Kind, Place, Subject, Unfit, attach, rewrite};
 use crate::{
-    image::{
-        Digest, ImageReference,
-        artifact::Artifact,
-        manifest::{Descriptor, ManifestError},
-    },
+    image::{BlobId, Digest, DocumentError, ImageReference},
     store::{RawManifest, Selector, Store, StoreError},
 };
 
@@ -50,7 +46,7 @@ enum Left {
     #[error("it cannot be read from the source: {}", .0.with_causes())]
     Store(StoreError),
     #[error("its manifest cannot be understood: {0}")]
-    Manifest(ManifestError),
+    Manifest(DocumentError),
     #[error("its manifest has no document")]
     Empty,
     #[error("it refers to another image")]
@@ -130,15 +126,17 @@ async fn read(
 ) -> Result<(Format, Bytes), Left> {
     let manifest = source.manifest(&Selector::Digest(item.digest.clone())).await;
     let manifest = manifest.map_err(Left::Store)?;
-    let artifact = Artifact::parse(&manifest.bytes).map_err(Left::Manifest)?;
-    if !matches!(item.found_in, Place::Tag(_)) && artifact.subject.as_ref() != Some(old.digest()) {
+    let artifact = manifest.manifest().map_err(Left::Manifest)?;
+    let refers = artifact.subject.as_ref().is_some_and(|found| found.blob.digest == *old.digest());
+    if !matches!(item.found_in, Place::Tag(_)) && !refers {
         return Err(Left::Subject);
     }
-    let (Descriptor { digest, size }, media_type) = artifact.first_layer.ok_or(Left::Empty)?;
-    if !is_json(&media_type) {
-        return Err(Left::Type(super::list::printable(&media_type)));
+    let layer = artifact.layers.first().ok_or(Left::Empty)?;
+    if !is_json(&layer.media_type) {
+        return Err(Left::Type(super::list::printable(&layer.media_type)));
     }
-    let document = source.bytes(&digest, size, SBOM_SIZE_MAX).await.map_err(Left::Store)?;
+    let BlobId { digest, size } = &layer.blob;
+    let document = source.bytes(digest, *size, SBOM_SIZE_MAX).await.map_err(Left::Store)?;
     let (old, new) = (old.clone(), new.clone());
     let work = move || rewrite(&document, &old, &new);
     let rewritten = tokio::task::spawn_blocking(work).await.map_err(|_| Left::Interrupted)?;

@@ -1,8 +1,7 @@
 //! Telling from media types what an artifact is.
 
-use serde_json::{Map, Value};
-
 use super::{Attached, Kind};
+use crate::image::Descriptor;
 
 /// Annotation of sigstore's bundles: what is in it.
 const BUNDLE_PREDICATE: &str = "dev.sigstore.bundle.predicateType";
@@ -11,12 +10,12 @@ const BUNDLE_CONTENT: &str = "dev.sigstore.bundle.content";
 /// What an image's signature is since cosign 3: a statement of this type.
 const BUNDLE_OF_SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
 
-/// What an artifact is, by its type and the annotations of its manifest.
-pub(super) fn of(media_type: &str, annotations: &Map<String, Value>) -> Kind {
-    let media_type = media_type.to_ascii_lowercase();
+/// What an artifact is, by its type and the annotations of its manifest, which the registry copies.
+pub(super) fn of(entry: &Descriptor) -> Kind {
+    let media_type = entry.artifact_type.as_ref().unwrap_or(&entry.media_type).to_ascii_lowercase();
     let has = |word: &str| media_type.contains(word);
     if has("dev.sigstore.bundle") {
-        let annotation = |key| annotations.get(key).and_then(Value::as_str).unwrap_or_default();
+        let annotation = |key| entry.annotation(key).unwrap_or_default();
         let is_statement = annotation(BUNDLE_CONTENT) == "dsse-envelope"
             && annotation(BUNDLE_PREDICATE) != BUNDLE_OF_SIGNATURE;
         return if is_statement { Kind::Attestation } else { Kind::Signature };
@@ -55,39 +54,43 @@ impl Attached {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::image::{BlobId, Digest, media_type::OCI_MANIFEST};
 
     #[test]
     fn media_types_in_use() {
         use Kind::{Attestation, Other, Sbom, Signature};
         let bundle = "application/vnd.dev.sigstore.bundle.v0.3+json";
-        let none = Map::new();
-        let annotated = |content: &str, predicate: &str| {
-            let mut annotations = Map::new();
-            annotations.insert(BUNDLE_CONTENT.into(), content.into());
-            annotations.insert(BUNDLE_PREDICATE.into(), predicate.into());
-            annotations
+        let none: &[(&str, &str)] = &[];
+        let annotated = |content: &'static str, predicate: &'static str| {
+            [(BUNDLE_CONTENT, content), (BUNDLE_PREDICATE, predicate)]
         };
         for (media_type, annotations, expected) in [
-            ("application/vnd.dev.cosign.simplesigning.v1+json", &none, Signature),
-            ("application/vnd.dev.cosign.artifact.sig.v1+json", &none, Signature),
-            ("application/vnd.cncf.notary.signature", &none, Signature),
-            (bundle, &none, Signature),
+            ("application/vnd.dev.cosign.simplesigning.v1+json", none, Signature),
+            ("application/vnd.dev.cosign.artifact.sig.v1+json", none, Signature),
+            ("application/vnd.cncf.notary.signature", none, Signature),
+            (bundle, none, Signature),
             (bundle, &annotated("dsse-envelope", BUNDLE_OF_SIGNATURE), Signature),
             (bundle, &annotated("message-signature", ""), Signature),
             (bundle, &annotated("dsse-envelope", "https://slsa.dev/provenance/v1"), Attestation),
             (bundle, &annotated("dsse-envelope", "https://spdx.dev/Document"), Attestation),
-            ("application/vnd.in-toto+json", &none, Attestation),
-            ("application/vnd.in-toto.spdx+dsse", &none, Attestation),
-            ("application/vnd.dsse.envelope.v1+json", &none, Attestation),
-            ("application/spdx+json", &none, Sbom),
-            ("text/spdx", &none, Sbom),
-            ("application/vnd.cyclonedx+xml", &none, Sbom),
-            ("application/vnd.syft+json", &none, Sbom),
-            ("application/vnd.dev.cosign.artifact.sbom.v1+json", &none, Sbom),
-            ("application/vnd.oci.image.config.v1+json", &none, Other),
-            ("", &none, Other),
+            ("application/vnd.in-toto+json", none, Attestation),
+            ("application/vnd.in-toto.spdx+dsse", none, Attestation),
+            ("application/vnd.dsse.envelope.v1+json", none, Attestation),
+            ("application/spdx+json", none, Sbom),
+            ("text/spdx", none, Sbom),
+            ("application/vnd.cyclonedx+xml", none, Sbom),
+            ("application/vnd.syft+json", none, Sbom),
+            ("application/vnd.dev.cosign.artifact.sbom.v1+json", none, Sbom),
+            ("application/vnd.oci.image.config.v1+json", none, Other),
+            ("", none, Other),
         ] {
-            assert_eq!(of(media_type, annotations), expected, "{media_type} {annotations:?}");
+            let at = BlobId { digest: Digest::sha256_of(b""), size: 0 };
+            let mut entry = Descriptor::new(OCI_MANIFEST, at);
+            entry.set_artifact_type(media_type);
+            for (key, value) in annotations {
+                entry.set_annotation(key, Some(value)).unwrap();
+            }
+            assert_eq!(of(&entry), expected, "{media_type} {annotations:?}");
         }
     }
 }

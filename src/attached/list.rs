@@ -5,11 +5,8 @@ use std::time::Duration;
 use super::{Attached, Place, kind};
 use crate::{
     image::{
-        Digest,
-        artifact::Artifact,
-        media_type::OCI_INDEX,
-        reference::is_valid_tag,
-        referrer::{self, Referrer, fallback_tag},
+        BlobId, Descriptor, Digest, Index, media_type::OCI_INDEX, reference::is_valid_tag,
+        referrer::fallback_tag,
     },
     store::{RawManifest, Selector, Store, StoreError},
 };
@@ -74,10 +71,10 @@ impl Listing {
     /// The index that stands in for the referrers API.
     async fn index(&mut self, store: &Store, tag: &str) {
         let Some(index) = self.find(store, tag).await else { return };
-        match referrer::entries(&index.bytes) {
-            Ok((entries, others)) if index.media_type == OCI_INDEX => {
-                self.incomplete(others, false, tag);
-                self.add(entries, &Place::Index(tag.to_owned()));
+        match Index::parse_list(&index.bytes) {
+            Ok(list) if index.media_type == OCI_INDEX => {
+                self.incomplete(list.others(), false, tag);
+                self.add(list.entries().cloned(), &Place::Index(tag.to_owned()));
             }
             // cosign's tags of that form are images.
             _ => self.unlisted.push(format!("{tag} is no index")),
@@ -87,19 +84,13 @@ impl Listing {
     /// The manifest that has one of cosign's tags.
     async fn tag(&mut self, store: &Store, tag: &str) {
         let Some(manifest) = self.find(store, tag).await else { return };
-        let artifact = Artifact::parse(&manifest.bytes).ok();
-        let media_type = artifact.map(|artifact| match artifact.first_layer {
-            Some((_, media_type)) => media_type,
-            None => artifact.artifact_type,
-        });
-        let referrer = Referrer {
-            digest: manifest.digest,
-            size: manifest.bytes.len() as u64,
-            media_type: manifest.media_type,
-            artifact_type: media_type,
-            annotations: serde_json::Map::new(),
-        };
-        self.add(vec![referrer], &Place::Tag(tag.to_owned()));
+        let at = BlobId { digest: manifest.digest.clone(), size: manifest.size() };
+        let mut entry = Descriptor::new(&manifest.media_type, at);
+        if let Ok(manifest) = manifest.manifest() {
+            let layer = manifest.layers.first().map(|layer| layer.media_type.as_str());
+            entry.set_artifact_type(layer.unwrap_or(manifest.kind()));
+        }
+        self.add([entry], &Place::Tag(tag.to_owned()));
     }
 
     async fn find(&mut self, store: &Store, tag: &str) -> Option<RawManifest> {
@@ -112,22 +103,22 @@ impl Listing {
         }
     }
 
-    fn add(&mut self, referrers: Vec<Referrer>, place: &Place) {
+    fn add(&mut self, referrers: impl IntoIterator<Item = Descriptor>, place: &Place) {
         for referrer in referrers {
-            if self.found.iter().any(|other| other.digest == referrer.digest) {
+            if self.found.iter().any(|other| other.digest == referrer.blob.digest) {
                 continue;
             }
             if self.found.len() == MOST {
                 self.unlisted.push(format!("there are more than {MOST}"));
                 return;
             }
+            let kind = kind::of(&referrer);
             let media_type = referrer.artifact_type.unwrap_or(referrer.media_type);
-            let kind = kind::of(&media_type, &referrer.annotations);
             self.found.push(Attached {
                 kind,
-                digest: referrer.digest,
+                digest: referrer.blob.digest,
                 media_type: printable(&media_type),
-                size: referrer.size,
+                size: referrer.blob.size,
                 found_in: place.clone(),
                 carried: false,
                 reason: Some(kind::reason(kind).to_owned()),

@@ -1,15 +1,13 @@
 //! What the annotations of a layer claim (`pkg/chunked/toc/toc.go` and
 //! `pkg/chunked/compression_linux.go` of containers/storage read them).
 
-use std::collections::BTreeMap;
-
 use super::finding::{Findings, Rule, shown};
-use crate::image::{Digest, digest::Algorithm};
-
-const TOC_DIGEST: &str = "io.github.containers.zstd-chunked.manifest-checksum";
-const TOC_POSITION: &str = "io.github.containers.zstd-chunked.manifest-position";
-const TAR_SPLIT_POSITION: &str = "io.github.containers.zstd-chunked.tarsplit-position";
-const ESTARGZ_TOC_DIGEST: &str = "containerd.io/snapshot/stargz/toc.digest";
+pub use crate::image::annotations::{Annotations, is_chunked};
+use crate::image::{
+    Digest,
+    annotations::{ESTARGZ_TOC_DIGEST, TAR_SPLIT_POSITION, TOC_DIGEST, TOC_POSITION},
+    digest::Algorithm,
+};
 
 /// In use in 2023, and until 2022; clients of today ignore them.
 const OBSOLETE: [&str; 3] = [
@@ -20,9 +18,6 @@ const OBSOLETE: [&str; 3] = [
 
 /// Longer TOCs are not used, compressed or not, in bytes.
 pub(super) const TOC_MAX: u64 = 150 << 20;
-
-/// Annotations of a descriptor.
-pub type Annotations = BTreeMap<String, String>;
 
 /// Where a compressed document lies in the blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,11 +46,6 @@ pub struct Claims {
     pub toc: Span,
     /// Where the tar-split stream is, where that can be told.
     pub tar_split: Option<Span>,
-}
-
-/// Whether the annotations make a layer zstd:chunked.
-pub fn is_chunked(annotations: &Annotations) -> bool {
-    annotations.contains_key(TOC_DIGEST)
 }
 
 /// Whether the annotations make a layer eStargz.

@@ -49,6 +49,8 @@ pub enum Effect {
     OtherTools,
     /// Not the same image.
     OtherImage,
+    /// Nobody knows.
+    Unknown,
 }
 
 impl Effect {
@@ -82,6 +84,7 @@ impl Effect {
             Self::OtherTools => {
                 "tools that go by the media type or the annotations fail; podman goes by the content"
             }
+            Self::Unknown => "it was not looked at, so nothing is known about it",
             Self::OtherImage => "clients get another image than from the one it was compared with",
         }
     }
@@ -232,10 +235,24 @@ rules! {
     MissingParent "missing-parent" Warning OtherMode;
     /// A directory comes before what is in it.
     LateParent "late-parent" Warning NoComposefsPull;
+    /// The layer can be read.
+    Unread "unread" Error Unknown;
+    /// An entry of an index has the media type and the size of its manifest.
+    IndexEntry "index-entry" Error OtherTools;
+    /// Only an image with zstd layers is marked as one.
+    ZstdMark "zstd-mark" Error OtherTools;
     /// Both images have the same config.
     OtherConfig "other-config" Error OtherImage;
     /// Both images have the same diffIDs.
     OtherDiffIds "other-diff-ids" Error OtherImage;
+}
+
+impl Rule {
+    /// Whether a layer that breaks it is not published again: it is wrong, or no TOC would have been
+    /// written for it here.
+    pub fn forbids_reuse(self) -> bool {
+        self.severity() == Severity::Error || matches!(self, Self::MissingParent | Self::LateParent)
+    }
 }
 
 impl fmt::Display for Rule {
@@ -295,6 +312,14 @@ impl Findings {
                 detail.push('…');
             }
             self.kept.push(Finding { rule, detail });
+        }
+    }
+
+    /// Adds what was found elsewhere.
+    pub fn append(&mut self, other: &Self) {
+        self.kept.extend(other.kept.iter().cloned());
+        for (rule, count) in &other.counts {
+            *self.counts.entry(*rule).or_default() += count;
         }
     }
 

@@ -2,28 +2,10 @@
 //! (`pkg/chunked/internal/minimal/compression.go`; what to strip: `pkg/chunked/toc/toc.go`).
 
 use super::footer::{MANIFEST_TYPE, Position};
-use crate::image::Digest;
-
-/// Digest of the compressed TOC. Its presence makes the layer chunked.
-pub const MANIFEST_CHECKSUM: &str = "io.github.containers.zstd-chunked.manifest-checksum";
-/// Where the TOC is: `offset:length:uncompressed length:type`.
-pub const MANIFEST_POSITION: &str = "io.github.containers.zstd-chunked.manifest-position";
-/// Where the tar-split stream is: `offset:length:uncompressed length`.
-pub const TAR_SPLIT_POSITION: &str = "io.github.containers.zstd-chunked.tarsplit-position";
-
-/// What speaks of the bytes of a blob and is wrong as soon as the blob is another: zstd:chunked's
-/// own (the fourth was in use in 2023, the two after it until 2022 and by the stargz snapshotter),
-/// and eStargz's. A layer with both a zstd:chunked and a stargz TOC cannot be pulled at all.
-pub const BOUND_TO_THE_BLOB: [&str; 8] = [
-    MANIFEST_CHECKSUM,
-    MANIFEST_POSITION,
-    TAR_SPLIT_POSITION,
-    "io.github.containers.zstd-chunked.tarsplit-checksum",
-    "io.containers.zstd-chunked.manifest-checksum",
-    "io.containers.zstd-chunked.manifest-position",
-    "containerd.io/snapshot/stargz/toc.digest",
-    "io.containers.estargz.uncompressed-size",
-];
+use crate::image::{
+    Digest,
+    annotations::{TAR_SPLIT_POSITION, TOC_DIGEST, TOC_POSITION},
+};
 
 /// What a client needs to pull a layer in parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +24,8 @@ impl ChunkedAnnotations {
         let Position { offset, len, raw_len } = self.toc;
         let split = self.tar_split;
         [
-            (MANIFEST_CHECKSUM, self.toc_digest.to_string()),
-            (MANIFEST_POSITION, format!("{offset}:{len}:{raw_len}:{MANIFEST_TYPE}")),
+            (TOC_DIGEST, self.toc_digest.to_string()),
+            (TOC_POSITION, format!("{offset}:{len}:{raw_len}:{MANIFEST_TYPE}")),
             (TAR_SPLIT_POSITION, format!("{}:{}:{}", split.offset, split.len, split.raw_len)),
         ]
     }

@@ -37,10 +37,10 @@ pub struct Args {
     #[arg(num_args = 0..=1, require_equals = true, default_value = "false")]
     #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
     pub require_chunked: bool,
-    /// Which image of an index: OS/ARCH[/VARIANT]; of several, separated by commas, where the
-    /// result is an index too
-    #[arg(long, env = "RECOMPRESS_PLATFORM")]
-    pub platform: Option<String>,
+    /// Which image of an index: OS[(VERSION)]/ARCH[/VARIANT]; several, given again or separated by
+    /// commas, if the result is an index too
+    #[arg(long, env = "RECOMPRESS_PLATFORM", value_delimiter = ',')]
+    pub platform: Vec<String>,
     /// Convert each image of an index, and write an index of the results
     #[arg(long, env = "RECOMPRESS_ALL_PLATFORMS", value_name = "BOOL")]
     #[arg(num_args = 0..=1, require_equals = true, default_value = "false")]

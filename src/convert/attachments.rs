@@ -19,7 +19,7 @@ impl Attachments {
     /// Looks at the manifests that become others, and at an index as a whole.
     pub(super) async fn find(plan: &Plan, source: &Store) -> Self {
         let mut subjects = vec![&plan.digest];
-        subjects.extend(plan.images.iter().map(|image| &image.digest));
+        subjects.extend(plan.images.iter().map(|image| &image.source.raw.digest));
         let mut of: Vec<(Digest, Listing)> = Vec::new();
         for subject in subjects {
             if of.iter().all(|(known, _)| known != subject) {
@@ -45,9 +45,10 @@ impl Attachments {
         }
         for (variant, manifest) in plan.variants.iter().zip(variants) {
             let image = plan.image_of(*variant);
-            let of = self.of.iter_mut().find(|(subject, _)| *subject == image.digest);
+            let image = &image.source.raw.digest;
+            let of = self.of.iter_mut().find(|(subject, _)| subject == image);
             let Some((_, listing)) = of else { continue };
-            let old = Subject::new(&job.source, &image.digest);
+            let old = Subject::new(&job.source, image);
             let new = Subject::new(&job.destination, &manifest.digest);
             let found = &mut listing.found;
             let sbom = attached::carry_sbom(source, destination, found, &old, &new, manifest).await;

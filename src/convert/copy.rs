@@ -4,34 +4,125 @@ use std::io;
 
 use super::{ConvertError, Job};
 use crate::{
-    image::{
-        Digest,
-        manifest::{Descriptor, blobs},
-    },
-    store::{BlobReader, CopyError, RawManifest, SpoolWriter, Store},
+    image::{BlobId, Descriptor, Digest, EntryKind, Manifest},
+    source::Source,
+    store::{BlobReader, CopyError, RawManifest, SpoolWriter, Store, StoreError},
 };
 
-/// Brings the blobs of a manifest to the destination, and then the manifest. What is there already
-/// is not sent; what is in another repository of the destination's registry is mounted.
+/// Indexes within indexes are followed this deep.
+const DEPTH_MAX: usize = 4;
+
+/// Brings what an entry of an index leads to, and all that it names, to the destination. What is
+/// there already is not sent; what is in another repository of the destination's registry is
+/// mounted. `Err` inside says why a thing of a type that is not known cannot be had there.
 pub(super) async fn copy(
     job: &Job,
-    source: &Store,
+    source: &Source,
     destination: &Store,
-    manifest: &RawManifest,
+    entry: &Descriptor,
+    manifest: Option<&RawManifest>,
+) -> Result<Result<(), String>, ConvertError> {
+    let failed = |error| ConvertError::Destination { reference: job.destination.clone(), error };
+    if let Some(raw) = manifest {
+        let read = raw.manifest().map_err(|error| source.unfit(raw, error))?;
+        blobs(job, source, destination, &read).await?;
+        destination.put_manifest(raw, None).await.map_err(failed)?;
+        return Ok(Ok(()));
+    }
+    if job.source.is_same_place(&job.destination) {
+        return Ok(Ok(()));
+    }
+    match entry.entry_kind() {
+        EntryKind::Index => index(job, source, destination, entry.blob.digest.clone()).await,
+        EntryKind::Unknown => unknown(source, destination, entry).await,
+        // Not in the source, which has been told.
+        EntryKind::Manifest | EntryKind::Attestation { .. } => Ok(Ok(())),
+    }
+}
+
+/// An index with all that is below it, the deepest first.
+async fn index(
+    job: &Job,
+    source: &Source,
+    destination: &Store,
+    digest: Digest,
+) -> Result<Result<(), String>, ConvertError> {
+    let failed = |error| ConvertError::Destination { reference: job.destination.clone(), error };
+    let mut found = vec![(source.manifest(&digest).await?, 1)];
+    let mut next = 0;
+    while let Some((raw, depth)) = found.get(next).cloned() {
+        next += 1;
+        if !raw.is_index() {
+            continue;
+        }
+        if depth == DEPTH_MAX {
+            return Ok(Err(format!("indexes are nested more than {DEPTH_MAX} deep")));
+        }
+        for entry in source.index(&raw)?.entries() {
+            if entry.entry_kind() == EntryKind::Unknown {
+                return Ok(Err(format!("it has an entry of the type {:?}", entry.media_type)));
+            }
+            let known = found.iter().any(|(raw, _)| raw.digest == entry.blob.digest);
+            if !known {
+                found.push((source.manifest(&entry.blob.digest).await?, depth + 1));
+            }
+            if found.len() > crate::source::ENTRIES_MAX {
+                return Ok(Err("there is too much below it".to_owned()));
+            }
+        }
+    }
+    for (raw, _) in found.iter().rev() {
+        if !raw.is_index() {
+            let read = raw.manifest().map_err(|error| source.unfit(raw, error))?;
+            blobs(job, source, destination, &read).await?;
+        }
+        destination.put_manifest(raw, None).await.map_err(failed)?;
+    }
+    Ok(Ok(()))
+}
+
+/// Something of a type that is not known, as a manifest.
+async fn unknown(
+    source: &Source,
+    destination: &Store,
+    entry: &Descriptor,
+) -> Result<Result<(), String>, ConvertError> {
+    let refused = |error: &StoreError| {
+        matches!(
+            error,
+            StoreError::NotFound { .. }
+                | StoreError::TooLarge { .. }
+                | StoreError::UnexpectedStatus { status: 400..=499, .. }
+        )
+    };
+    let read = source.store().document(&entry.blob, &entry.media_type).await;
+    let put = match read {
+        Ok(raw) => destination.put_manifest(&raw, None).await,
+        Err(error) if refused(&error) => Err(error),
+        Err(error) => return Err(source.failed(error).into()),
+    };
+    match put {
+        Ok(()) => Ok(Ok(())),
+        Err(error) if refused(&error) => Ok(Err(error.with_causes())),
+        Err(error) => Err(source.failed(error).into()),
+    }
+}
+
+/// Brings the blobs of a manifest to the destination.
+async fn blobs(
+    job: &Job,
+    source: &Source,
+    destination: &Store,
+    manifest: &Manifest,
 ) -> Result<(), ConvertError> {
     let failed = |error| ConvertError::Destination { reference: job.destination.clone(), error };
-    let blobs = blobs(&manifest.bytes)
-        .map_err(|error| ConvertError::Unfit { reference: job.source.clone(), error })?;
-    for blob in &blobs {
+    for blob in manifest.needed_blobs() {
         if destination.has_blob(&blob.digest, blob.size).await.map_err(failed)?
             || destination.mount(&blob.digest, &job.source).await
         {
             continue;
         }
-        let reader = source
-            .blob(&blob.digest, blob.size)
-            .await
-            .map_err(|error| ConvertError::Source { reference: job.source.clone(), error })?;
+        let reader = source.blob(blob).await?;
         let no_room = |source| ConvertError::no_room(destination, source);
         let (writer, spool) = destination.spool().map_err(no_room)?;
         let upload = async { destination.put_spool(spool, |_| {}).await.map_err(failed) };
@@ -41,23 +132,21 @@ pub(super) async fn copy(
         };
         tokio::try_join!(download, upload)?;
     }
-    destination.put_manifest(manifest, None).await.map_err(failed)
+    Ok(())
 }
 
 /// Whether the destination has all that a manifest names.
 pub(super) async fn missing(
     job: &Job,
     destination: &Store,
-    manifest: &RawManifest,
+    manifest: &Manifest,
 ) -> Result<Option<Digest>, ConvertError> {
-    let blobs = blobs(&manifest.bytes)
-        .map_err(|error| ConvertError::Unfit { reference: job.source.clone(), error })?;
-    for Descriptor { digest, size } in blobs {
-        let has = destination.has_blob(&digest, size).await;
+    for BlobId { digest, size } in manifest.needed_blobs() {
+        let has = destination.has_blob(digest, *size).await;
         let failed =
             |error| ConvertError::Destination { reference: job.destination.clone(), error };
         if !has.map_err(failed)? {
-            return Ok(Some(digest));
+            return Ok(Some(digest.clone()));
         }
     }
     Ok(None)
@@ -66,7 +155,7 @@ pub(super) async fn missing(
 /// The inner error is that of the spool.
 async fn download(
     job: &Job,
-    blob: &Descriptor,
+    blob: &BlobId,
     reader: BlobReader,
     mut writer: SpoolWriter,
 ) -> Result<io::Result<()>, ConvertError> {

@@ -3,60 +3,75 @@
 use std::io;
 
 use crate::{
-    image::{Digest, ImageReference, index::Platform, manifest::ManifestError},
+    image::{Digest, DocumentError, ImageReference},
     layer::LayerError,
-    store::{Store, StoreError},
+    source::SourceError,
+    store::{MANIFEST_SIZE_MAX, Store, StoreError},
     tekton::ResultsError,
+    verify::VerifyError,
 };
 
 /// A failed conversion. Unless it says otherwise nothing has been published.
 #[derive(Debug, thiserror::Error)]
 pub enum ConvertError {
-    /// The source could not be read.
-    #[error("cannot read the source {reference}")]
-    Source {
-        /// The source.
-        reference: ImageReference,
-        /// The store's error.
-        #[source]
-        error: StoreError,
-    },
-    /// The source is of a kind that is not converted, or is malformed.
-    #[error("cannot convert {reference}")]
+    /// The source could not be read, or is of a kind that is not converted.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// No manifest can be made of the source's.
+    #[error("cannot convert {reference}: the result would be {error}")]
     Unfit {
         /// The source.
         reference: ImageReference,
         /// What is wrong with it.
-        #[source]
-        error: ManifestError,
+        error: DocumentError,
     },
-    /// The source is an index and nobody said which image in it is meant.
-    #[error(
-        "{reference} is an index of several images; choose one with --platform, out of {}, or \
-         convert all of them with --all-platforms",
-        list(available)
-    )]
-    Index {
+    /// There is nothing in an index that could be converted.
+    #[error("{reference} has no image that can be converted; {reason}")]
+    NoImage {
         /// The source.
         reference: ImageReference,
-        /// What it has images for.
-        available: Vec<Platform>,
+        /// What it has instead.
+        reason: String,
     },
-    /// The index has no image for the platform.
-    #[error("{reference} has no image for {platform}, only for {}", list(available))]
-    NoSuchPlatform {
-        /// The source.
-        reference: ImageReference,
-        /// What was asked for.
-        platform: Platform,
-        /// What it has images for.
-        available: Vec<Platform>,
-    },
-    /// A platform was given and the source is a single image.
-    #[error("{reference} is a single image and no index; leave out --platform and --all-platforms")]
+    /// The source is a single image where an index was needed.
+    #[error("{reference} is a single image, not an index; leave out --all-platforms")]
     NoIndex {
         /// The source.
         reference: ImageReference,
+    },
+    /// An image that was to stay as it is could not be checked.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// An image that was to stay as it is is wrong.
+    #[error("manifest {digest} of the source cannot be kept: {reason}")]
+    Kept {
+        /// The manifest.
+        digest: Digest,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A registry would not take what is to be published.
+    #[error(
+        "the new {what} would have {bytes} bytes, and registries accept {} MiB; nothing was done",
+        MANIFEST_SIZE_MAX >> 20
+    )]
+    ManifestTooLarge {
+        /// `manifest` or `index`.
+        what: &'static str,
+        /// Its length in bytes.
+        bytes: u64,
+    },
+    /// What was about to be published is not what was made and checked.
+    #[error(
+        "internal error: the new {what} differs from what was made; nothing was published: {}; \
+         please report this bug",
+        .differences.join("; ")
+    )]
+    Differs {
+        /// `manifest` or `index`.
+        what: &'static str,
+        /// Each difference.
+        differences: Vec<String>,
     },
     /// A layer could not be converted.
     #[error("{label} ({digest}) cannot be converted")]
@@ -171,10 +186,4 @@ impl ConvertError {
         };
         Self::Spool { dir, advice, source }
     }
-}
-
-fn list(platforms: &[Platform]) -> String {
-    let mut names: Vec<String> = platforms.iter().map(Platform::to_string).collect();
-    names.dedup();
-    names.join(", ")
 }

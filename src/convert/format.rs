@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::image::{index::Platform, media_type::Suffix};
+use crate::image::{Platform, media_type::Suffix};
 
 /// How the layers of one manifest are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,7 +92,10 @@ impl Wanted {
         match self {
             Self::Index { mode: IndexMode::Dual, .. } => "dual",
             Self::Image { format, .. } => format.as_str(),
-            Self::Index { formats, .. } => formats.first().map_or("dual", |format| format.as_str()),
+            Self::Index { formats, .. } => match formats[..] {
+                [format] => format.as_str(),
+                _ => "dual",
+            },
         }
     }
 

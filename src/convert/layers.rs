@@ -19,6 +19,7 @@ use crate::{
     image::Digest,
     layer::{self, Converted, LayerError, Pool, Progress, Recipe},
     report::{Event, LayerKind, LayerReport, Reporter},
+    source::Source,
     store::{SpoolWriter, Store},
 };
 
@@ -35,7 +36,7 @@ const SPOOL_BUFFER: usize = 256 << 10;
 
 struct Context<'a> {
     job: &'a Job,
-    source: &'a Store,
+    source: &'a Source,
     destination: &'a Store,
     pool: &'a Arc<Pool>,
     reporter: &'a Reporter,
@@ -81,7 +82,7 @@ pub(super) struct Layers {
 pub(super) async fn convert(
     job: &Job,
     plan: &Plan,
-    source: &Store,
+    source: &Source,
     destination: &Store,
     pool: &Arc<Pool>,
     reporter: &Reporter,
@@ -132,7 +133,7 @@ fn tasks(plan: &Plan) -> (Vec<Task<'_>>, Vec<Vec<usize>>) {
         .iter()
         .map(|variant| {
             let image = plan.image_of(*variant);
-            let platform = image.platform.as_ref().filter(|_| plan.index.is_some());
+            let platform = image.source.platform.as_ref().filter(|_| plan.index.is_some());
             let id_of = |(place, layer)| {
                 let layer: &PlannedLayer = layer;
                 let key = (&layer.blob.digest, &layer.diff_id, variant.format);
@@ -155,6 +156,11 @@ fn tasks(plan: &Plan) -> (Vec<Task<'_>>, Vec<Vec<usize>>) {
 impl Context<'_> {
     async fn layer(&self, id: usize, task: &Task<'_>) -> Result<LayerReport, ConvertError> {
         let (layer, label) = (task.layer, task.label.as_str());
+        if layer.foreign && self.job.require_chunked {
+            let (label, digest) = (label.to_owned(), layer.blob.digest.clone());
+            let reason = "it is foreign: clients fetch it from elsewhere, as it is".to_owned();
+            return Err(ConvertError::NotChunkable { label, digest, reason });
+        }
         if layer.foreign {
             let report = LayerReport::foreign(task.number, &layer.blob, &layer.diff_id);
             self.reporter.event(&Event::Converted { id, label, report: &report });
@@ -218,10 +224,7 @@ impl Context<'_> {
         };
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.map_err(|_| ConvertError::Internal("slots closed".into()))?;
-        let blob =
-            self.source.blob(&layer.blob.digest, layer.blob.size).await.map_err(|error| {
-                ConvertError::Source { reference: self.job.source.clone(), error }
-            })?;
+        let blob = self.source.blob(&layer.blob).await?;
         let progress = Arc::new(Progress::within(self.job.limits));
         self.reporter.event(&Event::Started {
             id,

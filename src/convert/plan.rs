@@ -2,9 +2,8 @@
 
 mod arrange;
 mod index;
+mod prove;
 mod tag;
-
-use bytes::Bytes;
 
 pub(crate) use self::tag::derived_tag;
 use super::{
@@ -12,38 +11,27 @@ use super::{
     format::{Format, Wanted},
 };
 use crate::{
-    image::{
-        Digest,
-        index::{Entry, IndexDocument, Platform, pick, platforms},
-        manifest::{Descriptor, ImageManifest, ManifestError, diff_ids},
-    },
-    store::{RawManifest, Selector, Store},
+    image::{BlobId, Descriptor, Digest, DocumentError, Index},
+    source::{Source, SourceImage},
+    store::RawManifest,
 };
-
-/// The most that is read of a config, in bytes; containers/image has the same limit.
-const CONFIG_MAX: u64 = 4 << 20;
 
 /// One layer of the source.
 #[derive(Debug, Clone)]
 pub(super) struct PlannedLayer {
     /// The blob.
-    pub(super) blob: Descriptor,
+    pub(super) blob: BlobId,
     /// What its content has to be.
     pub(super) diff_id: Digest,
     /// It stays what it is, and is not read.
     pub(super) foreign: bool,
 }
 
-/// An image of the source that has been read.
+/// An image of the source that is converted.
 #[derive(Debug)]
-pub(super) struct SourceImage {
-    pub(super) manifest: ImageManifest,
-    /// Of the manifest.
-    pub(super) digest: Digest,
-    pub(super) config: Bytes,
+pub(super) struct PlannedImage {
+    pub(super) source: SourceImage,
     pub(super) layers: Vec<PlannedLayer>,
-    /// Which of several it is, for messages.
-    pub(super) platform: Option<Platform>,
 }
 
 /// A manifest to be made.
@@ -62,19 +50,21 @@ pub(super) enum Slot {
         /// Which of the plan's variants.
         variant: usize,
         /// The entry of the image it is made from.
-        entry: Entry,
+        entry: Box<Descriptor>,
     },
     /// A manifest that stays what it is.
     Kept {
-        entry: Entry,
-        manifest: RawManifest,
-        /// How it is compressed, if it is an image.
+        /// As it is written: mended where the source's says something else than the manifest.
+        entry: Box<Descriptor>,
+        /// `None` if the source does not have it, or it is not a manifest of a known type.
+        manifest: Option<RawManifest>,
+        /// How it is compressed, if it is an image that has been looked at.
         format: Option<Format>,
     },
 }
 
 /// An entry of the source index that the new one does not have.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct LeftEntry {
     pub(super) digest: Digest,
     pub(super) reason: String,
@@ -83,9 +73,12 @@ pub(super) struct LeftEntry {
 /// An index to be made.
 #[derive(Debug)]
 pub(super) struct IndexPlan {
-    pub(super) document: IndexDocument,
+    pub(super) document: Index,
     pub(super) slots: Vec<Slot>,
     pub(super) left: Vec<LeftEntry>,
+    /// It is an earlier result of this program, nothing about it changes, and every image in it has
+    /// been proven in this run: its own bytes.
+    pub(super) unchanged: Option<RawManifest>,
 }
 
 /// A source that has been read, and what becomes of it.
@@ -93,109 +86,50 @@ pub(super) struct IndexPlan {
 pub(super) struct Plan {
     /// The manifest that is converted: of an index, the image picked, or the index as a whole.
     pub(super) digest: Digest,
-    pub(super) images: Vec<SourceImage>,
+    pub(super) images: Vec<PlannedImage>,
     pub(super) variants: Vec<Variant>,
     /// Without one, the only variant is the result.
     pub(super) index: Option<IndexPlan>,
+    /// What a reader of the report should know.
+    pub(super) notes: Vec<String>,
 }
 
 impl Plan {
     /// The image that a variant is made from.
-    pub(super) fn image_of(&self, variant: Variant) -> &SourceImage {
+    pub(super) fn image_of(&self, variant: Variant) -> &PlannedImage {
         &self.images[variant.image]
     }
 }
 
-pub(super) async fn plan(job: &Job, source: &Store) -> Result<Plan, ConvertError> {
-    let reading = Reading { job, source };
-    let raw = reading.manifest(&Selector::of(&job.source)).await?;
+pub(super) async fn plan(job: &Job, source: &Source) -> Result<Plan, ConvertError> {
+    let raw = source.root().await?;
     match &job.wanted {
         Wanted::Image { format, platform } => {
-            let raw = reading.pick_platform(raw, platform.as_ref()).await?;
-            let image = reading.image(&raw, None).await?;
+            let image = source.choose(raw, platform.as_ref()).await?;
+            let digest = image.raw.digest.clone();
+            let images = vec![planned(source, image)?];
             let variants = vec![Variant { image: 0, format: *format }];
-            Ok(Plan { digest: raw.digest, images: vec![image], variants, index: None })
+            Ok(Plan { digest, images, variants, index: None, notes: Vec::new() })
         }
         Wanted::Index { mode, formats, platforms } => {
-            index::plan(&reading, raw, *mode, formats, platforms).await
+            index::plan(job, source, raw, *mode, formats, platforms).await
         }
     }
 }
 
-/// Reads the source.
-struct Reading<'a> {
-    job: &'a Job,
-    source: &'a Store,
-}
-
-impl Reading<'_> {
-    async fn manifest(&self, which: &Selector) -> Result<RawManifest, ConvertError> {
-        let reference = || self.job.source.clone();
-        let found = self.source.manifest(which).await;
-        found.map_err(|error| ConvertError::Source { reference: reference(), error })
+/// An image whose layers and diffIDs fit together.
+fn planned(source: &Source, image: SourceImage) -> Result<PlannedImage, ConvertError> {
+    let (layers, diff_ids) = (&image.manifest.layers, &image.config.diff_ids);
+    if layers.len() != diff_ids.len() {
+        let (layers, diff_ids) = (layers.len(), diff_ids.len());
+        let reason = format!("it has {layers} layers, its config has the diffIDs of {diff_ids}");
+        return Err(source.unfit(&image.raw, DocumentError::malformed(reason)).into());
     }
-
-    fn unfit(&self, error: ManifestError) -> ConvertError {
-        ConvertError::Unfit { reference: self.job.source.clone(), error }
-    }
-
-    /// Reads what a manifest says, and its config.
-    async fn image(
-        &self,
-        raw: &RawManifest,
-        platform: Option<Platform>,
-    ) -> Result<SourceImage, ConvertError> {
-        let unfit = |error| self.unfit(error);
-        let manifest = ImageManifest::parse(&raw.media_type, &raw.bytes).map_err(unfit)?;
-        let Descriptor { digest, size } = manifest.config();
-        let config =
-            self.source.bytes(digest, *size, CONFIG_MAX).await.map_err(|error| {
-                ConvertError::Source { reference: self.job.source.clone(), error }
-            })?;
-        let diff_ids = diff_ids(&config).map_err(unfit)?;
-        if diff_ids.len() != manifest.layers().len() {
-            let (layers, promised) = (manifest.layers().len(), diff_ids.len());
-            return Err(unfit(ManifestError::Malformed(format!(
-                "it has {layers} layers, its config has the diffIDs of {promised}"
-            ))));
-        }
-        let layers = manifest
-            .layers()
-            .iter()
-            .zip(diff_ids)
-            .map(|(layer, diff_id)| PlannedLayer {
-                blob: layer.blob.clone(),
-                diff_id,
-                foreign: layer.foreign,
-            })
-            .collect();
-        Ok(SourceImage { manifest, digest: raw.digest.clone(), config, layers, platform })
-    }
-
-    /// Goes from an index to the image in it that was asked for.
-    async fn pick_platform(
-        &self,
-        raw: RawManifest,
-        platform: Option<&Platform>,
-    ) -> Result<RawManifest, ConvertError> {
-        let reference = || self.job.source.clone();
-        if !raw.is_index() {
-            return match platform {
-                None => Ok(raw),
-                Some(_) => Err(ConvertError::NoIndex { reference: reference() }),
-            };
-        }
-        let available = || platforms(&raw.bytes).map_err(|error| self.unfit(error));
-        let Some(platform) = platform else {
-            return Err(ConvertError::Index { reference: reference(), available: available()? });
-        };
-        match pick(&raw.bytes, platform).map_err(|error| self.unfit(error))? {
-            Some(digest) => self.manifest(&Selector::Digest(digest)).await,
-            None => Err(ConvertError::NoSuchPlatform {
-                reference: reference(),
-                platform: platform.clone(),
-                available: available()?,
-            }),
-        }
-    }
+    let layer = |(layer, diff_id): (&Descriptor, &Digest)| PlannedLayer {
+        blob: layer.blob.clone(),
+        diff_id: diff_id.clone(),
+        foreign: layer.is_foreign(),
+    };
+    let layers = layers.iter().zip(diff_ids).map(layer).collect();
+    Ok(PlannedImage { source: image, layers })
 }

@@ -2,30 +2,25 @@
 //! them.
 
 use super::{
-    ConvertError, Job, copy,
+    ConvertError, Job, compare,
+    compare::ExpectedEntry,
+    copy,
     format::Format,
     layers::Layers,
-    plan::{Plan, Slot, SourceImage, Variant},
+    plan::{IndexPlan, Plan, PlannedImage, Slot, Variant},
 };
 use crate::{
+    chunked::{annotations::ChunkedAnnotations, footer::Position},
     image::{
-        index::Entry,
-        manifest::{Descriptor, NewLayer},
+        BlobId, Descriptor, Digest, DocumentError,
+        annotations::{EXPIRES_AFTER, FORMAT, SOURCE_DIGEST, ZSTD_MARK},
+        manifest::NewLayer,
         media_type::{OCI_INDEX, Suffix},
     },
-    report::{ImageReport, LayerKind, LayerReport, ManifestReport},
-    store::{RawManifest, Selector, Store},
+    report::{ImageReport, LayerKind, LayerReport, LeftReport, ManifestReport},
+    source::Source,
+    store::{MANIFEST_SIZE_MAX, RawManifest, Selector, Store},
 };
-
-/// Annotation on what is made: digest of the manifest or index that it was made from.
-pub(super) const SOURCE_DIGEST: &str = "io.github.recompress-image.source-digest";
-
-/// Annotation on a manifest: how its layers are compressed, with the level.
-pub(super) const FORMAT: &str = "io.github.recompress-image.format";
-
-/// Annotation on a manifest that makes Quay remove its tag after a while, as the label of the same
-/// name on an image does (quay/quay, `image/oci/manifest.py`).
-const EXPIRES_AFTER: &str = "quay.expires-after";
 
 /// What has been published.
 pub(super) struct Published {
@@ -33,6 +28,56 @@ pub(super) struct Published {
     pub(super) image: ImageReport,
     /// The index, entry by entry.
     pub(super) manifests: Vec<ManifestReport>,
+    /// What of the source is not in it.
+    pub(super) left: Vec<LeftReport>,
+    /// Annotations and fields of the source that had to go.
+    pub(super) removed: Vec<String>,
+}
+
+/// Manifests of the plan's variants, in their order.
+pub(super) struct Variants {
+    pub(super) manifests: Vec<RawManifest>,
+    removed: Vec<String>,
+}
+
+/// Finds out before the work whether what is to be published would be more than registries take.
+pub(super) fn check_sizes(job: &Job, plan: &Plan) -> Result<(), ConvertError> {
+    let largest = Position { offset: u64::MAX, len: u64::MAX, raw_len: u64::MAX };
+    let digest = Digest::sha256_of(b"");
+    let blob = BlobId { digest: digest.clone(), size: u64::MAX >> 1 };
+    let pairs = ChunkedAnnotations { toc_digest: digest, toc: largest, tar_split: largest };
+    let pairs = pairs.to_pairs().to_vec();
+    let too_large = |what, bytes: u64| {
+        if bytes > MANIFEST_SIZE_MAX {
+            return Err(ConvertError::ManifestTooLarge { what, bytes });
+        }
+        Ok(())
+    };
+    for variant in &plan.variants {
+        let suffix = variant.format.suffix();
+        let annotations =
+            if variant.format == Format::ZstdChunked { pairs.clone() } else { Vec::new() };
+        let new = NewLayer { blob: blob.clone(), suffix, annotations };
+        let image = plan.image_of(*variant);
+        let layers = image.layers.iter().map(|layer| (!layer.foreign).then(|| new.clone()));
+        let layers: Vec<_> = layers.collect();
+        let (bytes, _) = make(job, image, *variant, &layers)?;
+        too_large("manifest", bytes.len() as u64)?;
+    }
+    if let Some(index) = &plan.index {
+        let entry = |slot: &Slot| match slot {
+            Slot::Kept { entry, .. } => Ok((**entry).clone()),
+            Slot::Made { entry, variant } => {
+                variant_entry(entry, &blob, plan.variants[*variant].format)
+            }
+        };
+        let entries = index.slots.iter().map(entry).collect::<Result<Vec<_>, _>>();
+        let made =
+            entries.and_then(|entries| index.document.with_entries(entries, &annotations_of(plan)));
+        let (bytes, _) = made.map_err(|error| unfit(job, error))?;
+        too_large("index", bytes.len() as u64)?;
+    }
+    Ok(())
 }
 
 /// Puts the manifest of each variant of the plan there, under no tag.
@@ -41,19 +86,20 @@ pub(super) async fn variants(
     plan: &Plan,
     destination: &Store,
     layers: &Layers,
-) -> Result<Vec<RawManifest>, ConvertError> {
+) -> Result<Variants, ConvertError> {
     let failed = |error| ConvertError::Destination { reference: job.destination.clone(), error };
-    let mut variants = Vec::new();
+    let mut variants = Variants { manifests: Vec::new(), removed: Vec::new() };
     for (variant, layers) in plan.variants.iter().zip(&layers.of_variant) {
         let image = plan.image_of(*variant);
-        let Descriptor { digest, size } = image.manifest.config();
+        let BlobId { digest, size } = &image.source.manifest.config.blob;
         if !destination.has_blob(digest, *size).await.map_err(failed)? {
-            let config = image.config.clone();
+            let config = image.source.config_bytes.clone();
             destination.copy_blob(digest, config, &job.source).await.map_err(failed)?;
         }
-        let manifest = manifest(job, image, *variant, layers)?;
+        let (manifest, removed) = manifest(job, image, *variant, layers)?;
         destination.put_manifest(&manifest, None).await.map_err(failed)?;
-        variants.push(manifest);
+        variants.manifests.push(manifest);
+        variants.removed.extend(removed);
     }
     Ok(variants)
 }
@@ -62,46 +108,34 @@ pub(super) async fn variants(
 pub(super) async fn publish(
     job: &Job,
     plan: &Plan,
-    source: &Store,
+    source: &Source,
     destination: &Store,
-    variants: &[RawManifest],
+    variants: Variants,
     layers: &Layers,
 ) -> Result<Published, ConvertError> {
     let failed = |error| ConvertError::Destination { reference: job.destination.clone(), error };
-    let mut manifests = Vec::new();
+    let Variants { manifests: made, mut removed } = variants;
+    let mut listed = Listed::default();
     let tagged = match &plan.index {
-        None => variants.first().cloned(),
+        None => made.first().cloned(),
         Some(index) => {
-            let mut entries = Vec::new();
             for slot in &index.slots {
-                let entry = match slot {
-                    Slot::Kept { entry, manifest, format } => {
-                        copy::copy(job, source, destination, manifest).await?;
-                        manifests.push(kept(entry, manifest, *format));
-                        entry.clone()
-                    }
-                    Slot::Made { variant, entry } => {
-                        let (raw, of) = (&variants[*variant], plan.variants[*variant]);
-                        let at =
-                            Descriptor { digest: raw.digest.clone(), size: raw.bytes.len() as u64 };
-                        manifests.push(made(plan, of, raw, &layers.of_variant[*variant], entry));
-                        entry.for_variant(&raw.media_type, &at, of.format.is_zstd())
-                    }
-                };
-                entries.push(entry);
+                listed.add(job, plan, source, destination, slot, &made, layers).await?;
             }
-            let annotations = [(SOURCE_DIGEST, plan.digest.to_string())];
-            let bytes = index.document.clone().with_entries(&entries, &annotations);
-            let bytes = bytes
-                .map_err(|error| ConvertError::Unfit { reference: job.source.clone(), error })?;
-            let raw = RawManifest::new(bytes, OCI_INDEX);
+            let (raw, gone) = listed.index(job, plan, index)?;
+            removed.extend(gone);
             destination.put_manifest(&raw, None).await.map_err(failed)?;
             Some(raw)
         }
     };
     let tagged = tagged.ok_or_else(|| ConvertError::Internal("nothing was made".into()))?;
     destination.put_manifest(&tagged, job.destination.tag()).await.map_err(failed)?;
-    read_back(job, plan, destination, &tagged, variants).await?;
+    let all = made.iter().chain(&listed.kept);
+    read_back(job, destination, &tagged, all).await?;
+    removed.sort_unstable();
+    removed.dedup();
+    let left = plan.index.iter().flat_map(|index| index.left.iter().cloned());
+    let left = left.map(|left| LeftReport { digest: left.digest, reason: left.reason });
     Ok(Published {
         image: ImageReport {
             url: job.destination.to_string(),
@@ -109,8 +143,90 @@ pub(super) async fn publish(
             digest: tagged.digest,
             media_type: tagged.media_type,
         },
-        manifests,
+        manifests: listed.reports,
+        left: left.chain(listed.left).collect(),
+        removed,
     })
+}
+
+/// The entries of an index, as they are put together.
+#[derive(Default)]
+struct Listed<'a> {
+    entries: Vec<Descriptor>,
+    expected: Vec<ExpectedEntry<'a>>,
+    kept: Vec<RawManifest>,
+    reports: Vec<ManifestReport>,
+    left: Vec<LeftReport>,
+}
+
+impl<'a> Listed<'a> {
+    #[expect(clippy::too_many_arguments, reason = "all of the run comes together here")]
+    async fn add(
+        &mut self,
+        job: &Job,
+        plan: &Plan,
+        source: &Source,
+        destination: &Store,
+        slot: &'a Slot,
+        made: &'a [RawManifest],
+        layers: &Layers,
+    ) -> Result<(), ConvertError> {
+        match slot {
+            Slot::Kept { entry, manifest, format } => {
+                let copied = copy::copy(job, source, destination, entry, manifest.as_ref()).await?;
+                if let Err(reason) = copied {
+                    let digest = entry.blob.digest.clone();
+                    let reason = format!("it cannot be copied: {reason}");
+                    self.left.push(LeftReport { digest, reason });
+                    return Ok(());
+                }
+                self.kept.extend(manifest.clone());
+                self.reports.push(kept_report(entry, *format));
+                self.entries.push((**entry).clone());
+                let (media_type, blob) = match manifest {
+                    Some(raw) => (raw.media_type.as_str(), id(raw)),
+                    None => (entry.media_type.as_str(), entry.blob.clone()),
+                };
+                let expected =
+                    ExpectedEntry { media_type, blob, old: entry, marked: None, kept: true };
+                self.expected.push(expected);
+            }
+            Slot::Made { variant, entry } => {
+                let (raw, of) = (&made[*variant], plan.variants[*variant]);
+                self.reports.push(made_report(plan, of, raw, &layers.of_variant[*variant], entry));
+                let new = variant_entry(entry, &id(raw), of.format);
+                self.entries.push(new.map_err(|error| unfit(job, error))?);
+                self.expected.push(ExpectedEntry {
+                    media_type: &raw.media_type,
+                    blob: id(raw),
+                    old: entry,
+                    marked: Some(of.format.is_zstd()),
+                    kept: false,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The index, and what of the old one had to go.
+    fn index(
+        &self,
+        job: &Job,
+        plan: &Plan,
+        index: &IndexPlan,
+    ) -> Result<(RawManifest, Vec<String>), ConvertError> {
+        if let Some(raw) = index.unchanged.as_ref().filter(|_| self.left.is_empty()) {
+            return Ok((raw.clone(), Vec::new()));
+        }
+        let made = index.document.with_entries(self.entries.clone(), &annotations_of(plan));
+        let (bytes, gone) = made.map_err(|error| unfit(job, error))?;
+        let differences = compare::index(&bytes, &self.expected);
+        let differences = differences.map_err(|error| unfit(job, error))?;
+        if !differences.is_empty() {
+            return Err(ConvertError::Differs { what: "index", differences });
+        }
+        Ok((RawManifest::new(bytes, OCI_INDEX), gone))
+    }
 }
 
 /// What a layer's blob depends on besides its tar.
@@ -121,12 +237,37 @@ pub(super) fn recipe(job: &Job, format: Format) -> String {
     }
 }
 
-fn kept(entry: &Entry, manifest: &RawManifest, format: Option<Format>) -> ManifestReport {
+fn id(raw: &RawManifest) -> BlobId {
+    BlobId { digest: raw.digest.clone(), size: raw.size() }
+}
+
+fn unfit(job: &Job, error: DocumentError) -> ConvertError {
+    ConvertError::Unfit { reference: job.source.clone(), error }
+}
+
+fn annotations_of(plan: &Plan) -> [(&'static str, String); 1] {
+    [(SOURCE_DIGEST, plan.digest.to_string())]
+}
+
+/// The entry of another manifest for the same image, with all else that its entry says.
+fn variant_entry(
+    entry: &Descriptor,
+    manifest: &BlobId,
+    format: Format,
+) -> Result<Descriptor, DocumentError> {
+    let mut variant = entry.clone();
+    variant.point_at(crate::image::media_type::OCI_MANIFEST, manifest.clone());
+    variant.forget_bytes()?;
+    variant.set_annotation(ZSTD_MARK, format.is_zstd().then_some("true"))?;
+    Ok(variant)
+}
+
+fn kept_report(entry: &Descriptor, format: Option<Format>) -> ManifestReport {
     ManifestReport {
-        platform: entry.platform().map(|platform| platform.to_string()),
+        platform: entry.platform().map(ToString::to_string),
         format: format.map(Format::as_str),
-        digest: manifest.digest.clone(),
-        size: manifest.bytes.len() as u64,
+        digest: entry.blob.digest.clone(),
+        size: entry.blob.size,
         made: false,
         source_digest: None,
         config_digest: None,
@@ -134,35 +275,37 @@ fn kept(entry: &Entry, manifest: &RawManifest, format: Option<Format>) -> Manife
     }
 }
 
-fn made(
+fn made_report(
     plan: &Plan,
     variant: Variant,
     manifest: &RawManifest,
     layers: &[LayerReport],
-    entry: &Entry,
+    entry: &Descriptor,
 ) -> ManifestReport {
-    let image = plan.image_of(variant);
+    let image = &plan.image_of(variant).source;
     ManifestReport {
         format: Some(variant.format.as_str()),
+        digest: manifest.digest.clone(),
+        size: manifest.size(),
         made: true,
-        source_digest: Some(image.digest.clone()),
-        config_digest: Some(image.manifest.config().digest.clone()),
+        source_digest: Some(image.raw.digest.clone()),
+        config_digest: Some(image.manifest.config.blob.digest.clone()),
         layers: layers.to_vec(),
-        ..kept(entry, manifest, None)
+        ..kept_report(entry, None)
     }
 }
 
 fn manifest(
     job: &Job,
-    image: &SourceImage,
+    image: &PlannedImage,
     variant: Variant,
     layers: &[LayerReport],
-) -> Result<RawManifest, ConvertError> {
+) -> Result<(RawManifest, Vec<String>), ConvertError> {
     let blobs: Vec<Option<NewLayer>> = layers
         .iter()
         .map(|layer| {
             (layer.kind != LayerKind::Foreign).then(|| NewLayer {
-                blob: Descriptor { digest: layer.digest.clone(), size: layer.size },
+                blob: BlobId { digest: layer.digest.clone(), size: layer.size },
                 suffix: if layer.kind == LayerKind::Gzip { Suffix::Gzip } else { Suffix::Zstd },
                 annotations: match &layer.outline {
                     Some(outline) => outline.annotations.to_pairs().to_vec(),
@@ -171,28 +314,39 @@ fn manifest(
             })
         })
         .collect();
-    let mut annotations =
-        vec![(SOURCE_DIGEST, image.digest.to_string()), (FORMAT, recipe(job, variant.format))];
+    let (bytes, removed) = make(job, image, variant, &blobs)?;
+    let differences = compare::manifest(&bytes, &image.source, job.family, layers);
+    let differences = differences.map_err(|error| unfit(job, error))?;
+    if !differences.is_empty() {
+        return Err(ConvertError::Differs { what: "manifest", differences });
+    }
+    Ok((RawManifest::new(bytes, job.family.manifest()), removed))
+}
+
+fn make(
+    job: &Job,
+    image: &PlannedImage,
+    variant: Variant,
+    layers: &[Option<NewLayer>],
+) -> Result<(Vec<u8>, Vec<String>), ConvertError> {
+    let from = image.source.raw.digest.to_string();
+    let mut annotations = vec![(SOURCE_DIGEST, from), (FORMAT, recipe(job, variant.format))];
     if let Some(period) = &job.expires_after {
         annotations.push((EXPIRES_AFTER, period.clone()));
     }
-    let bytes = image
-        .manifest
-        .clone()
-        .with_layers(job.family, &blobs, &annotations)
-        .map_err(|error| ConvertError::Unfit { reference: job.source.clone(), error })?;
-    Ok(RawManifest::new(bytes, job.family.manifest()))
+    let made = image.source.manifest.clone().with_layers(job.family, layers, &annotations);
+    made.map_err(|error| unfit(job, error))
 }
 
 /// The destination has the tag, each manifest and each blob, or the run has failed.
-async fn read_back(
+async fn read_back<'a>(
     job: &Job,
-    plan: &Plan,
     destination: &Store,
-    tagged: &RawManifest,
-    variants: &[RawManifest],
+    tagged: &'a RawManifest,
+    manifests: impl Iterator<Item = &'a RawManifest>,
 ) -> Result<(), ConvertError> {
     let failed = |error| ConvertError::Destination { reference: job.destination.clone(), error };
+    let unfit = |error| ConvertError::Unfit { reference: job.destination.clone(), error };
     let found = destination.manifest(&Selector::of(&job.destination)).await.map_err(failed)?;
     if found.bytes != tagged.bytes {
         return Err(ConvertError::ReadBack {
@@ -201,19 +355,14 @@ async fn read_back(
             found: found.digest,
         });
     }
-    let slots = plan.index.iter().flat_map(|index| &index.slots);
-    let kept = slots.filter_map(|slot| match slot {
-        Slot::Kept { manifest, .. } => Some(manifest),
-        Slot::Made { .. } => None,
-    });
-    let indexes = plan.index.as_ref().map(|_| tagged);
-    for manifest in variants.iter().chain(kept).chain(indexes) {
+    for manifest in manifests.chain([tagged]) {
         let by_digest = Selector::Digest(manifest.digest.clone());
         destination.manifest(&by_digest).await.map_err(failed)?;
         if manifest.is_index() {
             continue;
         }
-        if let Some(digest) = copy::missing(job, destination, manifest).await? {
+        let read = manifest.manifest().map_err(unfit)?;
+        if let Some(digest) = copy::missing(job, destination, &read).await? {
             return Err(ConvertError::Lost { reference: job.destination.clone(), digest });
         }
     }

@@ -12,15 +12,14 @@ use super::{
     Job,
     format::Format,
     plan::{Plan, PlannedLayer},
-    publish::{FORMAT, SOURCE_DIGEST, recipe},
+    publish::recipe,
 };
 use crate::{
     check::{self, Annotations, Claims, Findings, Kind, Verdict},
     chunked::{annotations::ChunkedAnnotations, footer::Position},
     image::{
-        Digest,
-        index::IndexDocument,
-        manifest::{Descriptor, ImageManifest},
+        BlobId, Digest, EntryKind,
+        annotations::{FORMAT, SOURCE_DIGEST},
         media_type::OCI_LAYER_ZSTD,
     },
     layer::Outline,
@@ -30,14 +29,14 @@ use crate::{
 /// A layer as an earlier run has left it, or somebody who says so.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
-    blob: Descriptor,
+    blob: BlobId,
     annotations: Annotations,
 }
 
 /// A layer that was found to be right.
 #[derive(Debug)]
 pub(super) struct Proved {
-    pub(super) blob: Descriptor,
+    pub(super) blob: BlobId,
     pub(super) raw_len: u64,
     pub(super) outline: Option<Outline>,
 }
@@ -60,13 +59,12 @@ impl Reusable {
             found.take_in(job, plan, &tagged);
             return found;
         }
-        let Ok(index) = IndexDocument::parse(&tagged.media_type, &tagged.bytes) else {
-            return found;
-        };
+        let Ok(index) = tagged.index() else { return found };
         // An index of ours has as many as the plan; another one is not worth the requests.
         let slots = plan.index.as_ref().map_or(0, |index| index.slots.len());
-        for entry in index.entries.iter().filter(|entry| entry.is_manifest()).take(slots) {
-            let which = Selector::Digest(entry.descriptor().digest.clone());
+        let manifests = index.entries().filter(|entry| entry.entry_kind() == EntryKind::Manifest);
+        for entry in manifests.take(slots) {
+            let which = Selector::Digest(entry.blob.digest.clone());
             if let Ok(manifest) = destination.manifest(&which).await {
                 found.take_in(job, plan, &manifest);
             }
@@ -75,19 +73,22 @@ impl Reusable {
     }
 
     fn take_in(&mut self, job: &Job, plan: &Plan, raw: &RawManifest) {
-        let Ok(manifest) = ImageManifest::parse(&raw.media_type, &raw.bytes) else { return };
+        let Ok(manifest) = raw.manifest() else { return };
+        let says = |key: &str, value: &str| {
+            manifest.annotations.get(key).is_some_and(|said| said == value)
+        };
         for variant in plan.variants.iter().filter(|variant| variant.format.is_zstd()) {
             let image = plan.image_of(*variant);
-            let is_it = manifest.annotation(SOURCE_DIGEST) == Some(image.digest.as_str())
-                && manifest.annotation(FORMAT) == Some(recipe(job, variant.format).as_str())
-                && manifest.layers().len() == image.layers.len();
+            let is_it = says(SOURCE_DIGEST, image.source.raw.digest.as_str())
+                && says(FORMAT, &recipe(job, variant.format))
+                && manifest.layers.len() == image.layers.len();
             if !is_it {
                 continue;
             }
-            for (number, (layer, old)) in manifest.layers().iter().zip(&image.layers).enumerate() {
+            for (layer, old) in manifest.layers.iter().zip(&image.layers) {
                 let key = (old.blob.digest.clone(), old.diff_id.clone(), variant.format);
-                let annotations = manifest.layer_annotations(number);
-                self.layers.insert(key, Known { blob: layer.blob.clone(), annotations });
+                let (blob, annotations) = (layer.blob.clone(), layer.annotations.clone());
+                self.layers.insert(key, Known { blob, annotations });
             }
         }
     }
@@ -135,7 +136,7 @@ impl Known {
     }
 
     fn judge(self, verdict: &Verdict, format: Format) -> Option<Proved> {
-        if verdict.findings.first_error().is_some() {
+        if verdict.findings.kept().iter().any(|finding| finding.rule.forbids_reuse()) {
             return None;
         }
         let outline = match (format, verdict.kind) {

@@ -1,144 +1,188 @@
-//! An index of several images: picking one of them, and writing another index.
+//! An index (image-spec, image-index.md) as a document: its entries are read, edited as JSON, and
+//! put in another order. The `index.json` of a layout and lists of referrers are indexes too.
 
-mod document;
+use std::collections::HashSet;
 
-use std::{fmt, str::FromStr};
+use serde::Serialize;
 
-use serde_json::Value;
+use super::{
+    Digest, DocumentError,
+    annotations::{self, Annotations},
+    descriptor::{self, Descriptor, EntryKind},
+    document,
+    json::Object,
+    media_type::OCI_INDEX,
+    platform::Platform,
+};
 
-pub use document::{Entry, IndexDocument, ZSTD_MARK};
-
-use super::{Digest, manifest::ManifestError};
-
-/// A platform as users write it: `OS/ARCH[/VARIANT]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Platform {
-    /// As in Go's `GOOS`.
-    pub os: String,
-    /// As in Go's `GOARCH`.
-    pub architecture: String,
-    /// For instance `v7` of `arm`.
-    pub variant: Option<String>,
+/// An index.
+#[derive(Debug, Clone)]
+pub struct Index {
+    object: Object,
+    entries: Vec<IndexEntry>,
+    /// What it says of itself.
+    pub annotations: Annotations,
 }
 
-/// A text that names no platform.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no platform; write OS/ARCH or OS/ARCH/VARIANT, as in linux/arm64")]
-pub struct PlatformError(String);
+#[derive(Debug, Clone)]
+enum IndexEntry {
+    Descriptor(Box<Descriptor>),
+    /// What is not one, as JSON.
+    Other(Box<serde_json::value::RawValue>),
+}
 
-impl FromStr for Platform {
-    type Err = PlatformError;
+impl Index {
+    /// An OCI index of nothing yet.
+    pub fn new() -> Self {
+        let mut object = Object::default();
+        object.set("schemaVersion", &2);
+        object.set("mediaType", &OCI_INDEX);
+        object.set("manifests", &[(); 0]);
+        Self { object, entries: Vec::new(), annotations: Annotations::new() }
+    }
 
-    fn from_str(text: &str) -> Result<Self, PlatformError> {
-        let parts: Vec<&str> = text.split('/').collect();
-        let word = |part: &&str| {
-            !part.is_empty()
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+    /// Reads an OCI index or a Docker manifest list. A list that is `null` is an empty one.
+    pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
+        let read = |text: &str, number: usize| {
+            descriptor_in(text)
+                .map(|entry| IndexEntry::Descriptor(Box::new(entry)))
+                .map_err(|error| error.within(format!("its entry {number}")))
         };
-        if !parts.iter().all(word) {
-            return Err(PlatformError(text.to_owned()));
+        Self::read(bytes, read)
+    }
+
+    /// Reads an index of which the entries that are descriptors are of use, whatever the others are:
+    /// these are kept.
+    pub fn parse_list(bytes: &[u8]) -> Result<Self, DocumentError> {
+        let read = |text: &str, _| match descriptor_in(text) {
+            Ok(entry) => Ok(IndexEntry::Descriptor(Box::new(entry))),
+            Err(_) => serde_json::from_str(text)
+                .map(IndexEntry::Other)
+                .map_err(|error| DocumentError::malformed(error.to_string())),
+        };
+        Self::read(bytes, read)
+    }
+
+    fn read(
+        bytes: &[u8],
+        read: impl Fn(&str, usize) -> Result<IndexEntry, DocumentError>,
+    ) -> Result<Self, DocumentError> {
+        let object = Object::document(bytes, &document::FIELDS)?;
+        object.integer("schemaVersion")?;
+        for name in ["mediaType", "artifactType"] {
+            object.text(name)?;
         }
-        let (os, architecture, variant) = match parts[..] {
-            [os, architecture] => (os, architecture, None),
-            [os, architecture, variant] => (os, architecture, Some(variant.to_owned())),
-            _ => return Err(PlatformError(text.to_owned())),
-        };
-        Ok(Self { os: os.to_owned(), architecture: architecture.to_owned(), variant })
-    }
-}
-
-impl fmt::Display for Platform {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
-        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
-    }
-}
-
-impl Platform {
-    fn of(entry: &Value) -> Option<Self> {
-        entry.get("platform").and_then(Self::read)
+        if let Some(subject) = object.object("subject", &descriptor::FIELDS)? {
+            Descriptor::parse(subject).map_err(|error| error.within("its subject"))?;
+        }
+        if !object.has("manifests") {
+            return Err(DocumentError::malformed("it has no list of manifests"));
+        }
+        let texts = object.list("manifests")?.unwrap_or_default();
+        let entries = texts.into_iter().enumerate().map(|(index, text)| read(text, index + 1));
+        let entries = entries.collect::<Result<_, _>>()?;
+        Ok(Self { entries, annotations: object.map("annotations")?.unwrap_or_default(), object })
     }
 
-    /// Reads a platform object of an index, or the same fields of a config.
-    fn read(platform: &Value) -> Option<Self> {
-        let text = |key| platform.get(key).and_then(Value::as_str).map(str::to_owned);
-        Some(Self {
-            os: text("os")?,
-            architecture: text("architecture")?,
-            variant: text("variant").filter(|variant| !variant.is_empty()),
+    /// The entries that are descriptors, in order.
+    pub fn entries(&self) -> impl Iterator<Item = &Descriptor> {
+        self.entries.iter().filter_map(|entry| match entry {
+            IndexEntry::Descriptor(entry) => Some(&**entry),
+            IndexEntry::Other(_) => None,
         })
     }
 
-    /// Whether an image for `other` is meant; a variant that was not asked for does not matter.
-    pub fn matches(&self, other: &Self) -> bool {
-        self.os == other.os
-            && self.architecture == other.architecture
-            && (self.variant.is_none() || self.variant == other.variant)
-    }
-}
-
-/// The platforms of the images in an index, in its order, without attestations.
-pub fn platforms(index: &[u8]) -> Result<Vec<Platform>, ManifestError> {
-    let named = entries(index)?.iter().filter_map(Platform::of).collect::<Vec<_>>();
-    Ok(named.into_iter().filter(|platform| platform.os != "unknown").collect())
-}
-
-/// The digest of the first image for `platform`: the first, for where an index has several for one
-/// platform, those in front are the ones that any client can read.
-pub fn pick(index: &[u8], platform: &Platform) -> Result<Option<Digest>, ManifestError> {
-    entries(index)?
-        .iter()
-        .find(|entry| Platform::of(entry).is_some_and(|other| platform.matches(&other)))
-        .map(|entry| {
-            let digest = entry.get("digest").and_then(Value::as_str).unwrap_or_default();
-            Ok(digest.parse()?)
+    /// The same, to be changed.
+    pub fn entries_mut(&mut self) -> impl Iterator<Item = &mut Descriptor> {
+        self.entries.iter_mut().filter_map(|entry| match entry {
+            IndexEntry::Descriptor(entry) => Some(&mut **entry),
+            IndexEntry::Other(_) => None,
         })
-        .transpose()
+    }
+
+    /// How many entries are not descriptors.
+    pub fn others(&self) -> usize {
+        self.entries.iter().filter(|entry| matches!(entry, IndexEntry::Other(_))).count()
+    }
+
+    /// Adds an entry at the end, unless there is one for the same manifest. Returns whether it was
+    /// added.
+    pub fn add(&mut self, entry: Descriptor) -> bool {
+        if self.entries().any(|other| other.blob.digest == entry.blob.digest) {
+            return false;
+        }
+        self.push(entry);
+        true
+    }
+
+    /// Adds an entry at the end.
+    pub fn push(&mut self, entry: Descriptor) {
+        self.entries.push(IndexEntry::Descriptor(Box::new(entry)));
+    }
+
+    /// The platforms that there are manifests for, in order, each once.
+    pub fn platforms(&self) -> Vec<Platform> {
+        let mut known = HashSet::new();
+        let manifests = self.entries().filter(|entry| entry.entry_kind() == EntryKind::Manifest);
+        let named = manifests.filter_map(Descriptor::platform);
+        named.filter(|platform| known.insert(platform.key())).cloned().collect()
+    }
+
+    /// The entry that names this content.
+    pub fn find(&self, digest: &Digest) -> Option<&Descriptor> {
+        self.entries().find(|entry| entry.blob.digest == *digest)
+    }
+
+    /// The JSON text.
+    pub fn to_json(&self) -> String {
+        let mut object = self.object.clone();
+        object.set("manifests", &self.entries);
+        object.to_json()
+    }
+
+    /// The OCI index with `entries` instead and with all else that this one says, and what of that
+    /// had to go: annotations that speak of bytes.
+    pub fn with_entries(
+        &self,
+        entries: Vec<Descriptor>,
+        annotations: &[(&str, String)],
+    ) -> Result<(Vec<u8>, Vec<String>), DocumentError> {
+        let stale = self.annotations.keys().filter(|key| annotations::is_of_the_bytes(key));
+        let stale: Vec<String> = stale.cloned().collect();
+        let mut object = self.object.clone();
+        object.set("mediaType", &OCI_INDEX);
+        object.edit("annotations", |object| {
+            for key in &stale {
+                object.remove(key);
+            }
+            for (key, value) in annotations {
+                object.set(key, value);
+            }
+        })?;
+        let entries = entries.into_iter().map(|entry| IndexEntry::Descriptor(Box::new(entry)));
+        let index = Self { object, entries: entries.collect(), annotations: Annotations::new() };
+        Ok((index.to_json().into_bytes(), stale))
+    }
 }
 
-fn entries(index: &[u8]) -> Result<Vec<Value>, ManifestError> {
-    let index: Value = serde_json::from_slice(index)
-        .map_err(|error| ManifestError::Malformed(error.to_string()))?;
-    match index.get("manifests") {
-        Some(Value::Array(entries)) => Ok(entries.clone()),
-        _ => Err(ManifestError::Malformed("the index has no manifests".into())),
+impl Default for Index {
+    fn default() -> Self {
+        Self::new()
     }
+}
+
+impl Serialize for IndexEntry {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Descriptor(entry) => entry.object().serialize(serializer),
+            Self::Other(raw) => raw.serialize(serializer),
+        }
+    }
+}
+
+fn descriptor_in(text: &str) -> Result<Descriptor, DocumentError> {
+    Descriptor::parse(Object::element("manifests", text, &descriptor::FIELDS)?)
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn the_first_match_is_picked() {
-        let digest = |of: &str| Digest::sha256_of(of.as_bytes());
-        let entry = |of: &str, platform: Value| json!({"digest": digest(of), "platform": platform});
-        let index = json!({"manifests": [
-            {"digest": digest("none")},
-            entry("attestation", json!({"os": "unknown", "architecture": "unknown"})),
-            entry("v6", json!({"os": "linux", "architecture": "arm", "variant": "v6"})),
-            entry("v7", json!({"os": "linux", "architecture": "arm", "variant": "v7"})),
-            entry("amd64", json!({"os": "linux", "architecture": "amd64", "variant": ""})),
-            entry("zstd", json!({"os": "linux", "architecture": "amd64"})),
-        ]})
-        .to_string();
-        let pick = |text: &str| pick(index.as_bytes(), &text.parse().unwrap()).unwrap();
-        assert_eq!(pick("linux/arm"), Some(digest("v6")));
-        assert_eq!(pick("linux/arm/v7"), Some(digest("v7")));
-        assert_eq!(pick("linux/amd64"), Some(digest("amd64")));
-        assert_eq!(pick("linux/s390x"), None);
-        let listed: Vec<_> =
-            platforms(index.as_bytes()).unwrap().iter().map(Platform::to_string).collect();
-        assert_eq!(listed, ["linux/arm/v6", "linux/arm/v7", "linux/amd64", "linux/amd64"]);
-    }
-
-    #[test]
-    fn what_names_no_platform() {
-        for bad in ["", "linux", "linux/", "/amd64", "linux/arm/v7/x", "linux/ amd64", "a/b/"] {
-            assert!(bad.parse::<Platform>().is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -105,6 +105,15 @@ impl ImageReference {
         }
     }
 
+    /// Whether both are in the same repository or layout, as far as their names tell.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Registry(a), Self::Registry(b)) => a.name() == b.name(),
+            (Self::Layout(a), Self::Layout(b)) => a.dir() == b.dir(),
+            _ => false,
+        }
+    }
+
     /// The same repository or layout under another tag, without a digest.
     pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
         Ok(match self {

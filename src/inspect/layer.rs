@@ -8,9 +8,8 @@ use std::{
 use super::report::{Entry, Largest, LayerReport};
 use crate::{
     check::{self, Claims, Findings, Kind, Section, TocEntry},
-    image::Digest,
+    image::{Descriptor, Digest},
     tar::{Reader, Step, TarError},
-    verify::image::Descriptor,
 };
 
 /// How many of the largest files are named.
@@ -22,11 +21,11 @@ pub(super) fn look(
     with_toc: bool,
     report: &mut LayerReport,
 ) -> io::Result<()> {
-    let section = Section::new(blob, 0, descriptor.size);
-    let kind = Kind::of(&section.read_at(0, 4)?, descriptor.annotations());
+    let section = Section::new(blob, 0, descriptor.blob.size);
+    let kind = Kind::of(&section.read_at(0, 4)?, &descriptor.annotations);
     report.kind = Some(kind);
     if kind == Kind::ZstdChunked {
-        let claims = Claims::read(descriptor.annotations(), &mut Findings::default());
+        let claims = Claims::read(&descriptor.annotations, &mut Findings::default());
         report.toc_size = claims.as_ref().map(|claims| claims.toc.len);
         report.tar_split_size = claims.and_then(|claims| claims.tar_split).map(|span| span.len);
         toc(blob, descriptor, with_toc, report)?;
@@ -45,9 +44,9 @@ fn toc(
 ) -> io::Result<()> {
     let layer = check::Layer {
         blob,
-        len: descriptor.size,
+        len: descriptor.blob.size,
         media_type: &descriptor.media_type,
-        annotations: descriptor.annotations(),
+        annotations: &descriptor.annotations,
         // Not looked at for a TOC.
         diff_id: &Digest::sha256_of(b""),
         limit: 0,

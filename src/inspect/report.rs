@@ -6,10 +6,9 @@ use serde::Serialize;
 
 use crate::{
     check::{Kind, TocEntry},
-    image::{Digest, index::Platform},
+    image::{Descriptor, Digest, Platform},
     report::human::{percent, size},
     store::RawManifest,
-    verify::image::Descriptor,
 };
 
 /// An image or an index.
@@ -138,12 +137,11 @@ impl From<TocEntry> for Entry {
 
 impl Member {
     pub(super) fn new(member: &Descriptor) -> Self {
-        let mark = member.annotations().get("io.github.containers.compression.zstd");
         Self {
-            platform: member.platform().as_ref().map(Platform::to_string),
-            digest: member.digest.clone(),
+            platform: member.platform().map(Platform::to_string),
+            digest: member.blob.digest.clone(),
             media_type: member.media_type.clone(),
-            marked_zstd: mark.is_some_and(|mark| mark == "true"),
+            marked_zstd: member.is_marked(),
         }
     }
 }
@@ -152,9 +150,9 @@ impl LayerReport {
     pub(super) fn new(number: usize, layer: &Descriptor) -> Self {
         Self {
             number,
-            digest: layer.digest.clone(),
+            digest: layer.blob.digest.clone(),
             media_type: layer.media_type.clone(),
-            size: layer.size,
+            size: layer.blob.size,
             kind: None,
             uncompressed_size: None,
             entries: 0,

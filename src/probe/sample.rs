@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::image::{Digest, manifest::Descriptor};
+use crate::image::{BlobId, Digest};
 
 /// The most that is asked for, in bytes. A longer TOC is left alone.
 const ASKED_MAX: u64 = 8 << 20;
@@ -18,7 +18,7 @@ const SIZE_MIN: u64 = 4096;
 #[derive(Debug, Clone)]
 pub struct Blob {
     /// Digest and size.
-    pub blob: Descriptor,
+    pub blob: BlobId,
     /// Of a zstd:chunked layer, the digest of its TOC, and where TOC and tar-split are.
     pub metadata: Option<(Digest, [Range<u64>; 2])>,
 }
@@ -48,7 +48,7 @@ impl Sample {
     }
 
     fn of(blob: Blob) -> Option<Self> {
-        let Blob { blob: Descriptor { digest, size }, metadata } = blob;
+        let Blob { blob: BlobId { digest, size }, metadata } = blob;
         if let Some((toc_digest, ranges)) = metadata {
             let [first, second] = &ranges;
             let apart = first.start < first.end
@@ -81,7 +81,7 @@ mod tests {
     fn blob(name: &str, size: u64, metadata: Option<[Range<u64>; 2]>) -> Blob {
         let digest = Digest::sha256_of(name.as_bytes());
         let metadata = metadata.map(|ranges| (Digest::sha256_of(b"toc"), ranges));
-        Blob { blob: Descriptor { digest, size }, metadata }
+        Blob { blob: BlobId { digest, size }, metadata }
     }
 
     #[test]

@@ -83,6 +83,12 @@ fn published(summary: &Summary) -> String {
     for left in &summary.left {
         text += &format!("left out {}: {}\n", left.digest, left.reason);
     }
+    for note in &summary.notes {
+        text += &format!("note: {note}\n");
+    }
+    if !summary.removed.is_empty() {
+        text += &format!("removed, because the bytes changed: {}\n", summary.removed.join(", "));
+    }
     if summary.converted_layers > 0 {
         text += &format!(
             "{} before, {} after ({})",

@@ -2,8 +2,8 @@
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-use super::{Intent, manifest::ManifestError, oci_layout::LayoutError, registry::AuthError};
-use crate::image::{Digest, ReferenceError};
+use super::{Intent, oci_layout::LayoutError, registry::AuthError};
+use crate::image::{Digest, DocumentError, ReferenceError};
 
 /// A failure of a store. The variants are what a caller may want to branch on.
 #[derive(Debug, thiserror::Error)]
@@ -103,14 +103,14 @@ pub enum StoreError {
         limit: u64,
     },
     /// What is stored as a manifest is none that can be worked with.
-    #[error("{what} in {place} cannot be used: {reason}")]
+    #[error("{what} in {place} is {reason}")]
     Manifest {
         /// Which manifest.
         what: String,
         /// The repository or the layout.
         place: String,
         /// Why.
-        reason: ManifestError,
+        reason: DocumentError,
     },
     /// An image of a registry has to be named.
     #[error("{0} does not say which image: add a digest or a tag, as in {0}@sha256:…")]

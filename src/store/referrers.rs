@@ -1,16 +1,16 @@
 //! What refers to a manifest, wherever it lives.
 
 use super::{LayoutError, RawManifest, Selector, Store, StoreError};
-use crate::image::{Digest, referrer::Referrer};
+use crate::image::{Descriptor, Digest};
 
 /// Entries that are kept of a list; nobody hangs that many on an image.
 pub(super) const REFERRERS_MAX: usize = 1000;
 
 /// A list of what refers to a manifest.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Referrers {
     /// The manifests that refer, at most 1000.
-    pub list: Vec<Referrer>,
+    pub list: Vec<Descriptor>,
     /// How many entries were no descriptors.
     pub others: usize,
     /// There were more, which have not been read.
@@ -19,7 +19,7 @@ pub struct Referrers {
 
 impl Referrers {
     /// Takes in entries, as far as there is room.
-    pub(super) fn take(&mut self, entries: impl IntoIterator<Item = Referrer>) {
+    pub(super) fn take(&mut self, entries: impl IntoIterator<Item = Descriptor>) {
         for entry in entries {
             if self.list.len() == REFERRERS_MAX {
                 self.cut = true;
@@ -58,7 +58,7 @@ impl Store {
     pub async fn put_referrer(
         &self,
         manifest: &RawManifest,
-        referrer: &Referrer,
+        referrer: &Descriptor,
     ) -> Result<bool, StoreError> {
         match self {
             Self::Registry(registry) => registry.put_manifest(manifest, None).await,

@@ -5,10 +5,9 @@ use std::fmt;
 use bytesize::ByteSize;
 use serde::Serialize;
 
-use super::image::Descriptor;
 use crate::{
     check::{Findings, Kind, Totals, Verdict},
-    image::Digest,
+    image::{Descriptor, Digest},
 };
 
 /// All that was found.
@@ -22,10 +21,20 @@ pub struct VerifyReport {
     pub errors: u64,
     /// Number of warnings.
     pub warnings: u64,
-    /// Members of the index that are no images for a platform, and were not looked at.
-    pub skipped: usize,
+    /// Entries of the index that are not images, and were not looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedEntry>,
     /// Each image.
     pub images: Vec<ImageReport>,
+}
+
+/// An entry of an index that was not looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct SkippedEntry {
+    /// The manifest, or whatever it is.
+    pub digest: Digest,
+    /// Why it was not.
+    pub reason: String,
 }
 
 /// One image.
@@ -91,8 +100,8 @@ impl LayerReport {
     pub(super) fn unread(number: usize, layer: &Descriptor, findings: Findings) -> Self {
         Self {
             number,
-            digest: layer.digest.clone(),
-            size: layer.size,
+            digest: layer.blob.digest.clone(),
+            size: layer.blob.size,
             kind: None,
             uncompressed_size: None,
             totals: None,
@@ -105,7 +114,7 @@ impl VerifyReport {
     pub(super) fn new(
         reference: String,
         digest: Digest,
-        skipped: usize,
+        skipped: Vec<SkippedEntry>,
         images: Vec<ImageReport>,
     ) -> Self {
         let of_layers = |layers: &[LayerReport]| -> Vec<(u64, u64)> {
@@ -131,12 +140,14 @@ impl fmt::Display for VerifyReport {
         for image in &self.images {
             image.fmt(f)?;
         }
-        if self.skipped > 0 {
-            let skipped = self.skipped;
-            writeln!(f, "skipped: {skipped} without a platform (attestations and the like)")?;
+        if !self.skipped.is_empty() {
+            writeln!(f, "skipped: {}", self.skipped.len())?;
+        }
+        for SkippedEntry { digest, reason } in &self.skipped {
+            writeln!(f, "  {digest}: {reason}")?;
         }
         let (errors, warnings) = (self.errors, self.warnings);
-        let verdict = if errors == 0 { "right" } else { "NOT right" };
+        let verdict = if errors == 0 { "OK" } else { "FAILED" };
         writeln!(f, "{verdict}: errors: {errors}, warnings: {warnings}")
     }
 }
@@ -171,8 +182,7 @@ impl fmt::Display for LayerReport {
         write!(f, "  layer {} {}: ", self.number, self.digest)?;
         match self.kind {
             Some(kind) => write!(f, "{kind}, {}", size(self.size))?,
-            None if self.findings.errors() > 0 => write!(f, "not readable")?,
-            None => write!(f, "foreign, not looked at")?,
+            None => write!(f, "not readable")?,
         }
         if let Some(len) = self.uncompressed_size {
             write!(f, " of {}", size(len))?;

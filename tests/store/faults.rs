@@ -8,12 +8,12 @@ use std::{
 use bytes::Bytes;
 use recompress_image::{
     image::{
-        Digest,
+        Digest, DocumentError,
         media_type::{DOCKER_MANIFEST, OCI_MANIFEST},
     },
     store::{
-        AccessOptions, BlobContent, Intent, MANIFEST_SIZE_MAX, ManifestError, Selector, Store,
-        StoreError, Unreachable,
+        AccessOptions, BlobContent, Intent, MANIFEST_SIZE_MAX, Selector, Store, StoreError,
+        Unreachable,
     },
 };
 
@@ -224,7 +224,7 @@ async fn a_manifest_under_a_false_type_or_digest_is_refused() {
         StoreError::Manifest { reason, .. } => reason,
         error => panic!("{error:?}"),
     };
-    assert!(matches!(reason, ManifestError::TypeMismatch { .. }), "{reason:?}");
+    assert!(matches!(reason, DocumentError::TypeMismatch { .. }), "{reason:?}");
     let error = served(format!("Docker-Content-Digest: {EMPTY_JSON}")).await.unwrap_err();
     assert!(matches!(error, StoreError::DigestMismatch { .. }), "{error:?}");
 }

@@ -9,6 +9,7 @@ use recompress_image::{
         media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER_ZSTD, OCI_MANIFEST},
     },
     probe::{self, Job, Outcome, ProbeError, ProbeReport, Verdict},
+    source::SourceError,
     store::{BlobContent, Intent, RawManifest, StoreError},
 };
 use serde_json::{Value, json};
@@ -333,7 +334,9 @@ async fn a_blob_that_is_not_there_tells_nothing() {
         let server = registry(move |_| answer(status, &[], b"")).await;
         let error = probe(&format!("{}:1", server.image())).await.unwrap_err();
         assert!(told(&error).contains(place), "{}", told(&error));
-        let ProbeError::Store { error, .. } = error else { panic!("{error:?}") };
+        let ProbeError::Source(SourceError::Store { error, .. }) = error else {
+            panic!("{error:?}")
+        };
         let fits = match status {
             404 => matches!(*error, StoreError::NotFound { .. }),
             401 => matches!(*error, StoreError::Unauthorized(_)),

@@ -4,28 +4,52 @@ use std::collections::HashSet;
 
 use crate::{
     convert::format::{Format, IndexMode},
-    image::{Digest, index::Platform, media_type::Family},
+    image::{
+        Digest, Platform,
+        media_type::Family,
+        platform::{Fit, PlatformKey},
+    },
 };
 
 /// What an entry of the source is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     /// An image.
-    Image { format: Format, family: Family },
+    Image {
+        format: Format,
+        family: Family,
+        /// Why it may not stay as it is: it is not what it has to be beside the other images.
+        rejected: Option<String>,
+    },
+    /// A manifest that has not been read, because its platform was not asked for.
+    Unread,
+    /// An image that cannot be converted, and why.
+    Unfit { reason: String },
     /// Something that is said of the entry with this digest, and is true of that alone.
-    Attestation { of: String },
-    /// Something else that is for no platform.
-    Other,
+    Attestation { of: Option<String> },
+    /// Something else, and why it is not an image.
+    Other { reason: String },
 }
 
 /// An entry of the source.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
     pub(super) digest: Digest,
-    /// What entries for the same platform have in common.
-    pub(super) key: String,
     pub(super) platform: Option<Platform>,
+    /// Its platform was asked for.
+    pub(super) selected: bool,
     pub(super) kind: Kind,
+}
+
+impl Candidate {
+    /// What entries for the same platform have in common.
+    pub(super) fn key(&self) -> Option<PlatformKey> {
+        self.platform.as_ref().map(Platform::key)
+    }
+
+    fn is_image(&self) -> bool {
+        matches!(self.kind, Kind::Image { .. })
+    }
 }
 
 /// One entry of the result, made from an entry of the source.
@@ -58,118 +82,184 @@ enum Rank {
     ForAll,
     /// What only some can read.
     ForSome,
-    /// What is no image.
+    /// What is not an image that was converted.
     Last,
 }
 
-/// Arranges an index. `Err` has the platform that there is no image for.
+/// Marks the entries whose platform was asked for: all, if `platforms` is empty. `Err` has a
+/// platform that there is no image for.
+pub(super) fn select(candidates: &mut [Candidate], platforms: &[Platform]) -> Result<(), Platform> {
+    for candidate in &mut *candidates {
+        candidate.selected = platforms.is_empty();
+    }
+    for wanted in platforms {
+        let fit = |candidate: &Candidate| -> Option<Fit> {
+            if matches!(candidate.kind, Kind::Image { .. } | Kind::Unfit { .. }) {
+                wanted.fit(candidate.platform.as_ref()?)
+            } else {
+                None
+            }
+        };
+        let images = candidates.iter().filter(|candidate| candidate.is_image());
+        let Some(best) = images.filter_map(fit).min() else { return Err(wanted.clone()) };
+        for candidate in &mut *candidates {
+            candidate.selected |= fit(candidate) == Some(best);
+        }
+    }
+    Ok(())
+}
+
+/// Arranges an index. `None` if there is no image to convert.
 ///
 /// Whatever the mode, an index comes out that is of one family (OCI), has no two variants of one
-/// format for one platform that it did not have before, and no attestation of what is not in it.
-/// Arranging the result again changes nothing, but in [`IndexMode::AllPlatforms`], which always
-/// makes its variants anew.
+/// format for one platform that it did not have before, none that was rejected, and no attestation
+/// of what is not in it. Arranging the result again changes nothing, but in
+/// [`IndexMode::AllPlatforms`], which always makes its variants again.
 pub(super) fn arrange(
     candidates: &[Candidate],
     mode: IndexMode,
     formats: &[Format],
-    platforms: &[Platform],
-) -> Result<Arrangement, Option<Platform>> {
-    let images = |key: Option<&str>| {
-        let key = key.map(str::to_owned);
-        candidates.iter().enumerate().filter_map(move |(entry, candidate)| match candidate.kind {
-            Kind::Image { format, family } if key.as_ref().is_none_or(|k| *k == candidate.key) => {
-                Some((entry, format, family))
-            }
-            _ => None,
-        })
-    };
-    let is_selected = |entry: usize| {
-        let has = |wanted: &Platform| {
-            candidates[entry].platform.as_ref().is_some_and(|platform| wanted.matches(platform))
-        };
-        platforms.is_empty() || platforms.iter().any(has)
-    };
-    for wanted in platforms {
-        let matches = |(entry, ..): (usize, _, _)| {
-            candidates[entry].platform.as_ref().is_some_and(|platform| wanted.matches(platform))
-        };
-        if !images(None).any(matches) {
-            return Err(Some(wanted.clone()));
-        }
+) -> Option<Arrangement> {
+    let images: Vec<Selected<'_>> = selected(candidates).collect();
+    if images.is_empty() {
+        return None;
     }
-    if images(None).next().is_none() {
-        return Err(None);
-    }
-
-    let mut steps: Vec<(Rank, Step)> = Vec::new();
-    let mut left = Vec::new();
-    // What is there already, as it is or as an OCI manifest of the same.
-    for (entry, format, family) in images(None) {
-        let selected = is_selected(entry);
-        let stays = match mode {
-            IndexMode::AllPlatforms => false,
-            IndexMode::Dual => selected,
-            IndexMode::Add => true,
-        };
-        if stays {
-            let remade = (family == Family::Docker).then_some(format);
-            let rank = if mode == IndexMode::Dual && format.is_zstd() {
-                Rank::ForSome
-            } else {
-                Rank::ForAll
-            };
-            steps.push((rank, Step { entry, made: remade }));
-        } else if !selected {
-            left.push(Left { entry, reason: "its platform was not asked for".into() });
-        }
-    }
-    // What is missing, each made of the first image that its platform has.
-    let mut done = HashSet::new();
-    for &wanted in formats {
-        for (entry, ..) in images(None).filter(|(entry, ..)| is_selected(*entry)) {
-            let key = candidates[entry].key.as_str();
-            let mut variants = images(Some(key));
-            let there =
-                mode != IndexMode::AllPlatforms && variants.any(|(_, format, _)| format == wanted);
-            if !done.insert((wanted, key)) {
-                if mode == IndexMode::AllPlatforms {
-                    left.push(Left { entry, reason: "its platform has another image".into() });
-                }
-            } else if !there {
-                let rank = match mode {
-                    IndexMode::AllPlatforms => Rank::ForAll,
-                    IndexMode::Dual if !wanted.is_zstd() => Rank::ForAll,
-                    IndexMode::Dual | IndexMode::Add => Rank::ForSome,
-                };
-                steps.push((rank, Step { entry, made: Some(wanted) }));
-            }
-        }
-    }
-    let kept: HashSet<&str> = steps
-        .iter()
-        .filter(|(_, step)| step.made.is_none())
-        .map(|(_, step)| candidates[step.entry].digest.as_str())
-        .collect();
-    let mut told = HashSet::new();
-    for (entry, candidate) in candidates.iter().enumerate() {
-        let (stays, reason) = match &candidate.kind {
-            Kind::Image { .. } => continue,
-            Kind::Attestation { of } => (
-                kept.contains(of.as_str()),
-                "it is an attestation of a manifest that has another digest now, or is gone",
-            ),
-            Kind::Other => (mode != IndexMode::AllPlatforms, "it is no image of a platform"),
-        };
-        if !stays {
-            left.push(Left { entry, reason: reason.into() });
-        } else if told.insert(&candidate.digest) {
-            let rank = if mode == IndexMode::Add { Rank::ForAll } else { Rank::Last };
-            steps.push((rank, Step { entry, made: None }));
-        }
-    }
+    let mut arranging = Arranging { candidates, mode, steps: Vec::new(), left: Vec::new() };
+    arranging.keep_images();
+    arranging.make_missing(&images, formats);
+    arranging.keep_others();
+    let Arranging { mut steps, left, .. } = arranging;
     // Stable, so that variants of one entry stay in the order of the formats.
     steps.sort_by_key(|(rank, step)| (*rank, format_place(formats, *rank, *step), step.entry));
-    Ok(Arrangement { steps: steps.into_iter().map(|(_, step)| step).collect(), left })
+    Some(Arrangement { steps: steps.into_iter().map(|(_, step)| step).collect(), left })
+}
+
+/// An image that was asked for.
+struct Selected<'a> {
+    entry: usize,
+    key: Option<PlatformKey>,
+    format: Format,
+    rejected: Option<&'a String>,
+}
+
+fn selected(candidates: &[Candidate]) -> impl Iterator<Item = Selected<'_>> {
+    candidates.iter().enumerate().filter_map(|(entry, candidate)| match &candidate.kind {
+        Kind::Image { format, rejected, .. } if candidate.selected => Some(Selected {
+            entry,
+            key: candidate.key(),
+            format: *format,
+            rejected: rejected.as_ref(),
+        }),
+        _ => None,
+    })
+}
+
+struct Arranging<'a> {
+    candidates: &'a [Candidate],
+    mode: IndexMode,
+    steps: Vec<(Rank, Step)>,
+    left: Vec<Left>,
+}
+
+impl Arranging<'_> {
+    fn leave(&mut self, entry: usize, reason: &str) {
+        self.left.push(Left { entry, reason: reason.to_owned() });
+    }
+
+    /// What is there already, as it is or as an OCI manifest of the same.
+    fn keep_images(&mut self) {
+        const NOT_ASKED_FOR: &str = "its platform was not asked for";
+        for (entry, candidate) in self.candidates.iter().enumerate() {
+            let adds = self.mode == IndexMode::Add;
+            match &candidate.kind {
+                Kind::Image { rejected: Some(reason), .. } if candidate.selected => {
+                    self.leave(entry, reason);
+                }
+                Kind::Image { format, family, .. } => {
+                    let stays = match self.mode {
+                        IndexMode::AllPlatforms => false,
+                        IndexMode::Dual => candidate.selected,
+                        IndexMode::Add => true,
+                    };
+                    if stays {
+                        let made = (*family == Family::Docker).then_some(*format);
+                        let is_dual = self.mode == IndexMode::Dual;
+                        let for_some = is_dual && format.is_zstd();
+                        let rank = if for_some { Rank::ForSome } else { Rank::ForAll };
+                        self.steps.push((rank, Step { entry, made }));
+                    } else if !candidate.selected {
+                        self.leave(entry, NOT_ASKED_FOR);
+                    }
+                }
+                Kind::Unread | Kind::Unfit { .. } if adds => {
+                    self.steps.push((Rank::ForAll, Step { entry, made: None }));
+                }
+                Kind::Unread => self.leave(entry, NOT_ASKED_FOR),
+                Kind::Unfit { .. } if !candidate.selected => self.leave(entry, NOT_ASKED_FOR),
+                Kind::Unfit { .. } if self.mode == IndexMode::Dual => {
+                    self.steps.push((Rank::Last, Step { entry, made: None }));
+                }
+                Kind::Unfit { reason } => self.leave(entry, reason),
+                Kind::Attestation { .. } | Kind::Other { .. } => {}
+            }
+        }
+    }
+
+    /// What is missing, each made of the first image that its platform has; of a rejected one only
+    /// if there is no other.
+    fn make_missing(&mut self, images: &[Selected<'_>], formats: &[Format]) {
+        let mut done = HashSet::new();
+        for &wanted in formats {
+            for image in images {
+                let mut variants = images.iter().filter(|other| other.key == image.key);
+                let of_all = self.mode == IndexMode::AllPlatforms;
+                let is_it =
+                    |other: &Selected<'_>| other.rejected.is_none() && other.format == wanted;
+                let there = !of_all && variants.clone().any(is_it);
+                let sound = variants.clone().find(|other| other.rejected.is_none());
+                let Some(from) = sound.or_else(|| variants.next()) else { continue };
+                let is_first = done.insert((wanted, image.key.clone()));
+                if of_all && from.entry != image.entry {
+                    self.leave(image.entry, "its platform has another image");
+                }
+                if is_first && !there {
+                    let rank = match self.mode {
+                        IndexMode::AllPlatforms => Rank::ForAll,
+                        IndexMode::Dual if !wanted.is_zstd() => Rank::ForAll,
+                        IndexMode::Dual | IndexMode::Add => Rank::ForSome,
+                    };
+                    self.steps.push((rank, Step { entry: from.entry, made: Some(wanted) }));
+                }
+            }
+        }
+    }
+
+    fn keep_others(&mut self) {
+        let kept = self.steps.iter().filter(|(_, step)| step.made.is_none());
+        let kept: HashSet<String> =
+            kept.map(|(_, step)| self.candidates[step.entry].digest.to_string()).collect();
+        let mut known = HashSet::new();
+        for (entry, candidate) in self.candidates.iter().enumerate() {
+            let (stays, reason) = match &candidate.kind {
+                Kind::Attestation { of: Some(of) } => (
+                    kept.contains(of.as_str()),
+                    "it is an attestation of a manifest that has another digest now, or is gone",
+                ),
+                Kind::Attestation { of: None } => (
+                    self.mode != IndexMode::AllPlatforms,
+                    "it is an attestation that does not say of which manifest",
+                ),
+                Kind::Other { reason } => (self.mode != IndexMode::AllPlatforms, reason.as_str()),
+                _ => continue,
+            };
+            if !stays {
+                self.leave(entry, reason);
+            } else if known.insert(&candidate.digest) {
+                let rank = if self.mode == IndexMode::Add { Rank::ForAll } else { Rank::Last };
+                self.steps.push((rank, Step { entry, made: None }));
+            }
+        }
+    }
 }
 
 /// Behind what all can read the variants stand format by format.

@@ -3,144 +3,460 @@
 use std::collections::HashMap;
 
 use super::{
-    IndexPlan, LeftEntry, Plan, Reading, Slot, Variant,
-    arrange::{Arrangement, Candidate, Kind, arrange},
+    IndexPlan, LeftEntry, Plan, PlannedImage, Slot, Variant,
+    arrange::{Arrangement, Candidate, Kind, arrange, select},
+    planned,
+    prove::prove,
 };
 use crate::{
     convert::{
-        ConvertError,
+        ConvertError, Job,
         format::{Format, IndexMode},
     },
     image::{
-        index::{Entry, IndexDocument, Platform, platforms},
-        manifest::{Descriptor, ImageManifest, ManifestError},
-        media_type::Family,
+        BlobId, Descriptor, EntryKind, Index, Manifest, Platform,
+        annotations::{EXPIRES_AFTER, SOURCE_DIGEST, ZSTD_MARK},
+        media_type::{Family, OCI_INDEX},
     },
-    store::{RawManifest, Selector},
+    source::{Source, SourceError, SourceImage},
+    store::RawManifest,
 };
 
-/// More entries than any index has that people made; each is a request or two.
-const ENTRIES_MAX: usize = 1000;
+/// An entry of the source, as far as it has been read.
+struct Member {
+    entry: Descriptor,
+    raw: Option<RawManifest>,
+    image: Option<SourceImage>,
+}
+
+struct Planning<'a> {
+    job: &'a Job,
+    source: &'a Source,
+    mode: IndexMode,
+    members: Vec<Member>,
+    candidates: Vec<Candidate>,
+    notes: Vec<String>,
+}
 
 pub(super) async fn plan(
-    reading: &Reading<'_>,
+    job: &Job,
+    source: &Source,
     raw: RawManifest,
     mode: IndexMode,
     formats: &[Format],
     wanted: &[Platform],
 ) -> Result<Plan, ConvertError> {
-    let unfit = |error| reading.unfit(error);
-    let is_index = raw.is_index();
-    if !is_index && (mode == IndexMode::AllPlatforms || !wanted.is_empty()) {
-        return Err(ConvertError::NoIndex { reference: reading.job.source.clone() });
-    }
-    let (document, manifests) = if is_index {
-        let document = IndexDocument::parse(&raw.media_type, &raw.bytes).map_err(unfit)?;
-        let manifests = manifests(reading, &document).await?;
-        (document, manifests)
-    } else {
-        let mut document = IndexDocument::new();
-        let image = reading.image(&raw, None).await?;
-        let at = Descriptor { digest: raw.digest.clone(), size: raw.bytes.len() as u64 };
-        document.entries.push(Entry::of_image(&raw.media_type, &at, &image.config));
-        (document, vec![raw.clone()])
+    let mut planning = Planning {
+        job,
+        source,
+        mode,
+        members: Vec::new(),
+        candidates: Vec::new(),
+        notes: Vec::new(),
     };
-    let candidates = document
-        .entries
-        .iter()
-        .zip(&manifests)
-        .map(|(entry, manifest)| candidate(entry, manifest))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(unfit)?;
-    let Arrangement { steps, left } =
-        arrange(&candidates, mode, formats, wanted).map_err(|platform| {
-            let reference = reading.job.source.clone();
-            match platform {
-                Some(platform) => ConvertError::NoSuchPlatform {
-                    reference,
-                    platform,
-                    available: platforms(&raw.bytes).unwrap_or_default(),
-                },
-                None => unfit(ManifestError::Malformed("the index has no image".into())),
-            }
-        })?;
-
-    let mut plan = Plan { digest: raw.digest, images: vec![], variants: vec![], index: None };
-    let mut images: HashMap<usize, usize> = HashMap::new();
-    let mut slots = Vec::new();
-    for step in steps {
-        let (entry, manifest) = (document.entries[step.entry].clone(), &manifests[step.entry]);
-        let Some(format) = step.made else {
-            let format = match candidates[step.entry].kind {
-                Kind::Image { format, .. } => Some(format),
-                Kind::Attestation { .. } | Kind::Other => None,
-            };
-            slots.push(Slot::Kept { entry, manifest: manifest.clone(), format });
-            continue;
-        };
-        let image = if let Some(image) = images.get(&step.entry) {
-            *image
-        } else {
-            plan.images.push(reading.image(manifest, entry.platform()).await?);
-            images.insert(step.entry, plan.images.len() - 1);
-            plan.images.len() - 1
-        };
-        slots.push(Slot::Made { variant: plan.variants.len(), entry });
-        plan.variants.push(Variant { image, format });
-    }
-    let left = left
-        .into_iter()
-        .map(|left| LeftEntry {
-            digest: candidates[left.entry].digest.clone(),
-            reason: left.reason,
-        })
-        .collect();
-    plan.index = Some(IndexPlan { document, slots, left });
-    Ok(plan)
-}
-
-/// The manifests that the entries of an index point at.
-async fn manifests(
-    reading: &Reading<'_>,
-    document: &IndexDocument,
-) -> Result<Vec<RawManifest>, ConvertError> {
-    if document.entries.len() > ENTRIES_MAX {
-        let reason = format!("the index has more than {ENTRIES_MAX} entries");
-        return Err(reading.unfit(ManifestError::Malformed(reason)));
-    }
-    let mut manifests = Vec::new();
-    for entry in &document.entries {
-        let digest = entry.descriptor().digest.clone();
-        manifests.push(reading.manifest(&Selector::Digest(digest)).await?);
-    }
-    Ok(manifests)
-}
-
-fn candidate(entry: &Entry, manifest: &RawManifest) -> Result<Candidate, ManifestError> {
-    if manifest.is_index() {
-        return Err(ManifestError::NestedIndex);
-    }
-    let kind = if let Some(of) = entry.speaks_of() {
-        Kind::Attestation { of: of.to_owned() }
-    } else if entry.is_for_nobody() {
-        Kind::Other
-    } else {
-        match ImageManifest::parse(&manifest.media_type, &manifest.bytes) {
-            Ok(image) => {
-                let family = Family::of(&manifest.media_type).unwrap_or(Family::Oci);
-                Kind::Image { format: format_of(entry, &image), family }
-            }
-            Err(ManifestError::Artifact(_)) => Kind::Other,
-            Err(error) => return Err(error),
+    let document = if raw.is_index() {
+        let index = source.index(&raw)?;
+        for entry in index.entries() {
+            planning.read(entry.clone(), wanted).await?;
         }
+        index
+    } else if mode == IndexMode::AllPlatforms {
+        return Err(ConvertError::NoIndex { reference: source.reference().clone() });
+    } else {
+        planning.read_single(raw.clone(), wanted).await?;
+        Index::new()
     };
-    let digest = entry.descriptor().digest.clone();
-    Ok(Candidate { digest, key: entry.platform_key(), platform: entry.platform(), kind })
+    planning.select(wanted, &document)?;
+    planning.reject_other_images();
+    let arrangement = planning.settle(formats).await?;
+    let (plan, unchanged) = planning.finish(arrangement, &raw, &document).await?;
+    let index = plan.index.map(|index| IndexPlan { document, unchanged, ..index });
+    Ok(Plan { index, ..plan })
+}
+
+impl Planning<'_> {
+    /// Reads what an entry leads to, as far as that is needed to know what becomes of it.
+    async fn read(&mut self, entry: Descriptor, wanted: &[Platform]) -> Result<(), ConvertError> {
+        let mut member = Member { entry, raw: None, image: None };
+        let entry = &member.entry;
+        let mut platform = entry.platform().cloned();
+        let is_other = |found: &Platform| wanted.iter().all(|it| it.fit(found).is_none());
+        let kind = match entry.entry_kind() {
+            EntryKind::Attestation { of } => Kind::Attestation { of: of.map(str::to_owned) },
+            EntryKind::Index => Kind::Other { reason: "it is an index within the index".into() },
+            EntryKind::Unknown => {
+                Kind::Other { reason: format!("its type {:?} is not known", entry.media_type) }
+            }
+            EntryKind::Manifest
+                if !wanted.is_empty() && platform.as_ref().is_some_and(is_other) =>
+            {
+                Kind::Unread
+            }
+            EntryKind::Manifest => {
+                let raw = self.source.manifest(&entry.blob.digest).await?;
+                member.raw = Some(raw.clone());
+                match self.source.image(raw, platform.as_ref()).await {
+                    Ok(image) => {
+                        platform.clone_from(&image.platform);
+                        let kind = image_kind(entry, &image);
+                        member.image = Some(image);
+                        kind
+                    }
+                    Err(SourceError::Unfit { error, .. }) if error.is_unfit() => {
+                        let reason = format!("it is {error}");
+                        if platform.is_some() {
+                            Kind::Unfit { reason }
+                        } else {
+                            Kind::Other { reason }
+                        }
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        let digest = member.entry.blob.digest.clone();
+        self.candidates.push(Candidate { digest, platform, selected: false, kind });
+        self.members.push(member);
+        Ok(())
+    }
+
+    /// A single image, as an index of one entry.
+    async fn read_single(
+        &mut self,
+        raw: RawManifest,
+        wanted: &[Platform],
+    ) -> Result<(), ConvertError> {
+        for platform in wanted {
+            self.source.choose(raw.clone(), Some(platform)).await?;
+        }
+        let image = self.source.image(raw.clone(), None).await?;
+        let at = BlobId { digest: raw.digest.clone(), size: raw.size() };
+        let mut entry = Descriptor::new(&raw.media_type, at);
+        entry.set_platform(image.config.platform_object()).map_err(|error| self.unfit(error))?;
+        self.candidates.push(Candidate {
+            digest: raw.digest.clone(),
+            platform: image.platform.clone(),
+            selected: false,
+            kind: image_kind(&entry, &image),
+        });
+        self.members.push(Member { entry, raw: Some(raw), image: Some(image) });
+        Ok(())
+    }
+
+    fn select(&mut self, wanted: &[Platform], index: &Index) -> Result<(), ConvertError> {
+        select(&mut self.candidates, wanted).map_err(|platform| {
+            self.first_unfit(Some(&platform)).unwrap_or_else(|| {
+                SourceError::NoSuchPlatform {
+                    reference: self.source.reference().clone(),
+                    platform: Box::new(platform),
+                    available: index.platforms(),
+                }
+                .into()
+            })
+        })
+    }
+
+    /// Why there is nothing to convert, if there is an image that cannot be.
+    fn first_unfit(&self, wanted: Option<&Platform>) -> Option<ConvertError> {
+        let fits = |candidate: &&Candidate| {
+            let platform = candidate.platform.as_ref();
+            wanted.is_none_or(|wanted| platform.is_some_and(|found| wanted.fit(found).is_some()))
+        };
+        self.candidates.iter().filter(fits).find_map(|candidate| match &candidate.kind {
+            Kind::Unfit { reason } | Kind::Other { reason } => Some(ConvertError::NoImage {
+                reference: self.source.reference().clone(),
+                reason: format!("{}: {reason}", candidate.digest),
+            }),
+            _ => None,
+        })
+    }
+
+    /// Clients that know zstd take an image for another one of its platform, so it has to have the
+    /// same config.
+    fn reject_other_images(&mut self) {
+        let mut first: HashMap<_, (usize, _)> = HashMap::new();
+        for readable in [true, false] {
+            for number in 0..self.candidates.len() {
+                let (candidate, member) = (&self.candidates[number], &self.members[number]);
+                let Kind::Image { format, .. } = candidate.kind else { continue };
+                let Some(image) = member.image.as_ref().filter(|_| candidate.selected) else {
+                    continue;
+                };
+                if readable == format.is_zstd() {
+                    continue;
+                }
+                let config = image.manifest.config.blob.digest.clone();
+                let (sibling, expected) =
+                    first.entry(candidate.key()).or_insert((number, config.clone()));
+                if *expected != config && *sibling != number && format.is_zstd() {
+                    let sibling = &self.candidates[*sibling].digest;
+                    let reason = format!(
+                        "its config {config} is not that of {sibling}, the image it stands beside"
+                    );
+                    self.reject(number, reason);
+                }
+            }
+        }
+    }
+
+    fn reject(&mut self, number: usize, why: String) {
+        if let Kind::Image { rejected, .. } = &mut self.candidates[number].kind {
+            *rejected = Some(why);
+        }
+    }
+
+    /// Arranges the entries, and proves the images that stay, until all of them are right.
+    async fn settle(&mut self, formats: &[Format]) -> Result<Arrangement, ConvertError> {
+        if self.mode == IndexMode::AllPlatforms {
+            return self.arrange(formats);
+        }
+        let mut proven = vec![false; self.members.len()];
+        loop {
+            let arrangement = self.arrange(formats)?;
+            let is_source = |number: usize| {
+                arrangement.steps.iter().any(|step| step.entry == number && step.made.is_some())
+            };
+            let stays = |number: usize| {
+                arrangement.steps.iter().any(|step| step.entry == number && step.made.is_none())
+            };
+            // The layers of an image that a variant is made from are checked as they are read, but
+            // not what a TOC says of them.
+            let needs_proof = |number: &usize| match self.candidates[*number].kind {
+                Kind::Image { format, .. } => format.is_zstd() || !is_source(*number),
+                _ => false,
+            };
+            let next = (0..self.members.len()).find(|number| {
+                self.candidates[*number].selected
+                    && stays(*number)
+                    && !proven[*number]
+                    && needs_proof(number)
+            });
+            let Some(number) = next else { return Ok(arrangement) };
+            proven[number] = true;
+            if let Some(reason) = self.prove(number).await? {
+                self.refuse(number, reason)?;
+            }
+        }
+    }
+
+    fn arrange(&self, formats: &[Format]) -> Result<Arrangement, ConvertError> {
+        if self.job.require_chunked {
+            for candidate in &self.candidates {
+                if let Kind::Image { rejected: Some(reason), .. } = &candidate.kind {
+                    let (digest, reason) = (candidate.digest.clone(), reason.clone());
+                    return Err(ConvertError::Kept { digest, reason });
+                }
+            }
+        }
+        arrange(&self.candidates, self.mode, formats).ok_or_else(|| {
+            self.first_unfit(None).unwrap_or_else(|| ConvertError::NoImage {
+                reference: self.source.reference().clone(),
+                reason: "it has no entry that is an image".to_owned(),
+            })
+        })
+    }
+
+    async fn prove(&self, number: usize) -> Result<Option<String>, ConvertError> {
+        let (Kind::Image { format, .. }, Some(image)) =
+            (&self.candidates[number].kind, &self.members[number].image)
+        else {
+            return Ok(None);
+        };
+        prove(self.source, image, *format).await
+    }
+
+    /// A variant is made again. What it is to be made from cannot be.
+    fn refuse(&mut self, number: usize, reason: String) -> Result<(), ConvertError> {
+        let is_zstd =
+            matches!(self.candidates[number].kind, Kind::Image { format, .. } if format.is_zstd());
+        if is_zstd {
+            self.reject(number, reason);
+            return Ok(());
+        }
+        Err(ConvertError::Kept { digest: self.candidates[number].digest.clone(), reason })
+    }
+
+    fn unfit(&self, error: crate::image::DocumentError) -> ConvertError {
+        ConvertError::Unfit { reference: self.source.reference().clone(), error }
+    }
+
+    /// The plan without the document, and the index itself if it needs no change.
+    async fn finish(
+        mut self,
+        arrangement: Arrangement,
+        raw: &RawManifest,
+        document: &Index,
+    ) -> Result<(Plan, Option<RawManifest>), ConvertError> {
+        let mut plan = Plan {
+            digest: raw.digest.clone(),
+            images: Vec::new(),
+            variants: Vec::new(),
+            index: None,
+            notes: Vec::new(),
+        };
+        let mut images: HashMap<usize, usize> = HashMap::new();
+        let mut slots = Vec::new();
+        for step in &arrangement.steps {
+            let Some(format) = step.made else {
+                slots.push(self.keep(step.entry).await?);
+                continue;
+            };
+            let image = if let Some(image) = images.get(&step.entry) {
+                *image
+            } else {
+                plan.images.push(self.planned(step.entry)?);
+                images.insert(step.entry, plan.images.len() - 1);
+                plan.images.len() - 1
+            };
+            let entry = Box::new(self.members[step.entry].entry.clone());
+            slots.push(Slot::Made { variant: plan.variants.len(), entry });
+            plan.variants.push(Variant { image, format });
+        }
+        let unchanged = if plan.variants.is_empty() && self.is_ours(raw, document, &slots) {
+            self.prove_rest().await?.then(|| raw.clone())
+        } else {
+            None
+        };
+        let left = arrangement.left.into_iter().map(|left| LeftEntry {
+            digest: self.candidates[left.entry].digest.clone(),
+            reason: left.reason,
+        });
+        let left = left.collect();
+        plan.index = Some(IndexPlan { document: Index::new(), slots, left, unchanged: None });
+        plan.notes = self.notes;
+        Ok((plan, unchanged))
+    }
+
+    fn planned(&self, number: usize) -> Result<PlannedImage, ConvertError> {
+        let image = self.members[number].image.clone();
+        let lost = || ConvertError::Internal("an image to convert was not read".into());
+        planned(self.source, image.ok_or_else(lost)?)
+    }
+
+    /// An entry that stays, held against its manifest, and mended where it says something else.
+    async fn keep(&mut self, number: usize) -> Result<Slot, ConvertError> {
+        let candidate = &self.candidates[number];
+        let member = &self.members[number];
+        let mut entry = member.entry.clone();
+        let is_manifest = entry.entry_kind() == EntryKind::Manifest;
+        let manifest = match (&member.raw, &candidate.kind) {
+            (Some(raw), _) => Some(raw.clone()),
+            (None, Kind::Other { .. }) => None,
+            (None, kind) => match self.source.manifest(&entry.blob.digest).await {
+                Ok(raw) => Some(raw),
+                // Nobody asked for it, and the source may be without it.
+                Err(error) if error.is_missing() && matches!(kind, Kind::Unread) => {
+                    let digest = &entry.blob.digest;
+                    self.notes.push(format!(
+                        "{digest} is not in the source; its entry was kept without a look at it"
+                    ));
+                    None
+                }
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let mut format = match candidate.kind {
+            Kind::Image { format, .. } => Some(format),
+            _ => None,
+        };
+        if let Some(raw) = manifest.as_ref().filter(|_| is_manifest) {
+            let read = raw.manifest().map_err(|error| self.source.unfit(raw, error))?;
+            let blob = BlobId { digest: raw.digest.clone(), size: raw.size() };
+            entry.point_at(&raw.media_type, blob);
+            if read.image_layers().is_ok_and(|layers| !layers.is_empty()) {
+                format = Some(format_of(&entry, &read));
+                let mark = (!read.is_readable_by_all()).then_some("true");
+                entry.set_annotation(ZSTD_MARK, mark).map_err(|error| self.unfit(error))?;
+            }
+            let expires = read.annotations.contains_key(EXPIRES_AFTER);
+            if self.job.expires_after.is_some() && !expires {
+                self.notes.push(format!(
+                    "{} stays without {EXPIRES_AFTER}, so Quay does not remove the index after \
+                     that time",
+                    raw.digest
+                ));
+            }
+        }
+        if let Some(image) = &member.image {
+            let said = image.config.platform.as_ref();
+            match (entry.platform(), said) {
+                (None, Some(_)) => {
+                    let object = image.config.platform_object();
+                    entry.set_platform(object).map_err(|error| self.unfit(error))?;
+                }
+                (Some(named), Some(said)) if named.fit(said).is_none() => {
+                    self.notes.push(format!(
+                        "{} is listed for {named}, and its config says {said}",
+                        image.raw.digest
+                    ));
+                }
+                _ => {}
+            }
+        }
+        if entry != member.entry {
+            let digest = &entry.blob.digest;
+            self.notes
+                .push(format!("the entry of {digest} did not fit its manifest, and was mended"));
+        }
+        Ok(Slot::Kept { entry: Box::new(entry), manifest, format })
+    }
+
+    /// Whether the source is an index that this program has made, and stays exactly what it is.
+    fn is_ours(&self, raw: &RawManifest, document: &Index, slots: &[Slot]) -> bool {
+        let entry = |slot: &Slot| match slot {
+            Slot::Made { .. } => None,
+            Slot::Kept { entry, .. } => Some((**entry).clone()),
+        };
+        let entries: Vec<_> = slots.iter().filter_map(entry).collect();
+        let from_here = |member: &Member| {
+            let Some(image) = &member.image else { return true };
+            let from = image.manifest.annotations.get(SOURCE_DIGEST);
+            let is_member =
+                |from: &String| self.candidates.iter().any(|other| other.digest.as_str() == from);
+            image.manifest.is_readable_by_all() || from.is_some_and(is_member)
+        };
+        raw.media_type == OCI_INDEX
+            && document.annotations.contains_key(SOURCE_DIGEST)
+            && entries.iter().eq(document.entries())
+            && self.members.iter().all(from_here)
+    }
+
+    /// Proves the images that nobody asked for as well. Only an index of which all has been proven
+    /// may be reported as it is.
+    async fn prove_rest(&mut self) -> Result<bool, ConvertError> {
+        for number in 0..self.members.len() {
+            let member = &self.members[number];
+            if member.entry.entry_kind() != EntryKind::Manifest
+                || (self.candidates[number].selected && member.image.is_some())
+            {
+                continue;
+            }
+            let read = match self.source.manifest(&member.entry.blob.digest).await {
+                Ok(raw) => self.source.image(raw, member.entry.platform()).await,
+                Err(error) => Err(error),
+            };
+            let image = match read {
+                Ok(image) => image,
+                Err(error) if error.is_missing() || error.is_unfit() => return Ok(false),
+                Err(error) => return Err(error.into()),
+            };
+            let format = format_of(&member.entry, &image.manifest);
+            if prove(self.source, &image, format).await?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn image_kind(entry: &Descriptor, image: &SourceImage) -> Kind {
+    let family = Family::of(&image.raw.media_type).unwrap_or(Family::Oci);
+    Kind::Image { format: format_of(entry, &image.manifest), family, rejected: None }
 }
 
 /// How an image is compressed, for its readers: what has no zstd layer can be read by all of them.
-fn format_of(entry: &Entry, image: &ImageManifest) -> Format {
-    if image.layers().is_empty() {
+fn format_of(entry: &Descriptor, image: &Manifest) -> Format {
+    if image.layers.is_empty() {
         // There is nothing to tell it by but what was written on it.
         return if entry.is_marked() { Format::ZstdChunked } else { Format::Gzip };
     }

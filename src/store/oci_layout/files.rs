@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{LayoutError, OciLayout, index::Index, is_absent};
+use super::{LayoutError, OciLayout, index::LayoutIndex, is_absent};
 use crate::{
-    image::Digest,
+    image::{Digest, DocumentError},
     store::{
         BlobContent, MANIFEST_SIZE_MAX, StoreError, blob_name,
         spool::{self, Spool},
@@ -30,22 +30,25 @@ impl OciLayout {
         fs::create_dir_all(self.root.join("blobs")).map_err(StoreError::io(&self.root))?;
         let index = self.root.join(INDEX);
         if !index.exists() {
-            write_whole(&index, &Index::empty().to_bytes())?;
+            write_whole(&index, &LayoutIndex::empty().to_bytes())?;
         }
         // Written last: a directory with this file is a complete layout.
         let marker = format!("{{\"imageLayoutVersion\":\"{LAYOUT_VERSION}\"}}");
         write_whole(&self.root.join(OCI_LAYOUT), marker.as_bytes())
     }
 
-    pub(super) fn read_index(&self) -> Result<Index, StoreError> {
+    pub(super) fn read_index(&self) -> Result<LayoutIndex, StoreError> {
         let path = self.root.join(INDEX);
         let bytes = read_small(&path).map_err(StoreError::io(&path))?;
-        Index::parse(&bytes)
-            .map_err(|reason| LayoutError::Damaged { path, reason: reason.to_owned() }.into())
+        LayoutIndex::parse(&bytes)
+            .map_err(|reason| LayoutError::Damaged { path, reason: reason.to_string() }.into())
     }
 
     /// Reads `index.json`, lets `change` edit it and puts it back, one process after the other.
-    pub(super) fn change_index(&self, change: impl FnOnce(&mut Index)) -> Result<(), StoreError> {
+    pub(super) fn change_index(
+        &self,
+        change: impl FnOnce(&mut LayoutIndex) -> Result<(), DocumentError>,
+    ) -> Result<(), StoreError> {
         let directory = File::open(&self.root).map_err(StoreError::io(&self.root))?;
         // The lock is on the directory, so that no file stays behind, and ends with the handle.
         // Some network file systems have none; the rename keeps the file whole even there.
@@ -53,8 +56,12 @@ impl OciLayout {
             tracing::debug!(layout = %self.root.display(), %error, "cannot lock the layout");
         }
         let mut index = self.read_index()?;
-        change(&mut index);
-        write_whole(&self.root.join(INDEX), &index.to_bytes())
+        let path = self.root.join(INDEX);
+        change(&mut index).map_err(|reason| LayoutError::Damaged {
+            path: path.clone(),
+            reason: reason.to_string(),
+        })?;
+        write_whole(&path, &index.to_bytes())
     }
 
     /// Opens a blob and tells the length of its file in bytes.

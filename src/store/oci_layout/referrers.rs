@@ -6,12 +6,7 @@ use std::io::Read as _;
 
 use super::OciLayout;
 use crate::{
-    image::{
-        Digest,
-        artifact::Artifact,
-        media_type::{DOCKER_MANIFEST_LIST, OCI_INDEX},
-        referrer::Referrer,
-    },
+    image::{Descriptor, Digest, EntryKind, Manifest},
     store::{
         BlobContent, BlobReader, MANIFEST_SIZE_MAX, RawManifest, StoreError,
         referrers::{REFERRERS_MAX, Referrers},
@@ -27,12 +22,12 @@ impl OciLayout {
         self.blocking(move |layout| {
             let index = layout.read_index()?;
             let mut found = Referrers::default();
-            for (number, entry) in index.entries().iter().enumerate() {
+            for (number, entry) in index.entries().enumerate() {
                 if number == REFERRERS_MAX {
                     found.cut = true;
                     break;
                 }
-                if let Some(referrer) = layout.referrer(Referrer::of(entry), &subject)? {
+                if let Some(referrer) = layout.referrer(entry, &subject)? {
                     found.take([referrer]);
                 }
             }
@@ -45,25 +40,24 @@ impl OciLayout {
     /// missing, damaged or malformed refers to nothing.
     fn referrer(
         &self,
-        entry: Option<Referrer>,
+        entry: &Descriptor,
         subject: &Digest,
-    ) -> Result<Option<Referrer>, StoreError> {
-        let Some(mut entry) = entry else { return Ok(None) };
-        let is_index = matches!(entry.media_type.as_str(), OCI_INDEX | DOCKER_MANIFEST_LIST);
-        if is_index || entry.size > MANIFEST_SIZE_MAX {
+    ) -> Result<Option<Descriptor>, StoreError> {
+        if entry.entry_kind() == EntryKind::Index || entry.blob.size > MANIFEST_SIZE_MAX {
             return Ok(None);
         }
-        let Some((file, _)) = self.open_blob(&entry.digest)? else { return Ok(None) };
+        let Some((file, _)) = self.open_blob(&entry.blob.digest)? else { return Ok(None) };
         let mut content = Vec::new();
-        let mut reader = BlobReader::from_file(file, &entry.digest, entry.size);
+        let mut reader = BlobReader::from_file(file, &entry.blob.digest, entry.blob.size);
         if reader.read_to_end(&mut content).is_err() {
             return Ok(None);
         }
-        let Ok(artifact) = Artifact::parse(&content) else { return Ok(None) };
-        if artifact.subject.as_ref() != Some(subject) {
+        let Ok(manifest) = Manifest::parse(&content) else { return Ok(None) };
+        if manifest.subject.as_ref().is_none_or(|found| found.blob.digest != *subject) {
             return Ok(None);
         }
-        entry.artifact_type = Some(artifact.artifact_type);
+        let mut entry = entry.clone();
+        entry.set_artifact_type(manifest.kind());
         Ok(Some(entry))
     }
 
@@ -71,14 +65,17 @@ impl OciLayout {
     pub(in crate::store) async fn put_referrer(
         &self,
         manifest: &RawManifest,
-        referrer: &Referrer,
+        referrer: &Descriptor,
     ) -> Result<(), StoreError> {
         let (manifest, referrer) = (manifest.clone(), referrer.clone());
         self.blocking(move |layout| {
             let size = manifest.bytes.len() as u64;
             let content = BlobContent::Bytes(manifest.bytes.clone());
             layout.write_blob(&manifest.digest, size, &content, &|| false, &|_| ())?;
-            layout.change_index(|index| index.add(&referrer))
+            layout.change_index(|index| {
+                index.add(&referrer);
+                Ok(())
+            })
         })
         .await
     }

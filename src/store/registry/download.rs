@@ -59,6 +59,19 @@ impl Registry {
             .map_err(|reason| StoreError::Manifest { what, place: self.place.clone(), reason })
     }
 
+    /// A manifest of whatever media type.
+    pub(in crate::store) async fn manifest_of_type(
+        &self,
+        digest: &Digest,
+        media_type: &str,
+    ) -> Result<Bytes, StoreError> {
+        let what = format!("manifest {digest}");
+        let url = self.url(&format!("manifests/{digest}"))?;
+        let call = Call::new(Method::GET, url).header(ACCEPT, media_type);
+        let (_, bytes) = self.document(&call, &what).await?;
+        self.check_digest(&bytes, Some(digest.clone()), &what).map(|_| bytes)
+    }
+
     /// Opens a blob. A download that breaks off goes on where it was.
     pub(in crate::store) async fn blob(
         self: &Arc<Self>,

@@ -7,8 +7,8 @@ use reqwest::{
 
 use super::{Registry, request::Call};
 use crate::{
-    image::{Digest, media_type::OCI_INDEX, referrer},
-    store::{ManifestError, StoreError, referrers::Referrers},
+    image::{Digest, Index, media_type::OCI_INDEX},
+    store::{StoreError, referrers::Referrers},
 };
 
 /// By this header a registry tells that it has understood what a manifest refers to
@@ -20,7 +20,7 @@ const PAGES: usize = 16;
 
 impl Registry {
     /// Lists what refers to a manifest, or nothing if the registry cannot tell: then the index
-    /// under the tag [`referrer::fallback_tag`] does. No more is read than a number of pages, each
+    /// under the tag [`fallback_tag`](crate::image::referrer::fallback_tag) does. No more is read than a number of pages, each
     /// no longer than a manifest may be.
     pub(in crate::store) async fn referrers(
         &self,
@@ -35,12 +35,13 @@ impl Registry {
                 Err(StoreError::NotFound { .. }) if page == 0 => return Ok(None),
                 answer => answer?,
             };
-            let (entries, others) = referrer::entries(&body).map_err(|_| {
-                let reason = ManifestError::Shape(OCI_INDEX.to_owned());
-                StoreError::Manifest { what: what.clone(), place: self.place.clone(), reason }
+            let index = Index::parse_list(&body).map_err(|reason| StoreError::Manifest {
+                what: what.clone(),
+                place: self.place.clone(),
+                reason,
             })?;
-            found.others += others;
-            found.take(entries);
+            found.others += index.others();
+            found.take(index.entries().cloned());
             match next_link(&headers) {
                 None => return Ok(Some(found)),
                 Some(_) if found.cut => break,

@@ -12,15 +12,35 @@ fn digest(of: &str) -> Digest {
 fn image(name: &str, platform: &str, format: Format, family: Family) -> Candidate {
     Candidate {
         digest: digest(name),
-        key: platform.into(),
         platform: platform.parse().ok(),
-        kind: Kind::Image { format, family },
+        selected: false,
+        kind: Kind::Image { format, family, rejected: None },
     }
 }
 
+fn rejected(name: &str, platform: &str, format: Format) -> Candidate {
+    let kind = Kind::Image { format, family: Family::Oci, rejected: Some("it is wrong".into()) };
+    Candidate { kind, ..image(name, platform, format, Family::Oci) }
+}
+
 fn about(name: &str, of: &str) -> Candidate {
-    let kind = Kind::Attestation { of: digest(of).to_string() };
-    Candidate { digest: digest(name), key: "unknown".into(), platform: None, kind }
+    other(name, Kind::Attestation { of: Some(digest(of).to_string()) })
+}
+
+fn other(name: &str, kind: Kind) -> Candidate {
+    Candidate { digest: digest(name), platform: None, selected: false, kind }
+}
+
+/// Selects, and arranges what was selected.
+fn arranged(
+    candidates: &[Candidate],
+    mode: IndexMode,
+    formats: &[Format],
+    platforms: &[Platform],
+) -> Result<Arrangement, Option<Platform>> {
+    let mut candidates = candidates.to_vec();
+    select(&mut candidates, platforms).map_err(Some)?;
+    arrange(&candidates, mode, formats).ok_or(None)
 }
 
 /// The source that the result of an arrangement would be.
@@ -31,7 +51,7 @@ fn result(candidates: &[Candidate], arrangement: &Arrangement) -> Vec<Candidate>
             None => source.clone(),
             Some(format) => Candidate {
                 digest: digest(&format!("{format} of {}", source.digest)),
-                kind: Kind::Image { format, family: Family::Oci },
+                kind: Kind::Image { format, family: Family::Oci, rejected: None },
                 ..source.clone()
             },
         }
@@ -73,7 +93,17 @@ fn what_becomes_of_an_index() {
     ];
     let both = [Gzip, ZstdChunked];
     let chunked = [ZstdChunked];
-    let cases: [Case<'_>; 11] = [
+    let bad = [
+        image("a", amd64, Gzip, Oci),
+        rejected("z", amd64, ZstdChunked),
+        about("z's", "z"),
+        rejected("b", arm64, ZstdChunked),
+    ];
+    let unfit = Kind::Unfit { reason: "encrypted".into() };
+    let unfit = Candidate { kind: unfit, ..image("e", arm64, Gzip, Oci) };
+    let strange =
+        [other("x", Kind::Other { reason: "unknown".into() }), unfit, image("a", amd64, Gzip, Oci)];
+    let cases: [Case<'_>; 17] = [
         (&buildkit, Dual, &both, &[], "0 1 0>zstd-chunked 1>zstd-chunked 2 3"),
         (&buildkit, Dual, &both, &[arm64], "1 1>zstd-chunked 3"),
         (&buildkit, Add, &chunked, &[], "0 1 2 3 0>zstd-chunked 1>zstd-chunked"),
@@ -85,16 +115,24 @@ fn what_becomes_of_an_index() {
         (&mixed, Add, &chunked, &[], "0 1 2 3 3>zstd-chunked"),
         (&mixed, AllPlatforms, &[Gzip], &[], "0>gzip 3>gzip"),
         (&mixed, AllPlatforms, &[Gzip], &[arm64], "3>gzip"),
+        (&bad, Dual, &both, &[], "0 3>gzip 0>zstd-chunked 3>zstd-chunked"),
+        (&bad, Add, &chunked, &[], "0 0>zstd-chunked 3>zstd-chunked"),
+        (&bad, Add, &chunked, &[amd64], "0 3 0>zstd-chunked"),
+        (&strange, Dual, &both, &[], "2 2>zstd-chunked 0 1"),
+        (&strange, Add, &chunked, &[], "0 1 2 2>zstd-chunked"),
+        (&strange, AllPlatforms, &chunked, &[], "2>zstd-chunked"),
     ];
     for (candidates, mode, formats, platforms, expected) in cases {
         let platforms: Vec<Platform> = platforms.iter().map(|text| text.parse().unwrap()).collect();
-        let arrangement = arrange(candidates, mode, formats, &platforms).unwrap();
+        let arrangement = arranged(candidates, mode, formats, &platforms).unwrap();
         assert_eq!(told(&arrangement), expected, "{mode:?} {formats:?}");
     }
     let nowhere: Platform = "linux/s390x".parse().unwrap();
-    let error = arrange(&buildkit, Add, &chunked, std::slice::from_ref(&nowhere)).unwrap_err();
+    let error = arranged(&buildkit, Add, &chunked, std::slice::from_ref(&nowhere)).unwrap_err();
     assert_eq!(error, Some(nowhere));
-    assert_eq!(arrange(&buildkit[2..], Dual, &both, &[]), Err(None));
+    assert_eq!(arranged(&buildkit[2..], Dual, &both, &[]), Err(None));
+    let arm64 = [arm64.parse().unwrap()];
+    assert!(arranged(&strange, Dual, &both, &arm64).is_err());
 }
 
 fn candidate() -> impl Strategy<Value = Candidate> {
@@ -112,8 +150,14 @@ fn candidate() -> impl Strategy<Value = Candidate> {
         1 => (names, 0..PLATFORMS.len()).prop_map(|(name, platform)| {
             about("attestation", &format!("{name}{platform}{}Oci", Format::Gzip))
         }),
-        1 => Just(Candidate {
-            digest: digest("other"), key: String::new(), platform: None, kind: Kind::Other,
+        1 => Just(other("other", Kind::Other { reason: "unknown".into() })),
+        1 => (0..6_u8, 0..PLATFORMS.len()).prop_map(|(name, platform)| {
+            rejected(&format!("{name}{platform}bad"), PLATFORMS[platform], Format::ZstdChunked)
+        }),
+        1 => (0..6_u8, 0..PLATFORMS.len()).prop_map(|(name, platform)| {
+            let kind = Kind::Unfit { reason: "encrypted".into() };
+            let name = format!("{name}{platform}unfit");
+            Candidate { kind, ..image(&name, PLATFORMS[platform], Format::Gzip, Family::Oci) }
         }),
     ]
 }
@@ -130,35 +174,40 @@ proptest! {
             if both { &[Format::Gzip, Format::ZstdChunked] } else { &[Format::ZstdChunked] };
         let platforms: &[Platform] = &[PLATFORMS[0].parse().unwrap()];
         let platforms = if one { platforms } else { &[] };
-        let Ok(arrangement) = arrange(&candidates, mode, formats, platforms) else {
+        let Ok(arrangement) = arranged(&candidates, mode, formats, platforms) else {
             return Ok(());
         };
+        let mut selected = candidates.clone();
+        select(&mut selected, platforms).unwrap();
         let first = result(&candidates, &arrangement);
         let digests: Vec<String> = first.iter().map(|entry| entry.digest.to_string()).collect();
         for entry in &first {
             match &entry.kind {
                 Kind::Image { family, .. } => prop_assert_eq!(*family, Family::Oci),
-                Kind::Attestation { of } => prop_assert!(digests.contains(of)),
-                Kind::Other => {}
+                Kind::Attestation { of } => prop_assert!(digests.contains(of.as_ref().unwrap())),
+                _ => {}
             }
         }
         for entry in first.iter().filter(|entry| matches!(entry.kind, Kind::Image { .. })) {
-            if one && entry.key != PLATFORMS[0] {
+            if one && entry.platform != PLATFORMS[0].parse().ok() {
                 continue;
             }
+            let is_rejected = matches!(entry.kind, Kind::Image { rejected: Some(_), .. });
+            prop_assert!(!is_rejected, "{entry:?}");
             for &wanted in formats {
                 let is = |other: &&Candidate| {
-                    other.key == entry.key
+                    other.key() == entry.key()
                         && matches!(other.kind, Kind::Image { format, .. } if format == wanted)
                 };
-                prop_assert!(first.iter().any(|other| is(&other)), "{} {wanted}", entry.key);
+                prop_assert!(first.iter().any(|other| is(&other)), "{entry:?} {wanted}");
             }
         }
         if mode == IndexMode::Dual {
             let readable = |entry: &Candidate| {
                 matches!(entry.kind, Kind::Image { format: Format::Gzip, .. })
             };
-            let behind: Vec<bool> = first.iter().map(readable).collect();
+            let images = first.iter().filter(|entry| entry.is_image());
+            let behind: Vec<bool> = images.map(readable).collect();
             prop_assert!(behind.is_sorted_by(|a, b| a >= b), "{behind:?}");
         }
         // Every entry of the source is in the result, was made into one, or was told to be left.
@@ -168,7 +217,7 @@ proptest! {
             let left = arrangement.left.iter().any(|left| left.entry == number);
             prop_assert!(used || left || again, "{number}");
         }
-        let again = arrange(&first, mode, formats, platforms).unwrap();
+        let again = arranged(&first, mode, formats, platforms).unwrap();
         let same: Vec<Step> =
             (0..first.len()).map(|entry| Step { entry, made: None }).collect();
         prop_assert_eq!(again.steps, same);

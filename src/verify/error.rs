@@ -1,0 +1,62 @@
+//! Why an image could not be verified.
+
+use std::io;
+
+use crate::{image::ImageReference, source::SourceError};
+
+/// An image that could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// It could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// There is nothing in it that could be looked at.
+    #[error("{reference} has no image that can be verified{}", skipped(.reasons))]
+    NoImage {
+        /// The index.
+        reference: ImageReference,
+        /// What it has instead.
+        reasons: Vec<String>,
+    },
+    /// Several images and a single one cannot be compared.
+    #[error("{reference} is a single image; choose the image to compare it with by --platform")]
+    WhichPlatform {
+        /// The single image.
+        reference: ImageReference,
+    },
+    /// No temporary file.
+    #[error(
+        "cannot write a temporary file in {dir}; set TMPDIR to a directory with room for a layer"
+    )]
+    Spool {
+        /// The directory.
+        dir: String,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// A download broke off.
+    #[error("cannot read a layer to its end")]
+    Download(#[source] io::Error),
+    /// A fault of this program.
+    #[error("internal error: a worker thread panicked; please report this bug")]
+    Internal,
+}
+
+impl VerifyError {
+    pub(super) fn spool(source: io::Error) -> Self {
+        Self::Spool { dir: std::env::temp_dir().display().to_string(), source }
+    }
+}
+
+fn skipped(reasons: &[String]) -> String {
+    const MOST: usize = 5;
+    let mut text = String::new();
+    for reason in reasons.iter().take(MOST) {
+        text += "; ";
+        text += reason;
+    }
+    if reasons.len() > MOST {
+        text += &format!("; and {} more", reasons.len() - MOST);
+    }
+    text
+}
