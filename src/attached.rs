@@ -20,7 +20,7 @@ use std::fmt;
 use serde::Serialize;
 
 pub use self::{
-    carry::{CarriedSbom, SBOM_SIZE_MAX, carry_sbom},
+    carry::{CarriedSbom, SBOM_SIZE_MAX, SbomChoice, carry_sbom},
     list::{Listing, list},
     rewrite::{Format, Unfit, rewrite},
     subject::Subject,

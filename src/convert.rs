@@ -27,6 +27,7 @@ use self::{
     publish::Published,
 };
 use crate::{
+    attached::SbomChoice,
     chunked::{annotations::ChunkedAnnotations, footer::Position},
     image::{BlobId, ImageReference, media_type::Family},
     layer::{Limits, Pool, Recipe},
@@ -38,12 +39,12 @@ use crate::{
 };
 
 /// What becomes of an SBOM that hangs on the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SbomPolicy {
     /// It stays behind.
     None,
     /// It is carried over, with the new image as its subject.
-    Copy,
+    Copy(SbomChoice),
 }
 
 /// What is to be done.
@@ -84,7 +85,7 @@ pub struct Job {
 impl Job {
     /// Whether there may be a result that tells of an SBOM.
     fn may_carry_sbom(&self) -> bool {
-        self.sbom == SbomPolicy::Copy && matches!(self.wanted, Wanted::Image { .. })
+        self.sbom != SbomPolicy::None && matches!(self.wanted, Wanted::Image { .. })
     }
 }
 
@@ -92,7 +93,7 @@ impl Job {
 pub async fn run(job: &Job, reporter: &Reporter) -> Result<Summary, ConvertError> {
     if let Some(dir) = &job.results_dir {
         tekton::prepare(dir).map_err(|source| ConvertError::ResultsDir {
-            dir: dir.display().to_string(),
+            dir: dir.display().to_string().trim_end_matches("/.").to_owned(),
             source,
         })?;
     }

@@ -121,6 +121,7 @@ fn of_convert(error: &ConvertError) -> ExitCode {
         ConvertError::Unfit { .. }
         | ConvertError::NoImage { .. }
         | ConvertError::ManifestTooLarge { .. }
+        | ConvertError::NoSbom { .. }
         | ConvertError::NotChunkable { .. } => ExitCode::UnfitSource,
         ConvertError::ReadBack { .. } | ConvertError::Lost { .. } => ExitCode::Registry,
         ConvertError::Spool { .. }

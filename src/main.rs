@@ -27,6 +27,8 @@ const SIGNALS: [(SignalKind, u8); 2] =
     [(SignalKind::interrupt(), 128 + 2), (SignalKind::terminate(), 128 + 15)];
 
 fn main() -> ExitCode {
+    // Before anything else can fail: what an earlier run has left would pass for results of this one.
+    cli::convert::clear_results(std::env::args_os());
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -105,12 +107,27 @@ fn log(verbose: u8, filter: Option<&str>) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(shows_targets)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Masked)
         .init();
     Ok(())
 }
 
+/// Standard error for log lines, which come whole.
+struct Masked;
+
+impl std::io::Write for Masked {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        std::io::stderr().write_all(store::mask(&text).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
+
 fn complain(text: &str) {
     // There is nobody left to tell if this fails.
-    let _ = writeln!(std::io::stderr(), "recompress-image: {text}");
+    let _ = writeln!(std::io::stderr(), "recompress-image: {}", store::mask(text));
 }

@@ -5,6 +5,7 @@ use std::{ops::RangeInclusive, path::PathBuf, str::FromStr, thread};
 use bytesize::ByteSize;
 
 use crate::{
+    attached::SbomChoice,
     chunked::frame::LEVEL_MAX,
     cli::{self, access::AccessArgs, convert::Args},
     convert::{
@@ -110,7 +111,7 @@ pub enum UsageError {
     #[error("--manifest-type=docker goes with single images only; leave it out for an index")]
     DockerIndex,
     /// Nothing to do with an SBOM.
-    #[error("{0:?} is nothing that can be done with an SBOM; write none or copy")]
+    #[error("invalid value {0:?} for --sbom; expected none, copy or the digest of an SBOM")]
     Sbom(String),
     /// No period.
     #[error("{0:?} is no period; write a number and a unit of s, m, h, d, w, as in 5d")]
@@ -153,8 +154,11 @@ impl TryFrom<Args> for Job {
         };
         let sbom = match given(args.sbom).as_deref() {
             None | Some("none") => SbomPolicy::None,
-            Some("copy") => SbomPolicy::Copy,
-            Some(other) => return Err(UsageError::Sbom(other.to_owned())),
+            Some("copy") => SbomPolicy::Copy(SbomChoice::Only),
+            Some(other) => match other.parse() {
+                Ok(digest) => SbomPolicy::Copy(SbomChoice::Named(digest)),
+                Err(_) => return Err(UsageError::Sbom(other.to_owned())),
+            },
         };
         let expires_after = match given(args.expires_after) {
             Some(text) if !is_period(&text) => return Err(UsageError::Period(text)),
@@ -352,7 +356,7 @@ fn given_path(path: Option<PathBuf>) -> Option<PathBuf> {
 
 /// A step of Tekton is told the path of each result, and not their folder, which has the name of the
 /// step in it.
-fn results_folder(path: PathBuf) -> PathBuf {
+pub(crate) fn results_folder(path: PathBuf) -> PathBuf {
     match path.parent() {
         Some(folder) if path.ends_with("IMAGE_URL") => folder.join("."),
         _ => path,

@@ -10,6 +10,7 @@ mod manifest;
 mod oci_layout;
 mod referrers;
 mod registry;
+mod secrets;
 mod spool;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -22,6 +23,7 @@ pub use manifest::{MANIFEST_SIZE_MAX, RawManifest};
 pub use oci_layout::{LayoutError, OciLayout};
 pub use referrers::Referrers;
 pub use registry::{AuthError, Part, RangeAnswer, RangeContent, Registry, uploads_cancelled};
+pub use secrets::mask;
 pub use spool::{Spool, SpoolWriter};
 
 use crate::image::{BlobId, Digest, ImageReference};

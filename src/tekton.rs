@@ -53,7 +53,16 @@ pub const NAMES: [&str; 6] =
 /// Whether results can be written at all, to be found out before hours of work, not after; and no
 /// result of an earlier run may stay, for it would pass for one of this run, even if that fails.
 pub fn prepare(dir: &Path) -> io::Result<()> {
+    if !dir.is_dir() {
+        let message = "there is no such directory; create it, or name another one";
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+    }
     NamedTempFile::new_in(dir)?;
+    clear(dir)
+}
+
+/// Removes all results that an earlier run has left.
+pub fn clear(dir: &Path) -> io::Result<()> {
     for name in NAMES {
         match std::fs::remove_file(dir.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -59,49 +59,132 @@ enum Left {
     Interrupted,
 }
 
-/// Takes the first SBOM among `found` that can be rewritten from `old`, the image that it hangs on
-/// in `source`, over to `new`, whose manifest `destination` has already. It is attached as an OCI
-/// referrer and under cosign's tag; what is there already is not written again. Tells in `found`
-/// what was carried and what not, and why. What is wrong with a document or with the source is such
-/// a reason; what goes wrong at the destination is an error. Nothing is done if `new` has the digest
-/// of `old`.
+/// Which SBOM is taken over, if there are several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SbomChoice {
+    /// The only one. Whoever may push to the source can attach one, so out of several different ones
+    /// none is picked.
+    Only,
+    /// The one with this digest: of the document, or of the manifest that attaches it.
+    Named(Digest),
+}
+
+/// An SBOM that is attached to the source.
+struct Candidate {
+    /// Which of the things that were found.
+    number: usize,
+    /// The document, or why it is not known.
+    document: Result<Document, Left>,
+}
+
+struct Document {
+    blob: BlobId,
+    media_type: String,
+}
+
+/// Takes the SBOM among `found` over from `old`, the image that it is attached to in `source`, to
+/// `new`, whose manifest `destination` has already: rewritten, and attached as an OCI referrer and
+/// under cosign's tag; what is there already is not written again. Tells in `found` what was carried
+/// and what not, and why. What is wrong with a document or with the source is such a reason; what
+/// goes wrong at the destination is an error. Nothing is done if `new` has the digest of `old`.
 pub async fn carry_sbom(
     source: &Store,
     destination: &Store,
     found: &mut [Attached],
+    choice: &SbomChoice,
     old: &Subject,
     new: &Subject,
     manifest: &RawManifest,
 ) -> Result<Option<CarriedSbom>, StoreError> {
     if old.digest() == new.digest() {
-        // It hangs there already.
+        // It is attached there already.
         return Ok(None);
     }
-    let mut carried: Option<CarriedSbom> = None;
-    for number in in_order(found) {
-        let Some(item) = found.get_mut(number) else { continue };
-        if carried.is_some() {
-            item.leave("another SBOM of the image was carried over");
-            continue;
+    let candidates = chosen(candidates(source, found, old).await, found, choice);
+    let Some(first) = candidates.first() else { return Ok(None) };
+    let number = first.number;
+    let rewritten = match &first.document {
+        Ok(document) => {
+            rewritten(source, document, old, new).await.map_err(|left| left.to_string())
         }
-        match read(source, item, old, new).await {
-            Ok((format, document)) => {
-                let sbom = attach::attach(destination, manifest, format, document).await?;
-                item.carried = true;
-                item.reason = None;
-                carried = Some(CarriedSbom {
-                    format,
-                    digest: sbom.blob.digest,
-                    size: sbom.blob.size,
-                    referrer: sbom.referrer,
-                    tag: sbom.tag,
-                    source: item.digest.clone(),
-                });
+        Err(left) => Err(left.to_string()),
+    };
+    let Some(item) = found.get_mut(number) else { return Ok(None) };
+    let (format, document) = match rewritten {
+        Ok(rewritten) => rewritten,
+        Err(reason) => {
+            for candidate in &candidates {
+                found[candidate.number].leave(reason.as_str());
             }
-            Err(reason) => item.leave(reason.to_string()),
+            return Ok(None);
+        }
+    };
+    let sbom = attach::attach(destination, manifest, format, document).await?;
+    item.carried = true;
+    item.reason = None;
+    let carried = CarriedSbom {
+        format,
+        digest: sbom.blob.digest,
+        size: sbom.blob.size,
+        referrer: sbom.referrer,
+        tag: sbom.tag,
+        source: item.digest.clone(),
+    };
+    for candidate in &candidates[1..] {
+        found[candidate.number].leave("the same document was carried over");
+    }
+    Ok(Some(carried))
+}
+
+/// The SBOMs that are attached to `old` and to nothing else.
+async fn candidates(source: &Store, found: &mut [Attached], old: &Subject) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    for number in in_order(found) {
+        match document(source, &found[number], old).await {
+            Err(Left::Subject) => found[number].leave(Left::Subject.to_string()),
+            document => candidates.push(Candidate { number, document }),
         }
     }
-    Ok(carried)
+    candidates
+}
+
+/// Those of which one is to be carried: all of the same document.
+fn chosen(
+    mut candidates: Vec<Candidate>,
+    found: &mut [Attached],
+    choice: &SbomChoice,
+) -> Vec<Candidate> {
+    // What cannot be read is another document, as far as anybody knows.
+    let identity = |candidate: &Candidate, found: &[Attached]| match &candidate.document {
+        Ok(document) => document.blob.digest.clone(),
+        Err(_) => found[candidate.number].digest.clone(),
+    };
+    match choice {
+        SbomChoice::Only => {
+            let mut documents: Vec<_> =
+                candidates.iter().map(|candidate| identity(candidate, found)).collect();
+            documents.sort_unstable();
+            documents.dedup();
+            let count = documents.len();
+            if count > 1 {
+                for candidate in candidates.drain(..) {
+                    found[candidate.number].leave(format!(
+                        "the image has {count} different SBOMs; name one with --sbom=DIGEST"
+                    ));
+                }
+            }
+        }
+        SbomChoice::Named(digest) => candidates.retain(|candidate| {
+            let item = &mut found[candidate.number];
+            let is_it = item.digest == *digest
+                || candidate.document.as_ref().is_ok_and(|it| it.blob.digest == *digest);
+            if !is_it {
+                item.leave("another SBOM was named with --sbom");
+            }
+            is_it
+        }),
+    }
+    candidates
 }
 
 /// The SBOMs in the order in which they are tried, which is not that of the registry's answer: SPDX
@@ -117,25 +200,29 @@ fn in_order(found: &[Attached]) -> Vec<usize> {
     sboms
 }
 
-/// Reads a document and rewrites it.
-async fn read(
-    source: &Store,
-    item: &Attached,
-    old: &Subject,
-    new: &Subject,
-) -> Result<(Format, Bytes), Left> {
+/// Finds the document of an SBOM.
+async fn document(source: &Store, item: &Attached, old: &Subject) -> Result<Document, Left> {
     let manifest = source.manifest(&Selector::Digest(item.digest.clone())).await;
-    let manifest = manifest.map_err(Left::Store)?;
-    let artifact = manifest.manifest().map_err(Left::Manifest)?;
+    let artifact = manifest.map_err(Left::Store)?.manifest().map_err(Left::Manifest)?;
     let refers = artifact.subject.as_ref().is_some_and(|found| found.blob.digest == *old.digest());
     if !matches!(item.found_in, Place::Tag(_)) && !refers {
         return Err(Left::Subject);
     }
     let layer = artifact.layers.first().ok_or(Left::Empty)?;
-    if !is_json(&layer.media_type) {
-        return Err(Left::Type(super::list::printable(&layer.media_type)));
+    Ok(Document { blob: layer.blob.clone(), media_type: layer.media_type.clone() })
+}
+
+/// Reads a document and rewrites it.
+async fn rewritten(
+    source: &Store,
+    document: &Document,
+    old: &Subject,
+    new: &Subject,
+) -> Result<(Format, Bytes), Left> {
+    if !is_json(&document.media_type) {
+        return Err(Left::Type(super::list::printable(&document.media_type)));
     }
-    let BlobId { digest, size } = &layer.blob;
+    let BlobId { digest, size } = &document.blob;
     let document = source.bytes(digest, *size, SBOM_SIZE_MAX).await.map_err(Left::Store)?;
     let (old, new) = (old.clone(), new.clone());
     let work = move || rewrite(&document, &old, &new);

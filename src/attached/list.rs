@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::{Attached, Place, kind};
 use crate::{
     image::{
-        BlobId, Descriptor, Digest, Index, media_type::OCI_INDEX, reference::is_valid_tag,
+        BlobId, Descriptor, Digest, Index, Manifest,
+        media_type::{EMPTY, OCI_CONFIG, OCI_INDEX},
+        reference::is_valid_tag,
         referrer::fallback_tag,
     },
     store::{RawManifest, Selector, Store, StoreError},
@@ -15,6 +17,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Things that are told. An image that has more has them from somebody who wants to annoy.
 const MOST: usize = 1000;
+/// Manifests that are looked at because their entry in a list does not say what they are.
+const LOOKED_AT: usize = 100;
 /// What cosign puts behind a digest to make a tag (cosign, `pkg/oci/remote/remote.go`).
 const COSIGN: [&str; 3] = [".sig", ".att", ".sbom"];
 
@@ -47,7 +51,7 @@ impl Listing {
         let is_told = match store.referrers(subject).await {
             Ok(Some(referrers)) => {
                 self.incomplete(referrers.others, referrers.cut, "what refers to it");
-                self.add(referrers.list, &Place::Referrers);
+                self.add_all(store, referrers.list, &Place::Referrers).await;
                 // In a layout both may be there: its list is our own doing.
                 matches!(store, Store::Registry(_))
             }
@@ -58,23 +62,24 @@ impl Listing {
             }
         };
         if !is_told {
-            self.index(store, &tag).await;
+            self.index(store, subject, &tag).await;
         }
         for suffix in COSIGN {
             let tag = format!("{}-{}{suffix}", subject.algorithm().as_str(), subject.hex());
             if is_valid_tag(&tag) {
-                self.tag(store, &tag).await;
+                self.tag(store, subject, &tag).await;
             }
         }
     }
 
     /// The index that stands in for the referrers API.
-    async fn index(&mut self, store: &Store, tag: &str) {
-        let Some(index) = self.find(store, tag).await else { return };
+    async fn index(&mut self, store: &Store, subject: &Digest, tag: &str) {
+        let Some(index) = self.find(store, subject, tag).await else { return };
         match Index::parse_list(&index.bytes) {
             Ok(list) if index.media_type == OCI_INDEX => {
                 self.incomplete(list.others(), false, tag);
-                self.add(list.entries().cloned(), &Place::Index(tag.to_owned()));
+                let entries = list.entries().cloned().collect();
+                self.add_all(store, entries, &Place::Index(tag.to_owned())).await;
             }
             // cosign's tags of that form are images.
             _ => self.unlisted.push(format!("{tag} is no index")),
@@ -82,25 +87,46 @@ impl Listing {
     }
 
     /// The manifest that has one of cosign's tags.
-    async fn tag(&mut self, store: &Store, tag: &str) {
-        let Some(manifest) = self.find(store, tag).await else { return };
+    async fn tag(&mut self, store: &Store, subject: &Digest, tag: &str) {
+        let Some(manifest) = self.find(store, subject, tag).await else { return };
         let at = BlobId { digest: manifest.digest.clone(), size: manifest.size() };
         let mut entry = Descriptor::new(&manifest.media_type, at);
         if let Ok(manifest) = manifest.manifest() {
             let layer = manifest.layers.first().map(|layer| layer.media_type.as_str());
-            entry.set_artifact_type(layer.unwrap_or(manifest.kind()));
+            describe(&mut entry, layer.unwrap_or(manifest.kind()), &manifest);
         }
         self.add([entry], &Place::Tag(tag.to_owned()));
     }
 
-    async fn find(&mut self, store: &Store, tag: &str) -> Option<RawManifest> {
+    /// What a tag names. Some registries give each manifest a tag made of its own digest.
+    async fn find(&mut self, store: &Store, subject: &Digest, tag: &str) -> Option<RawManifest> {
         match store.find_manifest(&Selector::Tag(tag.to_owned())).await {
-            Ok(found) => found,
+            Ok(found) => found.filter(|found| found.digest != *subject),
             Err(error) => {
                 self.failed(&error);
                 None
             }
         }
+    }
+
+    /// Adds entries of a list. Those that say nothing of what they are have their manifests looked at:
+    /// some registries give the type of the config, which is empty for artifacts.
+    async fn add_all(&mut self, store: &Store, mut entries: Vec<Descriptor>, place: &Place) {
+        let says_nothing = |entry: &&mut Descriptor| {
+            matches!(entry.artifact_type.as_deref(), None | Some(EMPTY | OCI_CONFIG))
+        };
+        for entry in entries.iter_mut().filter(says_nothing).take(LOOKED_AT) {
+            let which = Selector::Digest(entry.blob.digest.clone());
+            let read = store.manifest(&which).await;
+            let Ok(Ok(manifest)) = read.map(|raw| raw.manifest()) else { continue };
+            let layer = manifest.layers.first().map(|layer| layer.media_type.as_str());
+            let kind = match manifest.kind() {
+                "" | EMPTY | OCI_CONFIG => layer.unwrap_or_default(),
+                kind => kind,
+            };
+            describe(entry, kind, &manifest);
+        }
+        self.add(entries, place);
     }
 
     fn add(&mut self, referrers: impl IntoIterator<Item = Descriptor>, place: &Place) {
@@ -137,6 +163,15 @@ impl Listing {
 
     fn failed(&mut self, error: &StoreError) {
         self.unlisted.push(error.with_causes());
+    }
+}
+
+/// Has an entry say what its manifest says of itself.
+fn describe(entry: &mut Descriptor, kind: &str, manifest: &Manifest) {
+    entry.set_artifact_type(kind);
+    for (key, value) in &manifest.annotations {
+        // The entry came out of a parser, so it can be edited.
+        let _ = entry.set_annotation(key, Some(value));
     }
 }
 

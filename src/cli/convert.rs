@@ -1,7 +1,12 @@
 //! `recompress-image convert`.
 #![allow(clippy::doc_markdown, reason = "the comments on arguments are their help texts")]
 
-use std::{io::Write as _, path::PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    io::Write as _,
+    os::unix::ffi::OsStrExt as _,
+    path::PathBuf,
+};
 
 use clap::ValueEnum;
 
@@ -9,7 +14,9 @@ use super::access::AccessArgs;
 use crate::{
     convert::{self, Job},
     error::Failure,
+    options,
     report::{Reporter, Summary},
+    tekton,
 };
 
 /// Arguments of `convert`. Each can come from the environment, so that a Task passes them without
@@ -51,8 +58,9 @@ pub struct Args {
     #[arg(num_args = 0..=1, require_equals = true, default_value = "false")]
     #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
     pub add: bool,
-    /// What becomes of an SBOM (SPDX or CycloneDX) that hangs on the source: none, or copy, to
-    /// attach it to the new image with the digests in it changed
+    /// How to handle an SBOM (SPDX or CycloneDX) attached to the source: none, or copy, to attach it
+    /// to the new image with the digests in it changed. Of several different ones, name one by its
+    /// digest
     #[arg(long, env = "RECOMPRESS_SBOM", value_name = "WHAT")]
     pub sbom: Option<String>,
     /// Media types of the new manifests: oci, or docker for gzip layers
@@ -88,6 +96,28 @@ pub struct Args {
     /// Number of threads that compress; without it, as many as there are cores to use
     #[arg(long, env = "RECOMPRESS_JOBS", value_name = "N")]
     pub jobs: Option<String>,
+}
+
+/// Removes the results of an earlier run, going by the bare arguments: even if these make no sense,
+/// nothing may stay that a pipeline would take for results of this run.
+pub fn clear_results(arguments: impl IntoIterator<Item = OsString>) {
+    let arguments: Vec<OsString> = arguments.into_iter().skip(1).collect();
+    if !arguments.iter().any(|argument| argument == "convert") {
+        return;
+    }
+    let mut dirs: Vec<PathBuf> =
+        std::env::var_os("RECOMPRESS_RESULTS_DIR").map(Into::into).into_iter().collect();
+    for (number, argument) in arguments.iter().enumerate() {
+        if argument == "--results-dir" {
+            dirs.extend(arguments.get(number + 1).map(PathBuf::from));
+        } else if let Some(dir) = argument.as_bytes().strip_prefix(b"--results-dir=") {
+            dirs.push(OsStr::from_bytes(dir).into());
+        }
+    }
+    for dir in dirs.into_iter().filter(|dir| !dir.as_os_str().is_empty()) {
+        // What cannot be removed is found again, and told, when the run begins.
+        let _ = tekton::clear(&options::results_folder(dir));
+    }
 }
 
 /// What goes to standard output.

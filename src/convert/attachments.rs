@@ -3,7 +3,7 @@
 
 use super::{ConvertError, Job, SbomPolicy, plan::Plan};
 use crate::{
-    attached::{self, CarriedSbom, Listing, Subject},
+    attached::{self, CarriedSbom, Listing, SbomChoice, Subject},
     image::Digest,
     report::AttachedReport,
     store::{RawManifest, Store},
@@ -40,9 +40,7 @@ impl Attachments {
         variants: &[RawManifest],
     ) -> Result<Vec<Option<CarriedSbom>>, ConvertError> {
         let mut carried = Vec::new();
-        if job.sbom == SbomPolicy::None {
-            return Ok(carried);
-        }
+        let SbomPolicy::Copy(choice) = &job.sbom else { return Ok(carried) };
         for (variant, manifest) in plan.variants.iter().zip(variants) {
             let image = plan.image_of(*variant);
             let image = &image.source.raw.digest;
@@ -51,11 +49,24 @@ impl Attachments {
             let old = Subject::new(&job.source, image);
             let new = Subject::new(&job.destination, &manifest.digest);
             let found = &mut listing.found;
-            let sbom = attached::carry_sbom(source, destination, found, &old, &new, manifest).await;
+            let sbom =
+                attached::carry_sbom(source, destination, found, choice, &old, &new, manifest)
+                    .await;
             carried.push(sbom.map_err(|error| ConvertError::Destination {
                 reference: job.destination.clone(),
                 error,
             })?);
+        }
+        if let SbomChoice::Named(digest) = choice
+            && carried.iter().all(Option::is_none)
+        {
+            let reasons = self.of.iter().flat_map(|(_, listing)| &listing.found);
+            let reason = reasons.filter(|item| item.digest == *digest);
+            return Err(ConvertError::NoSbom {
+                reference: job.source.clone(),
+                digest: digest.clone(),
+                reason: reason.into_iter().find_map(|item| item.reason.clone()),
+            });
         }
         Ok(carried)
     }

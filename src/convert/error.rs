@@ -50,6 +50,19 @@ pub enum ConvertError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The SBOM that was named is not there, or could not be carried over.
+    #[error(
+        "{reference} has no SBOM {digest} that can be carried over{}",
+        .reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"))
+    )]
+    NoSbom {
+        /// The source.
+        reference: ImageReference,
+        /// As in `--sbom`.
+        digest: Digest,
+        /// Why not.
+        reason: Option<String>,
+    },
     /// A registry would not take what is to be published.
     #[error(
         "the new {what} would have {bytes} bytes, and registries accept {} MiB; nothing was done",
@@ -158,7 +171,7 @@ pub enum ConvertError {
         digest: Digest,
     },
     /// The folder for the results cannot be written to.
-    #[error("results cannot be written to {dir}; nothing was done")]
+    #[error("cannot write results to the directory {dir}; nothing was done")]
     ResultsDir {
         /// The folder.
         dir: String,

@@ -102,7 +102,7 @@ fn values_are_checked_and_empty_ones_are_none() {
     }
     assert_eq!(with("--expires-after=5d").unwrap().expires_after.as_deref(), Some("5d"));
     assert_eq!(with("--expires-after=").unwrap().expires_after, None);
-    assert_eq!(with("--sbom=copy").unwrap().sbom, SbomPolicy::Copy);
+    assert_eq!(with("--sbom=copy").unwrap().sbom, SbomPolicy::Copy(SbomChoice::Only));
     assert!(matches!(with("--sbom=spdx"), Err(UsageError::Sbom(_))));
     assert!(matches!(with("--results-limit=x"), Err(UsageError::ResultsLimit(_))));
     assert!(matches!(with("--jobs=0"), Err(UsageError::Jobs(_))));

@@ -6,6 +6,7 @@ use super::{
     AttachedReport, Event, LayerKind, LayerReport, Summary,
     human::{percent, size},
 };
+use crate::store::mask;
 
 /// Prints what there is to say of an event.
 pub(super) fn print(event: &Event<'_>) {
@@ -16,7 +17,7 @@ pub(super) fn print(event: &Event<'_>) {
 
 pub(super) fn print_text(text: &str) {
     // It fails when nobody reads any more; the work goes on.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", mask(text));
 }
 
 /// What there is to say of an event, possibly in several lines.

@@ -32,7 +32,7 @@ pub use self::{
 };
 
 use self::certificates::Certificates;
-use super::{AccessOptions, CredentialOrigin, Intent, Patience, StoreError};
+use super::{AccessOptions, CredentialOrigin, Intent, Patience, StoreError, secrets};
 use crate::image::{ImageReference, RegistryReference};
 
 /// A repository, with clients of its own: credentials may be scoped to a path, so what was found
@@ -79,6 +79,13 @@ impl Registry {
         let (registry, repository) = (reference.registry(), reference.repository());
         let found = find_credential(reference, options).await?;
         let (credential, origin) = found.map(|found| (found.credential, found.origin)).unzip();
+        match &credential {
+            Some(auth::Credential::Password { user, password }) => {
+                secrets::remember_password(user, password);
+            }
+            Some(auth::Credential::IdentityToken(token)) => secrets::remember(token),
+            None => {}
+        }
         // The tag is never used: oci-client wants one in its reference.
         let image =
             Reference::with_tag(registry.to_owned(), repository.to_owned(), "latest".to_owned());

@@ -111,7 +111,7 @@ async fn answers_of_no_use_are_told() {
     let away = format!("Link: <http://{}/v2/more>; rel=\"next\"", elsewhere.host);
     let long = vec![b' '; (4 << 20) + 1];
     let cases: [(&str, Vec<String>, Vec<u8>, &str); 4] = [
-        ("no index", vec![], b"{}".to_vec(), "not those of its type"),
+        ("no index", vec![], b"{}".to_vec(), "no list of manifests"),
         ("too long", vec![], long, "larger than the 4194304 bytes"),
         ("leads away", vec![away], index(&[entry("x")]), "somewhere else"),
         ("odd entries", vec![], index(&[entry("x"), json!(5), json!({})]), "2 entries"),

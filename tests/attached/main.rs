@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod api;
+mod choosing;
 mod documents;
 #[allow(dead_code, reason = "each test binary uses a part of it")]
 #[path = "../it"]
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use recompress_image::{
-    attached::{Attached, CarriedSbom, Kind, Subject, carry_sbom, list},
+    attached::{Attached, CarriedSbom, Kind, SbomChoice, Subject, carry_sbom, list},
     image::{Digest, ImageReference, media_type::OCI_MANIFEST},
     store::{AccessOptions, BlobContent, Intent, Patience, RawManifest, Store, StoreError},
 };
@@ -110,7 +111,8 @@ async fn carry(from: &str, to: &str) -> Result<(Option<CarriedSbom>, Vec<Attache
     assert_eq!(listing.unlisted, Vec::<String>::new());
     let mut found = listing.found;
     let (old, subject) = (subject(from, &old.digest), subject(to, &new.digest));
-    let carried = carry_sbom(&source, &destination, &mut found, &old, &subject, &new).await?;
+    let only = &SbomChoice::Only;
+    let carried = carry_sbom(&source, &destination, &mut found, only, &old, &subject, &new).await?;
     Ok((carried, found))
 }
 

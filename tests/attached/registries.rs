@@ -1,7 +1,7 @@
 //! An SBOM carried over, in a registry without the referrers API and in one that has it.
 
 use recompress_image::{
-    attached::{Attached, CarriedSbom, Format, Kind, Place, carry_sbom, list, rewrite},
+    attached::{Attached, CarriedSbom, Format, Kind, Place, SbomChoice, carry_sbom, list, rewrite},
     image::{
         Digest,
         media_type::{OCI_INDEX, OCI_MANIFEST},
@@ -291,12 +291,21 @@ async fn an_sbom_that_cannot_be_carried_is_told() {
         }
         let new = image("new");
         let (from, to) = (subject(&from, &old), subject(&to, &new.digest));
-        let carried = carry_sbom(&source, &destination, &mut found, &from, &to, &new);
-        assert_eq!(carried.await.unwrap().unwrap().source, sbom.digest, "{name}");
-        let of = |digest: &Digest| found.iter().find(|item| item.digest == *digest).unwrap();
-        assert!(of(&sbom.digest).carried, "{name}");
-        let reason = of(&bad.digest).reason.as_deref().unwrap();
-        assert!(reason.contains(words), "{name}: {reason}");
+        let is_of_another = name == "another image";
+        for (choice, good_is_carried, words) in [
+            (SbomChoice::Named(bad.digest.clone()), false, words),
+            (SbomChoice::Named(sbom.digest.clone()), true, "another SBOM was named"),
+            (SbomChoice::Only, is_of_another, "2 different SBOMs"),
+        ] {
+            let words = if is_of_another { "refers to another image" } else { words };
+            let carried = carry_sbom(&source, &destination, &mut found, &choice, &from, &to, &new);
+            let carried = carried.await.unwrap().map(|carried| carried.source);
+            assert_eq!(carried, good_is_carried.then(|| sbom.digest.clone()), "{name}");
+            let of = |digest: &Digest| found.iter().find(|item| item.digest == *digest).unwrap();
+            assert_eq!(of(&sbom.digest).carried, good_is_carried, "{name}");
+            let reason = of(&bad.digest).reason.as_deref().unwrap();
+            assert!(reason.contains(words), "{name}: {reason}");
+        }
     }
 }
 
@@ -324,7 +333,8 @@ async fn refuse(host: String) {
     let mut found = list(&source, &old).await.found;
     let new = image("new");
     let (from, to) = (subject(&from, &old), subject(&to, &new.digest));
-    let carried = carry_sbom(&source, &destination, &mut found, &from, &to, &new);
+    let only = &SbomChoice::Only;
+    let carried = carry_sbom(&source, &destination, &mut found, only, &from, &to, &new);
     assert!(matches!(carried.await.unwrap_err(), StoreError::Denied(_)));
     assert!(found.iter().all(|item| !item.carried));
 }

@@ -219,8 +219,8 @@ fn one_image_of_an_index() {
     assert!(manifest(dir.path(), "in-linux-arm64-zstd-chunked").is_some());
 
     for (arguments, code, advice) in [
-        (&[][..], 5, "choose one with --platform, out of linux/arm64, or convert all"),
-        (&["--platform=linux/amd64"], 5, "no image for linux/amd64, only for linux/arm64"),
+        (&[][..], 5, "choose one with --platform (linux/arm64), or use --all-platforms"),
+        (&["--platform=linux/amd64"], 5, "no image for linux/amd64; it has: linux/arm64"),
     ] {
         let output =
             program().args(["convert", &layout.reference()]).args(arguments).output().unwrap();

@@ -97,7 +97,7 @@ fn sources_that_cannot_be_converted() {
         Case {
             name: "artifact",
             code: 5,
-            words: &["no container image but an artifact", "application/vnd.example.config"],
+            words: &["not a container image but an artifact", "application/vnd.example.config"],
             spoil: |layout| {
                 layout.manifest["config"]["mediaType"] = "application/vnd.example.config".into();
             },

@@ -10,7 +10,7 @@ use super::{
     pace::{Pace, SLOWEST},
     retry::{self, Again, Failure},
 };
-use crate::store::{Refusal, StoreError, Tried, Unreachable};
+use crate::store::{Refusal, StoreError, Tried, Unreachable, mask};
 
 /// Bytes of an error's body that are looked at.
 const BODY_MAX: usize = 64 << 10;
@@ -232,8 +232,9 @@ pub(super) fn message(body: &[u8]) -> String {
     clean(&told)
 }
 
-/// Foreign text without control characters, on one line and not too long.
+/// Foreign text without control characters and secrets, on one line and not too long.
 fn clean(text: &str) -> String {
+    let text = mask(text);
     let spaced = text.split(|c: char| c.is_control() || c.is_whitespace());
     let line = spaced.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(MESSAGE_MAX) {

@@ -19,7 +19,7 @@ use super::{
     request::Call,
     retry::{self, Failure},
 };
-use crate::store::{Intent, StoreError};
+use crate::store::{Intent, StoreError, secrets};
 
 /// The largest answer of a token server that is read, in bytes.
 const ANSWER_MAX: u64 = 1 << 20;
@@ -239,6 +239,7 @@ impl Registry {
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(unusable("token has characters that no header can have"));
         }
+        secrets::remember(token);
         let lifetime = answer.get("expires_in").and_then(Value::as_u64).unwrap_or_default();
         Ok(Grant {
             auth: RegistryAuth::Bearer(token.to_owned()),
