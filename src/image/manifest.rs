@@ -73,7 +73,7 @@ impl Manifest {
             _ => return artifact(self.kind()),
         }
         // Tekton's bundles look like images, and their contract forbids zstd.
-        let is_bundle = |key: &String| key.starts_with("dev.tekton.image.");
+        let is_bundle = |key: &String| key.starts_with(annotations::TEKTON_BUNDLE);
         if self.layers.iter().any(|layer| layer.annotations.keys().any(is_bundle)) {
             return artifact("a Tekton bundle");
         }
