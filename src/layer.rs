@@ -27,6 +27,9 @@ mod proof;
 mod walker;
 mod zeros;
 
+#[cfg(test)]
+mod agreement;
+
 use std::{
     io::{self, Read, Write},
     sync::atomic::{AtomicU64, Ordering},
@@ -59,6 +62,8 @@ pub struct Recipe {
     pub metadata_level: i32,
     /// How files are divided.
     pub cuts: Cuts,
+    /// It is the lowest layer of its image. In others, devices and FIFOs rule out a TOC.
+    pub lowest: bool,
 }
 
 /// How far a layer is, to be looked at from other threads, and how far it may go.
@@ -239,7 +244,7 @@ pub fn convert(
             Walker::new(recipe, output).walk(tar)
         });
         let proof = recipe.chunked.then(|| {
-            let (proof, reader) = proof::begin();
+            let (proof, reader) = proof::begin(recipe.lowest);
             (proof, scope.spawn(move || reader.read()))
         });
         let (proof, proofreader) = proof.unzip();

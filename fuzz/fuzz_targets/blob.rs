@@ -50,7 +50,7 @@ static BASE: LazyLock<Base> = LazyLock::new(|| {
         .file(Dialect::Ustar, b"dir/small", b"a few bytes")
         .end()
         .finish();
-    let recipe = Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE };
+    let recipe = Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE, lowest: true };
     let made = check::convert(&tar[..], recipe, &Pool::new(1).unwrap()).unwrap();
     check::check(&tar, recipe, &made);
     let outline = made.converted.outline.as_ref().unwrap();

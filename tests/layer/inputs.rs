@@ -158,11 +158,13 @@ pub(crate) fn recipe() -> impl Strategy<Value = Recipe> {
     let cuts = (whole_max(), whole_max(), select(vec![0, 1 << 10, 64 << 10])).prop_map(
         |(whole_max, whole_text_max, chunk_min)| Cuts { whole_max, whole_text_max, chunk_min },
     );
-    (prop::bool::weighted(0.9), 1..8, cuts).prop_map(|(chunked, level, cuts)| Recipe {
+    let recipe = (prop::bool::weighted(0.9), 1..8, cuts, prop::bool::weighted(0.9));
+    recipe.prop_map(|(chunked, level, cuts, lowest)| Recipe {
         chunked,
         level,
         metadata_level: 3,
         cuts,
+        lowest,
     })
 }
 

@@ -82,6 +82,7 @@ fn gzip(tar: &[u8]) -> Specimen {
         annotations: std::collections::BTreeMap::new(),
         media_type: media_type::OCI_LAYER_GZIP.to_owned(),
         diff_id: Digest::sha256_of(tar),
+        lowest: true,
     }
 }
 

@@ -22,12 +22,15 @@ pub(crate) struct Specimen {
     pub(crate) annotations: Annotations,
     pub(crate) media_type: String,
     pub(crate) diff_id: Digest,
+    /// It is the lowest layer of its image.
+    pub(crate) lowest: bool,
 }
 
 impl Specimen {
     /// What the program makes of a tar.
     pub(crate) fn converted(tar: &[u8], chunked: bool) -> Self {
-        let recipe = Recipe { chunked, level: 3, metadata_level: 3, cuts: Cuts::REFERENCE };
+        let recipe =
+            Recipe { chunked, level: 3, metadata_level: 3, cuts: Cuts::REFERENCE, lowest: true };
         let mut blob = Vec::new();
         let pool = Pool::new(1).unwrap();
         let done =
@@ -39,6 +42,7 @@ impl Specimen {
             annotations: pairs.map(|(key, value)| (key.to_owned(), value)).collect(),
             media_type: OCI_LAYER_ZSTD.to_owned(),
             diff_id: done.diff_id,
+            lowest: true,
         }
     }
 
@@ -57,6 +61,7 @@ impl Specimen {
             annotations: &self.annotations,
             diff_id: &self.diff_id,
             limit,
+            lowest: self.lowest,
         })
         .unwrap()
     }
@@ -234,6 +239,7 @@ impl Parts {
             annotations: annotations.into(),
             media_type: OCI_LAYER_ZSTD.to_owned(),
             diff_id: self.diff_id,
+            lowest: true,
         }
     }
 }
