@@ -29,8 +29,17 @@ pub(crate) struct Specimen {
 impl Specimen {
     /// What the program makes of a tar.
     pub(crate) fn converted(tar: &[u8], chunked: bool) -> Self {
-        let recipe =
-            Recipe { chunked, level: 3, metadata_level: 3, cuts: Cuts::REFERENCE, lowest: true };
+        Self::made(tar, chunked, true)
+    }
+
+    /// What it makes of a tar that is not the lowest layer.
+    pub(crate) fn converted_above(tar: &[u8]) -> Self {
+        Self::made(tar, true, false)
+    }
+
+    fn made(tar: &[u8], chunked: bool, lowest: bool) -> Self {
+        let cuts = Cuts::REFERENCE;
+        let recipe = Recipe { chunked, level: 3, metadata_level: 3, cuts, lowest };
         let mut blob = Vec::new();
         let pool = Pool::new(1).unwrap();
         let done =
@@ -42,7 +51,7 @@ impl Specimen {
             annotations: pairs.map(|(key, value)| (key.to_owned(), value)).collect(),
             media_type: OCI_LAYER_ZSTD.to_owned(),
             diff_id: done.diff_id,
-            lowest: true,
+            lowest,
         }
     }
 
