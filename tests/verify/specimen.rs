@@ -117,7 +117,7 @@ pub(crate) fn tar() -> Vec<u8> {
         .pax(&times)
         .file(Dialect::Ustar, b"d/pax", b"content")
         .sized(gnu(b'0', b"d/big").modified(1), &big)
-        .header(gnu(b'1', b"d/hard").link_name(b"d/a"))
+        .header(gnu(b'1', b"d/hard").link_name(b"d/a").owner(1000, 1001).modified(1_700_000_000))
         .header(gnu(b'2', b"d/soft").link_name(b"a"))
         .header(gnu(b'3', b"d/char").device(5, 300))
         .header(gnu(b'6', b"d/fifo"))
