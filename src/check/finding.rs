@@ -200,6 +200,8 @@ rules! {
     SpecialLeftOut "special-file-left-out" Warning NotCreated;
     /// A hard link leads to a file that comes before it.
     LinkTarget "link-target" Error LinkLost;
+    /// Only links have a target.
+    LinkName "link-name" Error OtherTree;
     /// A hard link has the attributes of its target.
     LinkAttributes "link-attributes" Error OtherAttributes;
     /// The root belongs to 0:0 and has the mode 0755 or 0555.

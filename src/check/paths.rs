@@ -124,6 +124,9 @@ impl Paths {
         if raw.len().max(target) > PATH_MAX {
             findings.add(Rule::PathTooLong, format!("{name} or its target is too long a path"));
         }
+        if !entry.link_name.is_empty() && !matches!(entry.kind.as_str(), "hardlink" | "symlink") {
+            findings.add(Rule::LinkName, format!("{name} has a target, but is not a link"));
+        }
         let parts = clean(raw);
         let path = key(&parts);
         let is_dir = entry.kind == "dir";

@@ -115,6 +115,12 @@ pub enum Unchunkable {
         /// The link.
         name: String,
     },
+    /// With composefs it is taken for where the content is.
+    #[error("{name:?} has a link target, but is not a link")]
+    LinkName {
+        /// The entry.
+        name: String,
+    },
     /// With composefs these attributes mean nothing, to other overlays they mean much.
     #[error("{name:?} has an attribute that overlay file systems take for their own")]
     OverlayXattr {

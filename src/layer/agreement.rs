@@ -90,6 +90,7 @@ fn tar(parts: &[Part]) -> Vec<u8> {
         match typeflag {
             b'0' => tar.sized(block, part.content),
             b'1' | b'2' => tar.header(block.link_name(part.target.as_bytes())),
+            b'6' => tar.header(block.link_name(part.target.as_bytes())),
             b'3' | b'4' => tar.header(block.device(major, minor)),
             _ => tar.header(block),
         }

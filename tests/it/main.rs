@@ -9,5 +9,6 @@ mod index;
 mod index_readers;
 mod layout;
 mod odd_layers;
+mod random_trees;
 mod sbom;
 mod support;

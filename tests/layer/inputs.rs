@@ -142,7 +142,9 @@ fn add(tar: TarBuilder, number: usize, part: &Part) -> TarBuilder {
             let dialect = if *typeflag == b'3' { Dialect::Ustar } else { *dialect };
             let header = HeaderBlock::new(dialect, *typeflag, name.as_bytes());
             let header = if *typeflag == b'3' { header.device(1, 3) } else { header };
-            tar.header(header.link_name(b"target").size(*size))
+            let is_link = matches!(*typeflag, b'1' | b'2');
+            let header = if is_link { header.link_name(b"target") } else { header };
+            tar.header(header.size(*size))
         }
         Part::Pax { key, value } => tar.pax(&[(key.as_bytes(), value)]).header(block(b'0')),
         Part::LongName(len) => {

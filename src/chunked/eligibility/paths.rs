@@ -75,6 +75,9 @@ impl Paths {
         if entry.name.len().max(target.len()) > PATH_MAX {
             return Err(Unchunkable::PathTooLong { name: name() });
         }
+        if !entry.link_name.is_empty() && !matches!(entry.typeflag, b'1' | b'2') {
+            return Err(Unchunkable::LinkName { name: name() });
+        }
         let path = proper(&entry.name)?;
         let is_dir = entry.typeflag == b'5';
         if !is_dir && (path.is_empty() || entry.name.ends_with(b"/")) {

@@ -119,6 +119,11 @@ fn attributes() -> Vec<Case> {
             t.pax(&[(b"SCHILY.xattr.user.\xfc", b"1")]).sized(header(b'0', "file"), b"content")
         })
         .plain("not UTF-8"),
+        Case::with("xattr-overlay", |t| {
+            let t = t.pax(&[(b"SCHILY.xattr.trusted.overlay.opaque", b"y")]);
+            t.header(header(b'5', "dir/").mode(0o755))
+        })
+        .plain("overlay file systems take for their own"),
         Case::with("xattr-on-dir", |t| {
             t.pax(&[(b"SCHILY.xattr.user.a", b"1")]).header(header(b'5', "dir/").mode(0o755))
         }),

@@ -158,6 +158,14 @@ fn a_hard_link_leads_to_an_earlier_file() {
 }
 
 #[test]
+fn only_links_have_a_target() {
+    for typeflag in [b'0', b'5'] {
+        let result = admit([Entry { link_name: b"a".to_vec(), ..entry(typeflag, "b") }]);
+        assert!(matches!(result, Err(Unchunkable::LinkName { .. })), "{result:?}");
+    }
+}
+
+#[test]
 fn attributes_of_overlay_file_systems() {
     for (key, taken) in
         [("trusted.overlay.opaque", true), ("user.overlay.x", false), ("user.overlay", false)]
