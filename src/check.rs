@@ -4,8 +4,8 @@
 //!
 //! TOC and tar-split stream are read side by side, entry by entry, and the data is decoded along
 //! with them. Memory: two zstd windows of at most 128 MiB each where a blob asks for them and
-//! a third for the data, one entry with its chunks, and about 150 bytes an entry for its path, and
-//! what hard links and whiteouts need to know of it.
+//! a third for the data, one entry with its chunks, and about 60 bytes an entry for its path and
+//! what hard links need to know of it.
 
 mod claims;
 mod data;

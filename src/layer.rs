@@ -12,7 +12,7 @@
 //! encoders' own tables, plus TOC and tar-split in their compressed form, plus a window of up to
 //! 128 MiB where a zstd source asks for it. Nothing depends on the length of the layer or of a file
 //! in it but TOC and tar-split (about 100 bytes an entry), the sets of paths of walker and proofreader
-//! (about 30 and 40 bytes an entry) and, while a file is open, 56 bytes for each of its chunks.
+//! (about 40 and 60 bytes an entry) and, while a file is open, 56 bytes for each of its chunks.
 
 mod assembler;
 mod batch;

@@ -1,72 +1,57 @@
 //! Hard links: where they lead, and whether they say the same as the file that they are.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasher as _, RandomState},
-};
+use std::hash::{BuildHasher as _, RandomState};
 
 use super::{
     finding::{Findings, Rule, shown},
-    paths::{clean, key},
     toc::TocEntry,
 };
-
-/// Files that a hard link can lead to. Takes about 50 bytes an entry.
-#[derive(Debug, Default)]
-pub(super) struct Links {
-    files: HashMap<u128, Option<Attributes>>,
-    hasher: RandomState,
-}
 
 /// A file's attributes, hashed. After a full pull all names of a file have those of the last one,
 /// with composefs those of the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Attributes {
-    /// Mode, owner and time.
-    own: u64,
-    /// Extended attributes, if there are any: a link adds its own to those of the file.
-    extended: Option<u64>,
+pub(super) struct Attributes {
+    /// Of mode, owner and time.
+    own: u32,
+    /// Of the extended attributes, 0 where there are none: a link adds its own to those of the file.
+    extended: u32,
 }
 
-impl Links {
-    /// Notes an entry; `not_a_file` if no hard link can lead there.
-    pub(super) fn note(
-        &mut self,
-        path: u128,
-        entry: &TocEntry,
-        not_a_file: bool,
-        findings: &mut Findings,
-    ) {
-        let own = self.hasher.hash_one((entry.mode, entry.uid, entry.gid, &entry.modified));
+impl Attributes {
+    pub(super) fn of(entry: &TocEntry, hasher: &RandomState) -> Self {
+        // Half is enough to tell two files apart, and there may be millions.
+        let half = |hash: u64| u32::try_from(hash >> 32).unwrap_or_default();
+        let own = hasher.hash_one((entry.mode, entry.uid, entry.gid, &entry.modified));
         let xattrs = entry.xattrs.as_ref().filter(|xattrs| !xattrs.is_empty());
-        let attributes = Attributes { own, extended: xattrs.map(|all| self.hasher.hash_one(all)) };
-        if entry.kind == "hardlink" {
-            self.link(attributes, entry, findings);
-        }
-        self.files.insert(path, (!not_a_file).then_some(attributes));
+        let extended = xattrs.map_or(0, |xattrs| half(hasher.hash_one(xattrs)).max(1));
+        Self { own: half(own), extended }
     }
+}
 
-    fn link(&self, attributes: Attributes, entry: &TocEntry, findings: &mut Findings) {
-        let (name, target) = (shown(&entry.name), shown(&entry.link_name));
-        let goes_up = entry.link_name.split('/').any(|part| part == "..");
-        let file = self.files.get(&key(&clean(entry.link_name.as_bytes())));
-        match file.filter(|_| !goes_up) {
-            None => {
-                let detail =
-                    format!("{name} is a hard link to {target}, which does not come before");
-                findings.add(Rule::LinkTarget, detail);
-            }
-            Some(None) => {
-                let detail = format!("{name} is a hard link to {target}, which is not a file");
-                findings.add(Rule::LinkTarget, detail);
-            }
-            Some(Some(file)) => {
-                let extended =
-                    attributes.extended.is_none() || attributes.extended == file.extended;
-                if attributes.own != file.own || !extended {
-                    let detail = format!("{name} has other attributes than {target}");
-                    findings.add(Rule::LinkAttributes, detail);
-                }
+/// Checks a hard link against what is on the path of its target: nothing, something that no hard
+/// link can lead to, or a file.
+pub(super) fn check(
+    entry: &TocEntry,
+    link: Attributes,
+    target: Option<Option<Attributes>>,
+    findings: &mut Findings,
+) {
+    let (name, target_name) = (shown(&entry.name), shown(&entry.link_name));
+    let goes_up = entry.link_name.split('/').any(|part| part == "..");
+    match target.filter(|_| !goes_up) {
+        None => {
+            let detail = format!("{name} is a hard link to {target_name}, which is not before it");
+            findings.add(Rule::LinkTarget, detail);
+        }
+        Some(None) => {
+            let detail = format!("{name} is a hard link to {target_name}, which is not a file");
+            findings.add(Rule::LinkTarget, detail);
+        }
+        Some(Some(file)) => {
+            let extended = link.extended == 0 || link.extended == file.extended;
+            if link.own != file.own || !extended {
+                let detail = format!("{name} has other attributes than {target_name}");
+                findings.add(Rule::LinkAttributes, detail);
             }
         }
     }

@@ -3,14 +3,19 @@
 //! containers/storage), with composefs on (`pkg/chunked/dump/dump.go` and mkcomposefs), and in a
 //! full pull, which all others have to agree with.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::RandomState,
+};
+
+use sha2::{Digest as _, Sha256};
 
 use super::{
+    LeftOut,
     finding::{Findings, Rule, Shown, shown},
-    links::Links,
+    links::{self, Attributes},
     toc::TocEntry,
 };
-use crate::check::LeftOut;
 
 /// The directories that are waited for are remembered by name up to this many.
 const MISSING_MAX: usize = 1000;
@@ -22,25 +27,31 @@ const WHITEOUT: &[u8] = b".wh.";
 
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
-/// What has come so far. Takes about 80 bytes an entry.
+/// What has come so far. Takes about 60 bytes an entry.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
     /// The layer is the lowest of its image.
     lowest: bool,
-    seen: HashMap<u128, Seen>,
+    seen: HashMap<Key, Seen>,
     /// Parents that have had no entry yet.
-    missing: HashMap<u128, String>,
+    missing: HashMap<Key, String>,
     /// Paths that whiteouts remove.
-    removed: HashSet<u128>,
-    links: Links,
+    removed: HashSet<Key>,
+    hasher: RandomState,
     whiteouts: Whole,
     symlink_owners: Whole,
     left_out: LeftOut,
 }
 
+/// Half a SHA-256 of a path.
+type Key = [u32; 4];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     Directory,
+    /// What a hard link can lead to.
+    File(Attributes),
+    /// A device, FIFO or whiteout.
     Other,
 }
 
@@ -99,16 +110,15 @@ fn goes_up(name: &[u8]) -> (bool, bool) {
     (up, out)
 }
 
-pub(super) fn key(parts: &[&[u8]]) -> u128 {
-    use sha2::{Digest as _, Sha256};
+fn key(parts: &[&[u8]]) -> Key {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    let mut key = [0; 16];
-    key.copy_from_slice(&hasher.finalize()[..16]);
-    u128::from_le_bytes(key)
+    let hash = hasher.finalize();
+    let mut words = hash.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word));
+    [(); 4].map(|()| words.next().unwrap_or_default())
 }
 
 impl Paths {
@@ -157,18 +167,31 @@ impl Paths {
         if is_special {
             self.special(entry, findings);
         }
-        self.links.note(path, entry, is_dir || is_whiteout || is_special, findings);
+        let attributes = Attributes::of(entry, &self.hasher);
+        if entry.kind == "hardlink" {
+            let target = self.seen.get(&key(&clean(entry.link_name.as_bytes())));
+            let target = target.map(|seen| match seen {
+                Seen::File(attributes) => Some(*attributes),
+                _ => None,
+            });
+            links::check(entry, attributes, target, findings);
+        }
         if entry.kind == "symlink" && (entry.uid, entry.gid) != (0, 0) {
             self.symlink_owners.note(name);
         }
-        self.seen.insert(path, if is_dir { Seen::Directory } else { Seen::Other });
+        let seen = match (is_dir, is_whiteout || is_special) {
+            (true, _) => Seen::Directory,
+            (false, true) => Seen::Other,
+            (false, false) => Seen::File(attributes),
+        };
+        self.seen.insert(path, seen);
     }
 
     /// Whether something in the directory has come before it.
     fn comes_late(
         &mut self,
         parts: &[&[u8]],
-        path: u128,
+        path: Key,
         is_dir: bool,
         name: Shown<&str>,
         findings: &mut Findings,
@@ -190,7 +213,7 @@ impl Paths {
             let path = key(parent);
             match self.seen.get(&path) {
                 Some(Seen::Directory) => break,
-                Some(Seen::Other) => {
+                Some(_) => {
                     let detail = format!("{name} is below an entry that is not a directory");
                     findings.add(Rule::BelowNonDirectory, detail);
                     break;

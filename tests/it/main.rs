@@ -8,6 +8,7 @@ mod failures;
 mod index;
 mod index_readers;
 mod layout;
+mod lowest;
 mod odd_layers;
 mod random_trees;
 mod sbom;

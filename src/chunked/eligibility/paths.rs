@@ -22,7 +22,7 @@ pub struct Paths {
 }
 
 /// Half a SHA-256: should two paths ever share one, the layer is pulled whole, no worse.
-type PathHash = [u64; 2];
+type PathHash = [u32; 4];
 
 /// What all names of a file have in common, hashed.
 #[derive(Debug, Clone, Copy)]
@@ -227,10 +227,8 @@ fn hash(path: &[&[u8]]) -> PathHash {
         hasher.update(b"/");
     }
     let hash = hasher.finalize();
-    let mut words = hash
-        .chunks_exact(8)
-        .map(|bytes| bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word)));
-    [words.next().unwrap_or(0), words.next().unwrap_or(0)]
+    let mut words = hash.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word));
+    [(); 4].map(|()| words.next().unwrap_or_default())
 }
 
 #[cfg(test)]
