@@ -200,6 +200,8 @@ rules! {
     SpecialLeftOut "special-file-left-out" Warning NotCreated;
     /// A hard link leads to a file that comes before it.
     LinkTarget "link-target" Error LinkLost;
+    /// A mode has no other bits than those of permissions and of its type.
+    ModeBits "mode-bits" Error NoComposefsPull;
     /// Only links have a target.
     LinkName "link-name" Error OtherTree;
     /// A hard link has the attributes of its target.

@@ -295,6 +295,17 @@ fn attributes(is_root: bool, entry: &TocEntry, findings: &mut Findings) {
     if entry.kind == "symlink" && any {
         findings.add(Rule::SymlinkXattr, format!("{name} is a symlink with extended attributes"));
     }
+    let kind = match entry.kind.as_str() {
+        "fifo" => 0o01,
+        "char" => 0o02,
+        "dir" => 0o04,
+        "block" => 0o06,
+        "symlink" => 0o12,
+        _ => 0o10,
+    };
+    if entry.mode >> 12 != 0 && entry.mode >> 12 != kind {
+        findings.add(Rule::ModeBits, format!("{name} has the mode {:o}", entry.mode));
+    }
     let (mode, owner) = (entry.mode & 0o7777, (entry.uid, entry.gid));
     if is_root && (any || !matches!(mode, 0o755 | 0o555) || owner != (0, 0)) {
         let (user, group) = owner;

@@ -115,6 +115,12 @@ pub enum Unchunkable {
         /// The link.
         name: String,
     },
+    /// mkcomposefs refuses it.
+    #[error("{name:?} has bits that do not belong to a mode")]
+    Mode {
+        /// The entry.
+        name: String,
+    },
     /// With composefs it is taken for where the content is.
     #[error("{name:?} has a link target, but is not a link")]
     LinkName {

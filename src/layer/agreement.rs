@@ -59,7 +59,10 @@ fn part() -> impl Strategy<Value = Part> {
         20 => Just(None),
         1 => select(vec![Some("user.x"), Some("trusted.overlay.opaque"), Some("security.selinux")]),
     ];
-    let mode = prop_oneof![20 => Just(0o755), 1 => Just(0o700)];
+    let mode = prop_oneof![
+        20 => Just(0o755),
+        1 => select(vec![0o700, 0o100_755, 0o40_755, 0o7_777_777, -1]),
+    ];
     let owner = prop_oneof![20 => Just(0), 1 => Just(5)];
     let device = prop_oneof![4 => Just((1, 3)), 1 => Just((0, 0))];
     let content = prop_oneof![4 => Just(&b""[..]), 1 => Just(&b"content"[..])];

@@ -135,6 +135,10 @@ const CASES: &[(&str, Rule, Build)] = &[
     ("a hard link with attributes", Rule::LinkAttributes, |t| {
         with_xattr(empty(t, "a"), "user.x", block(b'1', "b").link_name(b"a"))
     }),
+    ("a mode of too many bits", Rule::ModeBits, |t| t.header(block(b'0', "a").mode(0o200_644))),
+    ("a file with a mode of a directory", Rule::ModeBits, |t| {
+        t.header(block(b'0', "a").mode(0o40_755))
+    }),
     ("a file with a link target", Rule::LinkName, |t| link(t, b'0', "a", "b")),
     ("a root for root alone", Rule::RootAttributes, |t| t.header(block(b'5', "./").mode(0o700))),
     ("a root of somebody", Rule::RootAttributes, |t| t.header(block(b'5', "./").owner(5, 5))),

@@ -199,6 +199,17 @@ fn proper(name: &[u8]) -> Result<Vec<&[u8]>, Unchunkable> {
 /// Attributes that do not come out the same after every pull.
 fn attributes(is_root: bool, entry: &Entry) -> Result<Attributes, Unchunkable> {
     let name = || lossy(&entry.name);
+    let type_bits = match entry.typeflag {
+        b'2' => 0o120_000,
+        b'3' => 0o020_000,
+        b'4' => 0o060_000,
+        b'5' => 0o040_000,
+        b'6' => 0o010_000,
+        _ => 0o100_000,
+    };
+    if ![0, type_bits].contains(&(entry.mode & !0o7777)) {
+        return Err(Unchunkable::Mode { name: name() });
+    }
     if entry.xattrs.keys().any(|key| key.starts_with(b"trusted.overlay.")) {
         return Err(Unchunkable::OverlayXattr { name: name() });
     }

@@ -64,7 +64,10 @@ fn numbers() -> Vec<Case> {
         with("number-mode-with-type", |h| h.mode(0o100_644)),
         with("number-mode-setuid", |h| h.mode(0o4755)),
         with("number-mode-all-bits", |h| h.mode(0o7777)),
-        with("number-mode-too-many-bits", |h| h.mode(0o7_777_777)),
+        with("number-mode-too-many-bits", |h| h.mode(0o7_777_777))
+            .plain("bits that do not belong to a mode"),
+        with("number-mode-with-another-type", |h| h.mode(0o40_755))
+            .plain("bits that do not belong to a mode"),
         with("number-device-on-a-file", |h| h.device(3, 4)),
         with("number-link-on-a-file", |h| h.link_name(b"nowhere")).plain("but is not a link"),
         with("number-bad-digits", |h| h.field(108, b"0000089\0"))

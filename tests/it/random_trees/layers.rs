@@ -146,7 +146,7 @@ impl Random {
     fn file(&mut self, draft: &mut Draft, path: &str) {
         let file = File {
             path: path.into(),
-            mode: self.one_of(&[0o644, 0o755, 0o4755, 0o600, 0]),
+            mode: self.one_of(&[0o644, 0o755, 0o4755, 0o600, 0, 0o100_644]),
             owner: self.one_of(&[0, 0, 1000, 3_000_000]),
             modified: self.0.i64(1_500_000_000..1_700_000_000),
         };
@@ -206,7 +206,7 @@ impl Random {
     fn odd(&mut self, draft: &mut Draft) {
         let path = self.new_path(draft);
         let (tar, number) = (draft.tar.clone(), self.0.u32(..));
-        draft.tar = match self.0.u8(..15) {
+        draft.tar = match self.0.u8(..16) {
             0 => return self.device(draft, (7, 300)),
             1 => tar.header(self.block(b'3', &path)),
             // A whiteout of what the layer has, or has a little later.
@@ -246,6 +246,7 @@ impl Random {
             },
             11 => tar.sized(self.block(b'0', &path).modified(-86_400), b"old"),
             12 => tar.header(self.block(b'5', &format!(".wh..wh.{number}"))),
+            14 => tar.header(self.block(b'0', &path).mode(0o7_777_644)),
             13 => tar.header(self.block(b'0', &path).link_name(b"a")),
             _ => tar.header(self.block(b'5', &path).mode(0o755).modified(-1)),
         };
