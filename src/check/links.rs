@@ -28,26 +28,29 @@ impl Attributes {
     }
 }
 
-/// Checks a hard link against what is on the path of its target: nothing, something that no hard
-/// link can lead to, or a file.
-pub(super) fn check(
-    entry: &TocEntry,
-    link: Attributes,
-    target: Option<Option<Attributes>>,
-    findings: &mut Findings,
-) {
+/// What is on the path that a hard link leads to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Target {
+    Nothing,
+    /// A directory, device, FIFO or whiteout.
+    NotAFile,
+    File(Attributes),
+}
+
+/// Checks a hard link against its target.
+pub(super) fn check(entry: &TocEntry, link: Attributes, target: Target, findings: &mut Findings) {
     let (name, target_name) = (shown(&entry.name), shown(&entry.link_name));
     let goes_up = entry.link_name.split('/').any(|part| part == "..");
-    match target.filter(|_| !goes_up) {
-        None => {
+    match if goes_up { Target::Nothing } else { target } {
+        Target::Nothing => {
             let detail = format!("{name} is a hard link to {target_name}, which is not before it");
             findings.add(Rule::LinkTarget, detail);
         }
-        Some(None) => {
+        Target::NotAFile => {
             let detail = format!("{name} is a hard link to {target_name}, which is not a file");
             findings.add(Rule::LinkTarget, detail);
         }
-        Some(Some(file)) => {
+        Target::File(file) => {
             let extended = link.extended == 0 || link.extended == file.extended;
             if link.own != file.own || !extended {
                 let detail = format!("{name} has other attributes than {target_name}");

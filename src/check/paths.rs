@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     LeftOut,
     finding::{Findings, Rule, Shown, shown},
-    links::{self, Attributes},
+    links::{self, Attributes, Target},
     toc::TocEntry,
 };
 
@@ -142,7 +142,7 @@ impl Paths {
         let is_dir = entry.kind == "dir";
         match goes_up(raw) {
             (_, true) => {
-                findings.add(Rule::PathLeavesRoot, format!("{name} leads out of the root"))
+                findings.add(Rule::PathLeavesRoot, format!("{name} leads out of the root"));
             }
             (true, false) => findings.add(Rule::PathDots, format!("{name} has \"..\" in it")),
             (false, false) => {}
@@ -170,10 +170,11 @@ impl Paths {
         let attributes = Attributes::of(entry, &self.hasher);
         if entry.kind == "hardlink" {
             let target = self.seen.get(&key(&clean(entry.link_name.as_bytes())));
-            let target = target.map(|seen| match seen {
-                Seen::File(attributes) => Some(*attributes),
-                _ => None,
-            });
+            let target = match target {
+                None => Target::Nothing,
+                Some(Seen::File(attributes)) => Target::File(*attributes),
+                Some(_) => Target::NotAFile,
+            };
             links::check(entry, attributes, target, findings);
         }
         if entry.kind == "symlink" && (entry.uid, entry.gid) != (0, 0) {

@@ -7,7 +7,9 @@ fn entry(kind: &str, name: &str) -> TocEntry {
 /// The ids of the rules that a layer breaks.
 fn broken(lowest: bool, entries: &[TocEntry]) -> Vec<&'static str> {
     let (mut paths, mut findings) = (Paths::new(lowest), Findings::default());
-    entries.iter().for_each(|entry| paths.insert(entry, &mut findings));
+    for entry in entries {
+        paths.insert(entry, &mut findings);
+    }
     paths.finish(&mut findings);
     findings.counts().keys().map(|rule| rule.id()).collect()
 }
@@ -25,10 +27,13 @@ fn a_path_of_millions_of_directories() {
     assert_eq!(broken(true, &[long.clone(), long]), ["duplicate-path", "path-too-long"]);
 }
 
+/// Kinds and names.
+type Entries<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn rules_of_paths() {
     let [dir, file, symlink] = [("dir", "d/"), ("reg", "d/a"), ("symlink", "lib")];
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
+    let cases: &[(Entries<'_>, &[&str])] = &[
         (&[dir, file], &[]),
         (&[file], &["missing-parent"]),
         (&[file, dir], &["late-parent"]),
@@ -59,7 +64,9 @@ fn rules_of_paths() {
     for (entries, expected) in cases {
         let mut entries: Vec<_> = entries.iter().map(|(kind, name)| entry(kind, name)).collect();
         // A root has to have this one.
-        entries.iter_mut().for_each(|entry| entry.mode = 0o755);
+        for entry in &mut entries {
+            entry.mode = 0o755;
+        }
         assert_eq!(broken(false, &entries), *expected, "{entries:?}");
     }
 }
