@@ -16,7 +16,7 @@ pub(crate) enum Compare {
     PartialPull,
     /// One was put together by mkcomposefs (`pkg/chunked/dump/dump.go`). The kernel shows the mode
     /// that a symlink has in the tar; names of one file are counted by their spelling, so their
-    /// number may be wrong; SELinux labels are kept, and a full pull leaves them out.
+    /// number may be wrong; `SELinux` labels are kept, and a full pull leaves them out.
     Composefs,
 }
 
