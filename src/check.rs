@@ -4,19 +4,23 @@
 //!
 //! TOC and tar-split stream are read side by side, entry by entry, and the data is decoded along
 //! with them. Memory: two zstd windows of at most 128 MiB each where a blob asks for them and
-//! a third for the data, one entry with its chunks, and about 40 bytes an entry for its path.
+//! a third for the data, one entry with its chunks, and about 60 bytes an entry for its path and
+//! what hard links need to know of it.
 
 mod claims;
 mod data;
 mod documents;
+mod effect;
 mod files;
 mod finding;
 mod footer;
 mod frames;
 mod header;
 mod keys;
+mod links;
 mod paths;
 mod section;
+mod stream;
 mod tar_split;
 mod toc;
 mod walk;
@@ -30,10 +34,12 @@ use std::{
 use flate2::bufread::MultiGzDecoder;
 
 use self::data::Data;
+use self::walk::Walked;
 pub use self::{
     claims::{Annotations, Claims, Span, is_chunked, is_estargz},
     documents::Documents,
-    finding::{Effect, Finding, Findings, Rule, Severity},
+    effect::Effect,
+    finding::{Finding, Findings, Rule, Severity},
     section::Section,
     toc::TocEntry,
     walk::Totals,
@@ -117,6 +123,35 @@ pub struct Layer<'a> {
     pub diff_id: &'a Digest,
     /// No more bytes of content are decoded than this.
     pub limit: u64,
+    /// It is the lowest layer of its image, so nothing of another one can show through.
+    pub lowest: bool,
+}
+
+/// What a partial pull of the lowest layer does not create: devices and FIFOs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// How many.
+    pub count: u64,
+    /// The names of the first of them, up to [`LeftOut::NAMES_MAX`], shortened.
+    pub names: Vec<String>,
+}
+
+impl LeftOut {
+    /// So many names are kept.
+    pub const NAMES_MAX: usize = 20;
+
+    fn note(&mut self, name: &str) {
+        const MOST: usize = 200;
+        self.count += 1;
+        if self.names.len() < Self::NAMES_MAX {
+            let short = String::from_utf8_lossy(name.as_bytes().get(..MOST).unwrap_or_default());
+            self.names.push(if name.len() > MOST {
+                short.into_owned() + "…"
+            } else {
+                name.into()
+            });
+        }
+    }
 }
 
 /// What a layer was found to be.
@@ -128,6 +163,8 @@ pub struct Verdict {
     pub tar_len: u64,
     /// What its TOC has come to.
     pub totals: Option<Totals>,
+    /// What a partial pull does not create, although there is a TOC.
+    pub left_out: LeftOut,
     /// What is wrong with it.
     pub findings: Findings,
 }
@@ -147,11 +184,13 @@ pub fn layer(layer: Layer<'_>) -> io::Result<Verdict> {
     if kind != Kind::ZstdChunked && is_chunked(layer.annotations) {
         findings.add(Rule::NotZstd, format!("it has the annotations of a TOC and is {kind}"));
     }
-    let (tar_len, totals) = match kind {
+    let (tar_len, walked) = match kind {
         Kind::ZstdChunked => chunked(layer, blob, &mut findings)?,
         _ => (content(kind, blob, layer, &mut findings), None),
     };
-    Ok(Verdict { kind, tar_len, totals, findings })
+    let totals = walked.as_ref().map(|walked| walked.totals);
+    let left_out = walked.map(|walked| walked.left_out).unwrap_or_default();
+    Ok(Verdict { kind, tar_len, totals, left_out, findings })
 }
 
 /// Checks only that the content is what the config says.
@@ -160,7 +199,7 @@ pub fn content_of(layer: Layer<'_>) -> io::Result<Verdict> {
     let blob = Section::new(layer.blob, 0, layer.len);
     let kind = Kind::of(&blob.read_at(0, 4)?, layer.annotations);
     let tar_len = content(kind, blob, layer, &mut findings);
-    Ok(Verdict { kind, tar_len, totals: None, findings })
+    Ok(Verdict { kind, tar_len, totals: None, left_out: LeftOut::default(), findings })
 }
 
 /// Reads the TOC of a chunked layer, entry by entry, whatever else is wrong with it. False if its
@@ -185,7 +224,7 @@ fn chunked(
     layer: Layer<'_>,
     blob: Section<'_>,
     findings: &mut Findings,
-) -> io::Result<(u64, Option<Totals>)> {
+) -> io::Result<(u64, Option<Walked>)> {
     if !blob.read_at(0, 4)?.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
         findings.add(Rule::FirstFrame, "the blob begins with a skippable frame");
     }
@@ -207,8 +246,9 @@ fn chunked(
     let Some(toc) = toc else {
         return Ok((data.finish(layer.diff_id, false, findings), None));
     };
-    let (totals, complete) = documents::check(&claims, toc, tar_split, &mut data, findings)?;
-    Ok((data.finish(layer.diff_id, complete, findings), Some(totals)))
+    let documents = documents::Pair { toc, tar_split };
+    let walked = documents::check(&claims, layer.lowest, documents, &mut data, findings)?;
+    Ok((data.finish(layer.diff_id, walked.complete, findings), Some(walked)))
 }
 
 /// The payload of a skippable frame, if that is what `span` is.

@@ -177,6 +177,8 @@ impl TryFrom<Args> for Job {
                 level,
                 metadata_level: METADATA_LEVEL,
                 cuts: Cuts::default(),
+                // Known only layer by layer.
+                lowest: false,
             },
             gzip_level,
             limits,

@@ -161,6 +161,7 @@ async fn one_layer(
             annotations: &descriptor.annotations,
             diff_id: &diff_id,
             limit: u64::MAX,
+            lowest: number == 1,
         };
         match depth {
             Depth::Everything => check::layer(subject),

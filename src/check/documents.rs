@@ -8,10 +8,11 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    LeftOut,
     claims::{Annotations, Claims, TOC_MAX},
     finding::{Findings, Rule, shown},
     toc::read_toc,
-    walk::{Totals, Visit, Walk, Walked},
+    walk::{Surroundings, Totals, Visit, Walk, Walked},
 };
 use crate::image::Digest;
 
@@ -41,22 +42,28 @@ pub(super) fn digest_of(bytes: impl Read) -> io::Result<Digest> {
     Hashed::new(bytes).finish()
 }
 
-/// Checks both documents, and shows `visitor` what they say. Returns whether all of the tar was
-/// walked, too.
-pub(super) fn check<V: Visit>(
+/// Both documents in their compressed form, as far as they were found.
+pub(super) struct Pair<R> {
+    pub(super) toc: R,
+    pub(super) tar_split: Option<R>,
+}
+
+/// Checks both documents, and shows `visitor` what they say.
+pub(super) fn check<R: Read + Clone>(
     claims: &Claims,
-    toc: impl Read + Clone,
-    tar_split: Option<impl Read + Clone>,
-    visitor: &mut V,
+    lowest: bool,
+    Pair { toc, tar_split }: Pair<R>,
+    visitor: &mut impl Visit,
     findings: &mut Findings,
-) -> io::Result<(Totals, bool)> {
+) -> io::Result<Walked> {
     if !is_toc(&digest_of(toc.clone())?, claims, findings) {
-        return Ok((Totals::default(), false));
+        return Ok(Walked::default());
     }
     let tar_split_digest = tar_split.clone().map(digest_of).transpose()?;
-    let reading = Reading::of(claims.bound(), toc, tar_split, visitor, findings)?;
+    let layer = Surroundings { lowest, bound: claims.bound() };
+    let reading = Reading::of(layer, toc, tar_split, visitor, findings)?;
     reading.compare(claims, tar_split_digest.as_ref(), findings);
-    Ok((reading.walked.totals, reading.walked.complete))
+    Ok(reading.walked)
 }
 
 fn is_toc(digest: &Digest, claims: &Claims, findings: &mut Findings) -> bool {
@@ -81,9 +88,8 @@ struct Reading {
 }
 
 impl Reading {
-    /// Data has to end at `bound` in the blob.
     fn of<V: Visit>(
-        bound: u64,
+        layer: Surroundings,
         toc: impl Read,
         tar_split: Option<impl Read>,
         visitor: &mut V,
@@ -96,7 +102,7 @@ impl Reading {
             Some(stream) => Some(Counted { inner: decoder(stream)?, count: &tar_split_len }),
             None => None,
         };
-        let mut walk = Walk::new(objects, bound, visitor, findings);
+        let mut walk = Walk::new(objects, layer, visitor, findings);
         let read = read_toc(json, |entry| walk.entry(entry));
         let whole = read.is_ok();
         let walked = walk.finish(whole);
@@ -151,19 +157,20 @@ pub struct Documents {
 
 impl Documents {
     /// Reads both to their ends, in their compressed form and side by side: for each entry of the
-    /// TOC, the tar-split stream is read up to its file object.
-    pub fn read(toc: impl Read, tar_split: impl Read) -> io::Result<Self> {
+    /// TOC, the tar-split stream is read up to its file object. They are of an image's lowest layer
+    /// or of another one.
+    pub fn read(toc: impl Read, tar_split: impl Read, lowest: bool) -> io::Result<Self> {
         let mut findings = Findings::default();
         let (mut toc, mut tar_split) = (Hashed::new(toc), Hashed::new(tar_split));
-        let bound = u64::MAX;
-        let reading = Reading::of(bound, &mut toc, Some(&mut tar_split), &mut (), &mut findings)?;
+        let layer = Surroundings { lowest, bound: u64::MAX };
+        let reading = Reading::of(layer, &mut toc, Some(&mut tar_split), &mut (), &mut findings)?;
         Ok(Self { reading, toc: toc.finish()?, tar_split: tar_split.finish()?, findings })
     }
 
     /// Holds them against the annotations that are to lead to them.
-    pub fn compare(mut self, annotations: &Annotations) -> (Totals, Findings) {
+    pub fn compare(mut self, annotations: &Annotations) -> (Totals, LeftOut, Findings) {
         let Some(claims) = Claims::read(annotations, &mut self.findings) else {
-            return (Totals::default(), self.findings);
+            return (Totals::default(), LeftOut::default(), self.findings);
         };
         is_toc(&self.toc, &claims, &mut self.findings);
         let Walked { totals, data_end, .. } = self.reading.walked;
@@ -172,7 +179,7 @@ impl Documents {
             self.findings.add(Rule::RangeBounds, detail);
         }
         self.reading.compare(&claims, Some(&self.tar_split), &mut self.findings);
-        (totals, self.findings)
+        (totals, self.reading.walked.left_out, self.findings)
     }
 }
 

@@ -5,11 +5,12 @@
 use std::{collections::BTreeSet, io::Read};
 
 use super::{
+    LeftOut,
     files::{File, Ranges},
     finding::{Findings, Rule, shown},
     header,
     paths::{Paths, clean},
-    tar_split::{Broken, Object, Objects},
+    stream::{Header, Headers},
     toc::TocEntry,
 };
 use crate::tar;
@@ -48,20 +49,25 @@ pub struct Totals {
     pub tar_len: u64,
 }
 
+/// What is known of a layer beforehand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings {
+    /// It is the lowest layer of its image.
+    pub(super) lowest: bool,
+    /// Where data has to end in the blob.
+    pub(super) bound: u64,
+}
+
 /// How far the walk has come.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Walked {
     pub(super) totals: Totals,
+    /// What a partial pull does not create.
+    pub(super) left_out: LeftOut,
     /// All of the tar was walked.
     pub(super) complete: bool,
     /// Where the data ends in the blob, as far as the TOC says that.
     pub(super) data_end: u64,
-}
-
-/// A header of the tar-split stream with the file object that follows it.
-struct Header {
-    entry: tar::Entry,
-    crc: Option<u64>,
 }
 
 /// The entry whose chunks may be yet to come.
@@ -86,11 +92,10 @@ pub(super) struct Walk<'a, R, V> {
 }
 
 impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
-    /// `bound` is where data has to end in the blob. Without a tar-split stream the TOC is checked
-    /// alone.
+    /// Without a tar-split stream the TOC is checked alone.
     pub(super) fn new(
         tar_split: Option<R>,
-        bound: u64,
+        layer: Surroundings,
         visitor: &'a mut V,
         findings: &'a mut Findings,
     ) -> Self {
@@ -98,8 +103,8 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
             headers: tar_split.map(Headers::new),
             visitor,
             findings,
-            paths: Paths::default(),
-            ranges: Ranges::new(bound),
+            paths: Paths::new(layer.lowest),
+            ranges: Ranges::new(layer.bound),
             open: None,
             totals: Totals::default(),
             astray: None,
@@ -109,6 +114,7 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
 
     /// Takes in an entry of the TOC.
     pub(super) fn entry(&mut self, toc: TocEntry) {
+        header::times(&toc, self.findings);
         if toc.kind == "chunk" {
             match &mut self.open {
                 _ if self.astray.is_some() => {}
@@ -134,7 +140,7 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
         }
         self.close();
         self.totals.entries += 1;
-        self.paths.insert(toc.name.as_bytes(), self.findings);
+        self.paths.insert(&toc, self.findings);
         if let Some(astray) = &mut self.astray {
             astray.insert(toc.name.into_bytes());
             return;
@@ -234,13 +240,13 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
     /// Comes to the end of the TOC, which was read `whole` or in part.
     pub(super) fn finish(mut self, whole: bool) -> Walked {
         self.close();
+        let left_out = if whole { self.paths.finish(self.findings) } else { LeftOut::default() };
         let complete = whole && self.finish_tar();
-        Walked { totals: self.totals, complete, data_end: self.ranges.end() }
+        Walked { totals: self.totals, left_out, complete, data_end: self.ranges.end() }
     }
 
     /// Whether the tar ends where the TOC does.
     fn finish_tar(&mut self) -> bool {
-        self.paths.finish(self.findings);
         let fork = self.fork.take();
         let mut missing = fork.is_some_and(|name| self.is_missing(&name));
         while let Some(header) = self.next_header() {
@@ -263,113 +269,6 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
     }
 }
 
-/// The tar-split stream as a row of headers.
-struct Headers<R> {
-    objects: Objects<R>,
-    /// Of the last content, to be skipped in front of the next header.
-    padding: u64,
-}
-
-impl<R: Read> Headers<R> {
-    fn new(json: R) -> Self {
-        Self { objects: Objects::new(json), padding: 0 }
-    }
-
-    /// Goes on to the next header, past segments that have none (`tar/asm/iterate.go` of
-    /// vbatts/tar-split says how a client reads them).
-    fn next(
-        &mut self,
-        findings: &mut Findings,
-        mut segment: impl FnMut(&[u8], &mut Findings),
-    ) -> Result<Option<Header>, Stop> {
-        let entry = loop {
-            match self.objects.next_object()? {
-                None => return Ok(None),
-                Some(Object::File { name, .. }) => {
-                    let detail = format!("the file object of {} follows no header", shown(&name));
-                    return Err((Rule::TarSplitFile, detail));
-                }
-                Some(Object::Segment(raw)) => {
-                    let header = header_in(raw, std::mem::take(&mut self.padding))?;
-                    segment(raw, findings);
-                    if let Some(entry) = header {
-                        break entry;
-                    }
-                }
-            }
-        };
-        self.padding = entry.payload_len.wrapping_neg() % 512;
-        let Some(Object::File { name, size, crc }) = self.objects.next_object()? else {
-            let detail = format!("{} has no file object", shown(&entry.name));
-            return Err((Rule::TarSplitFile, detail));
-        };
-        let crc = file_object(&entry, &name, size, crc, findings);
-        Ok(Some(Header { entry, crc }))
-    }
-}
-
-/// Why the tar-split stream cannot be followed any further.
-type Stop = (Rule, String);
-
-impl From<Broken> for Stop {
-    fn from(broken: Broken) -> Self {
-        let rule = match broken {
-            Broken::Encoding(_) => Rule::TarSplitEncoding,
-            Broken::Form { .. } => Rule::TarSplitJson,
-        };
-        (rule, broken.to_string())
-    }
-}
-
-/// The header in a segment, or nothing where it holds none.
-fn header_in(raw: &[u8], padding: u64) -> Result<Option<tar::Entry>, Stop> {
-    let stop = |detail| Err((Rule::TarSplitSegment, detail));
-    let skip = usize::try_from(padding).unwrap_or(usize::MAX);
-    let Some(raw) = raw.get(skip..) else {
-        let len = raw.len();
-        return stop(format!("a segment of {len} bytes where a padding of {padding} has to be"));
-    };
-    let mut reader = tar::Reader::new(raw);
-    match reader.next_step() {
-        Ok(tar::Step::End) => Ok(None),
-        Ok(tar::Step::Entry(entry)) if reader.position() < raw.len() as u64 => {
-            stop(format!("more than one header in the segment of {}", shown(&entry.name)))
-        }
-        Ok(tar::Step::Entry(entry)) => Ok(Some(*entry)),
-        Err(error) => stop(format!("a segment that holds no header: {error}")),
-    }
-}
-
-/// Returns the content's CRC.
-fn file_object(
-    entry: &tar::Entry,
-    name: &[u8],
-    size: i64,
-    crc: &[u8],
-    findings: &mut Findings,
-) -> Option<u64> {
-    let shown_name = shown(&entry.name);
-    if name != entry.name {
-        let detail = format!("the file object of {shown_name} has the name {}", shown(name));
-        findings.add(Rule::TarSplitFile, detail);
-    }
-    if u64::try_from(size) != Ok(entry.payload_len) {
-        let detail = format!(
-            "the file object of {shown_name} has the size {size}, the tar has {} bytes",
-            entry.payload_len
-        );
-        findings.add(Rule::TarSplitFile, detail);
-    }
-    if entry.payload_len == 0 {
-        return None;
-    }
-    let crc = <[u8; 8]>::try_from(crc).ok().map(u64::from_be_bytes);
-    if crc.is_none() {
-        findings.add(Rule::TarSplitCrc, format!("{shown_name} has no CRC"));
-    }
-    crc
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -377,7 +276,8 @@ mod tests {
     fn walk(entries: impl IntoIterator<Item = TocEntry>) -> (Totals, Findings) {
         let mut findings = Findings::default();
         let (mut visitor, none) = ((), None::<&[u8]>);
-        let mut walk = Walk::new(none, u64::MAX, &mut visitor, &mut findings);
+        let layer = Surroundings { lowest: true, bound: u64::MAX };
+        let mut walk = Walk::new(none, layer, &mut visitor, &mut findings);
         entries.into_iter().for_each(|entry| walk.entry(entry));
         (walk.finish(true).totals, findings)
     }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     check::{self, Annotations, Claims, Findings, Kind, Verdict},
-    chunked::{annotations::ChunkedAnnotations, footer::Position},
+    chunked::{annotations::ChunkedAnnotations, eligibility::LeftOut, footer::Position},
     image::{
         BlobId, Digest, EntryKind,
         annotations::{FORMAT, SOURCE_DIGEST},
@@ -41,10 +41,10 @@ pub(super) struct Proved {
     pub(super) outline: Option<Outline>,
 }
 
-/// What there is, by the source's blob, its diffID and the format.
+/// What there is, by the source's blob, its diffID, the format and whether it is the lowest layer.
 #[derive(Debug, Default)]
 pub(super) struct Reusable {
-    layers: HashMap<(Digest, Digest, Format), Known>,
+    layers: HashMap<(Digest, Digest, Format, bool), Known>,
 }
 
 impl Reusable {
@@ -85,27 +85,29 @@ impl Reusable {
             if !is_it {
                 continue;
             }
-            for (layer, old) in manifest.layers.iter().zip(&image.layers) {
-                let key = (old.blob.digest.clone(), old.diff_id.clone(), variant.format);
+            for (number, (layer, old)) in manifest.layers.iter().zip(&image.layers).enumerate() {
+                let (digest, diff_id) = (old.blob.digest.clone(), old.diff_id.clone());
+                let key = (digest, diff_id, variant.format, number == 0);
                 let (blob, annotations) = (layer.blob.clone(), layer.annotations.clone());
                 self.layers.insert(key, Known { blob, annotations });
             }
         }
     }
 
-    pub(super) fn get(&self, layer: &PlannedLayer, format: Format) -> Option<&Known> {
-        self.layers.get(&(layer.blob.digest.clone(), layer.diff_id.clone(), format))
+    pub(super) fn get(&self, layer: &PlannedLayer, format: Format, lowest: bool) -> Option<&Known> {
+        self.layers.get(&(layer.blob.digest.clone(), layer.diff_id.clone(), format, lowest))
     }
 }
 
 impl Known {
-    /// Downloads the layer and checks all of it. `None`: it is of no use. It may come to `limit`
-    /// bytes.
+    /// Downloads the layer and checks all of it. `None`: it is of no use, or not what this program
+    /// would make of the `lowest` layer or another one. It may come to `limit` bytes.
     pub(super) async fn prove(
         &self,
         destination: &Store,
         diff_id: &Digest,
         format: Format,
+        lowest: bool,
         limit: u64,
     ) -> Option<Proved> {
         if self.blob.size > limit {
@@ -123,6 +125,7 @@ impl Known {
                 annotations: &known.annotations,
                 diff_id: &diff_id,
                 limit,
+                lowest,
             };
             let verdict = check::layer(subject).ok()?;
             known.judge(&verdict, format)
@@ -136,7 +139,7 @@ impl Known {
     }
 
     fn judge(self, verdict: &Verdict, format: Format) -> Option<Proved> {
-        if verdict.findings.kept().iter().any(|finding| finding.rule.forbids_reuse()) {
+        if verdict.findings.first_obstacle().is_some() {
             return None;
         }
         let outline = match (format, verdict.kind) {
@@ -157,6 +160,10 @@ impl Known {
                     entries: totals.entries,
                     files: totals.files,
                     chunks: totals.chunks,
+                    left_out: LeftOut {
+                        count: verdict.left_out.count,
+                        names: verdict.left_out.names.clone(),
+                    },
                 })
             }
             (Format::Zstd, Kind::Zstd) => None,

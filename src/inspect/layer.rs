@@ -50,6 +50,7 @@ fn toc(
         // Not looked at for a TOC.
         diff_id: &Digest::sha256_of(b""),
         limit: 0,
+        lowest: false,
     };
     let (mut chunks, mut holes, mut entries) = (0, 0_u64, with_toc.then(Vec::new));
     let sound = check::toc_entries(layer, |entry: TocEntry| {

@@ -16,7 +16,7 @@ use crate::{
     check,
     chunked::{
         annotations::ChunkedAnnotations,
-        eligibility::Unchunkable,
+        eligibility::{LeftOut, Unchunkable},
         footer::{Footer, Position},
         frame::{SKIPPABLE_HEADER, write_skippable},
         tar_split::TarSplitWriter,
@@ -46,6 +46,8 @@ pub struct Outline {
     pub files: u64,
     /// Pieces that a client can fetch on their own: chunks, and files in one piece.
     pub chunks: u64,
+    /// What a partial pull does not create.
+    pub left_out: LeftOut,
 }
 
 impl Outline {
@@ -54,9 +56,13 @@ impl Outline {
     fn compare(&self, documents: check::Documents) -> Result<u64, LayerError> {
         let annotations = self.annotations.to_pairs();
         let annotations = annotations.map(|(key, value)| (key.to_owned(), value)).into();
-        let (totals, findings) = documents.compare(&annotations);
-        if let Some(check::Finding { rule, detail }) = findings.first_error() {
+        let (totals, left_out, findings) = documents.compare(&annotations);
+        if let Some(check::Finding { rule, detail }) = findings.first_obstacle() {
             return Err(LayerError::SelfCheck(format!("{rule}: {detail}")));
+        }
+        if left_out.count != self.left_out.count {
+            let detail = format!("{:?} was written, {left_out:?} was read back", self.left_out);
+            return Err(LayerError::SelfCheck(detail));
         }
         let check::Totals { entries, files, chunks, tar_len } = totals;
         if (entries, files, chunks) != (self.entries, self.files, self.chunks) {
@@ -122,10 +128,10 @@ pub(super) fn assemble(
         None => Err(None),
     };
     let mut zeros = ZeroDigests::default();
-    loop {
+    let left_out = loop {
         let (batch, marks, frames) = match items.recv() {
             Ok(Item::Batch { batch, marks, frames }) => (batch, marks, frames),
-            Ok(Item::End) => break,
+            Ok(Item::End(left_out)) => break left_out,
             Err(_) => return Err(LayerError::Interrupted),
         };
         let frames = frames.recv().map_err(|_| LayerError::WorkerLost)??;
@@ -145,10 +151,10 @@ pub(super) fn assemble(
             // The walker may have ended already.
             let _ = buffers.send(mem::take(&mut batch.data));
         }
-    }
+    };
     let mut checked = None;
     let outline = match outline {
-        Ok(outliner) => match outliner.finish(&mut spool)? {
+        Ok(outliner) => match outliner.finish(&mut spool, left_out)? {
             Ok((outline, tar_len)) => {
                 checked = Some(tar_len);
                 Ok(outline)
@@ -284,6 +290,7 @@ impl Outliner {
     fn finish(
         mut self,
         spool: &mut Spool<'_, impl Write>,
+        left_out: LeftOut,
     ) -> Result<Result<(Outline, u64), Unchunkable>, LayerError> {
         self.close_without_content().map_err(LayerError::Metadata)?;
         if self.tail_len > 0 && self.tail_len < self.padding {
@@ -310,6 +317,7 @@ impl Outliner {
             entries: self.entries,
             files: self.files,
             chunks: self.chunks,
+            left_out,
         };
         let documents = self.proof.finish(&toc.compressed, &tar_split.compressed)?;
         let tar_len = outline.compare(documents)?;

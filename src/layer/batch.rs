@@ -7,7 +7,10 @@ use crossbeam_channel::Receiver;
 
 use super::{LayerError, pool::Frames};
 use crate::{
-    chunked::{eligibility::Unchunkable, toc::Metadata},
+    chunked::{
+        eligibility::{LeftOut, Unchunkable},
+        toc::Metadata,
+    },
     image::Digest,
 };
 
@@ -89,8 +92,8 @@ pub(super) enum Item {
         marks: Vec<Mark>,
         frames: Receiver<Result<Frames, LayerError>>,
     },
-    /// The tar has come to its end.
-    End,
+    /// The tar has come to its end; this is what a partial pull does not create.
+    End(LeftOut),
 }
 
 /// What the digester tells at the end.

@@ -43,9 +43,11 @@ pub(super) struct Proofreader {
     toc: Pieces,
     tar_split: Pieces,
     documents: Sender<io::Result<Documents>>,
+    lowest: bool,
 }
 
-pub(super) fn begin() -> (Proof, Proofreader) {
+/// For the lowest layer of an image or another one.
+pub(super) fn begin(lowest: bool) -> (Proof, Proofreader) {
     let feed = || {
         let (pieces, incoming) = unbounded();
         // Nobody wants spent pieces back.
@@ -53,7 +55,7 @@ pub(super) fn begin() -> (Proof, Proofreader) {
     };
     let ((toc, toc_in), (tar_split, tar_split_in)) = (feed(), feed());
     let (done, documents) = unbounded();
-    let reader = Proofreader { toc: toc_in, tar_split: tar_split_in, documents: done };
+    let reader = Proofreader { toc: toc_in, tar_split: tar_split_in, documents: done, lowest };
     (Proof { toc, tar_split, documents }, reader)
 }
 
@@ -78,7 +80,7 @@ impl Proofreader {
     /// Reads until both documents have come to their ends.
     pub(super) fn read(self) {
         // Nobody wants to know if the layer turned out to have no TOC.
-        let _ = self.documents.send(Documents::read(self.toc, self.tar_split));
+        let _ = self.documents.send(Documents::read(self.toc, self.tar_split, self.lowest));
     }
 }
 
@@ -141,7 +143,7 @@ mod tests {
     fn what_grows_is_read_as_a_whole() {
         let (toc, tar_split) = documents();
         assert!(toc.compressed.len() > 2 * PIECE && tar_split.compressed.len() > 2 * PIECE);
-        let (mut proof, reader) = begin();
+        let (mut proof, reader) = begin(false);
         let documents = thread::scope(|scope| {
             scope.spawn(|| reader.read());
             for len in (0..toc.compressed.len()).step_by(1000) {
@@ -151,7 +153,7 @@ mod tests {
             }
             proof.finish(&toc.compressed, &tar_split.compressed).unwrap()
         });
-        let (totals, findings) = documents.compare(&annotations(&toc, &tar_split));
+        let (totals, _, findings) = documents.compare(&annotations(&toc, &tar_split));
         assert!(findings.first_error().is_none(), "{findings:?}");
         assert_eq!(totals.entries, 20_000);
     }
@@ -161,19 +163,19 @@ mod tests {
         let (toc, tar_split) = documents();
         let mut broken = tar_split.clone();
         broken.compressed[PIECE / 2] ^= 1;
-        let (proof, reader) = begin();
+        let (proof, reader) = begin(false);
         let documents = thread::scope(|scope| {
             scope.spawn(|| reader.read());
             proof.finish(&toc.compressed, &broken.compressed).unwrap()
         });
-        let (_, findings) = documents.compare(&annotations(&toc, &broken));
+        let (_, _, findings) = documents.compare(&annotations(&toc, &broken));
         assert!(findings.first_error().is_some());
     }
 
     #[test]
     fn a_proof_that_nobody_wants_any_more_ends() {
         let (toc, tar_split) = documents();
-        let (mut proof, reader) = begin();
+        let (mut proof, reader) = begin(false);
         proof.show(&toc.compressed[..2 * PIECE], &tar_split.compressed);
         drop(proof);
         reader.read();

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     chunked::{
         chunker::{Chunk, Chunker},
-        eligibility::{Paths, Unchunkable},
+        eligibility::{LeftOut, Paths, Unchunkable},
         toc::Metadata,
     },
     tar::{Entry, Reader, Step},
@@ -53,6 +53,7 @@ pub(super) struct Walker<'a> {
     /// Where the open frame begins in the batch's data.
     frame_start: usize,
     paths: Paths,
+    left_out: LeftOut,
     chunked: bool,
     begun: bool,
 }
@@ -72,7 +73,8 @@ impl<'a> Walker<'a> {
             batch: Batch::default(),
             marks: Vec::new(),
             frame_start: 0,
-            paths: Paths::default(),
+            paths: Paths::new(recipe.lowest),
+            left_out: LeftOut::default(),
             chunked: recipe.chunked,
             begun: false,
         }
@@ -104,7 +106,8 @@ impl<'a> Walker<'a> {
             self.push_frame(0, FrameOf::Tar);
         }
         self.flush()?;
-        self.output.assembler.send(Item::End).map_err(|_| LayerError::Interrupted)
+        let end = Item::End(self.left_out);
+        self.output.assembler.send(end).map_err(|_| LayerError::Interrupted)
     }
 
     fn headers(&mut self, raw: &[u8], entry: &Entry) -> Result<(), LayerError> {
@@ -117,10 +120,13 @@ impl<'a> Walker<'a> {
         let admitted =
             Metadata::of(entry).and_then(|found| self.paths.admit(entry).map(|()| found));
         match admitted {
-            Ok(metadata) => self.marks.push(Mark::Entry {
-                raw: start..self.batch.data.len(),
-                metadata: Box::new(metadata),
-            }),
+            Ok(metadata) => {
+                self.left_out.note(entry);
+                self.marks.push(Mark::Entry {
+                    raw: start..self.batch.data.len(),
+                    metadata: Box::new(metadata),
+                });
+            }
             Err(reason) => self.give_up(reason),
         }
         Ok(())
@@ -133,8 +139,6 @@ impl<'a> Walker<'a> {
         }
         if !raw.is_empty() && raw.len() < padding {
             self.give_up(Unchunkable::PaddingCutShort);
-        } else if let Err(reason) = std::mem::take(&mut self.paths).finish() {
-            self.give_up(reason);
         }
     }
 

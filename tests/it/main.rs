@@ -8,6 +8,8 @@ mod failures;
 mod index;
 mod index_readers;
 mod layout;
+mod lowest;
 mod odd_layers;
+mod random_trees;
 mod sbom;
 mod support;

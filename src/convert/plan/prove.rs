@@ -21,7 +21,7 @@ pub(super) async fn prove(
         Format::Zstd | Format::ZstdChunked => true,
     };
     let wrong = |findings: &Findings| {
-        let errors = findings.kept().iter().filter(|finding| finding.rule.forbids_reuse());
+        let errors = findings.kept().iter().filter(|finding| finding.rule.forbids_toc());
         let mut errors = errors.filter(|finding| counts(finding.rule));
         errors.next().map(|finding| format!("{}: {}", finding.rule, finding.detail))
     };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use crate::support::{peers::Peers, work_dir};
+use super::{peers::Peers, work_dir};
 
 /// Pulls images and lists their trees. Arguments: two programs for Python, then references.
 const PULL_ALL: &str = r#"
@@ -42,6 +42,13 @@ pub(crate) enum Pulled {
     Not(String),
 }
 
+impl Pulls {
+    /// Whether this blob was really pulled partially.
+    pub(crate) fn retrieved_partially(&self, digest: &str) -> bool {
+        self.log.contains(&format!("Retrieved partial blob {digest}"))
+    }
+}
+
 /// What podman made of all images, by the last part of their names.
 pub(crate) struct Pulls {
     pub(crate) images: BTreeMap<String, Pulled>,
@@ -49,19 +56,44 @@ pub(crate) struct Pulls {
     pub(crate) log: String,
 }
 
+/// How podman pulls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Every layer as a whole.
+    Whole,
+    /// Layers with a TOC partially.
+    Partial,
+    /// The same, with composefs in the place of directories: mkcomposefs makes an erofs image of
+    /// the TOC, which the kernel mounts over the files. What is listed is that mount.
+    Composefs,
+}
+
+impl Way {
+    /// For storage.conf.
+    fn options(self) -> String {
+        let partial = self != Self::Whole;
+        let composefs = self == Self::Composefs;
+        format!(
+            "[storage.options.pull_options]\nenable_partial_images = \"{partial}\"\n\
+             [storage.options.overlay]\nuse_composefs = \"{composefs}\"\n"
+        )
+    }
+}
+
 /// Pulls into an empty store.
-pub(crate) fn pull_all(peers: &Peers, partial: bool, references: &[String]) -> Pulls {
+pub(crate) fn pull_all(peers: &Peers, way: Way, references: &[String]) -> Pulls {
     let dir = work_dir();
     let at = |name: &str| dir.path().join(name);
     let storage = format!(
         "[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\nrunroot = \"{}\"\n\
-         [storage.options.pull_options]\nenable_partial_images = \"{partial}\"\n",
+         {}",
         at("graph").display(),
-        at("run").display()
+        at("run").display(),
+        way.options()
     );
     fs::write(at("storage.conf"), storage).unwrap();
     let script = format!("cd {}\n{PULL_ALL}", dir.path().display());
-    let lister = include_str!("../support/list_tree.py");
+    let lister = include_str!("list_tree.py");
     let mut args = vec!["sh", "-euc", &script, "sh", lister, LIST_ALL];
     args.extend(references.iter().map(String::as_str));
     let output = peers
