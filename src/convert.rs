@@ -28,7 +28,8 @@ use self::{
 use crate::{
     chunked::{annotations::ChunkedAnnotations, footer::Position},
     image::{ImageReference, manifest::Descriptor, media_type::Family},
-    layer::{Limits, Pool, Recipe},
+    layer::{Pool, Recipe},
+    limits::Limits,
     probe::{self, Blob},
     report::{Event, LayerReport, LeftReport, Reporter, Summary},
     store::{AccessOptions, Intent, Store},

@@ -7,12 +7,14 @@
 //!                                                        proofreader ◄─┘
 //! ```
 //!
-//! Memory: with `t` worker threads at most `2t + 3` batches are under way for a layer, each of
-//! 1 MiB (chunked) or 4 MiB (plain) and its encoded form of about the same at the worst, plus the
-//! encoders' own tables, plus TOC and tar-split in their compressed form, plus a window of up to
-//! 128 MiB where a zstd source asks for it. Nothing depends on the length of the layer or of a file
-//! in it but TOC and tar-split (about 100 bytes an entry), the sets of paths of walker and proofreader
-//! (about 30 and 40 bytes an entry) and, while a file is open, 56 bytes for each of its chunks.
+//! Memory: with `t` worker threads at most `2t + 3` batches (and no fewer than 9) are under way for a
+//! layer, each of 1 MiB (chunked) or 4 MiB (plain) and its encoded form of about the same at the
+//! worst; a header of several MiB counts as so many batches. To that come the encoders' own tables, a
+//! window of up to 8 MiB, or 128 MiB for one layer at a time ([`crate::limits`]), 2 MiB for TOC and
+//! tar-split, whose rest is in temporary files, the sets of paths of walker and proofreader, about 50
+//! and 40 bytes for each of at most 2^20 entries, and, while a file is open, 56 bytes for each of its
+//! chunks, of which a TOC holds at most 2^20. Nothing else depends on the length of a layer or of a
+//! file in it.
 
 mod assembler;
 mod batch;
@@ -21,11 +23,12 @@ pub mod decompress;
 mod digester;
 pub mod gzip;
 mod input;
-mod limits;
 mod pool;
 mod proof;
+mod scratch;
 mod walker;
 mod zeros;
+mod zstd_frames;
 
 use std::{
     io::{self, Read, Write},
@@ -36,7 +39,7 @@ use std::{
 use crossbeam_channel::{bounded, unbounded};
 
 pub use self::{
-    assembler::Outline, cuts::Cuts, decompress::Compression, limits::Limits, pool::Pool,
+    assembler::Outline, cuts::Cuts, decompress::{Compression, UnsupportedCompression}, pool::Pool,
 };
 use self::{
     batch::Totals,
@@ -45,7 +48,8 @@ use self::{
 use crate::{
     chunked::{eligibility::Unchunkable, frame::FrameError},
     image::{Digest, digest::Algorithm},
-    tar::TarError,
+    limits::{Exceeded, Limits},
+    tar::{MAX_METADATA, TarError},
 };
 
 /// How a layer is to be made.
@@ -77,7 +81,7 @@ impl Progress {
 
     /// Whether the layer may have come to `total` bytes by now.
     fn allow(&self, total: u64) -> Result<(), LayerError> {
-        self.limits.allow(total, self.bytes_read())
+        Ok(self.limits.allow(total, self.bytes_read())?)
     }
 
     fn read(&self, len: usize) {
@@ -113,6 +117,9 @@ pub enum LayerError {
         /// What the decoder says.
         source: io::Error,
     },
+    /// Clients know its compression, and this program does not.
+    #[error(transparent)]
+    Unsupported(UnsupportedCompression),
     /// The content is longer than allowed.
     #[error(
         "it comes to more than {} when it is decompressed; if it is meant to, allow more with \
@@ -152,6 +159,12 @@ pub enum LayerError {
          this program, please report it; nothing was published"
     )]
     SelfCheck(String),
+    /// TOC or tar-split could not be written down.
+    #[error(
+        "cannot write a temporary file in {}; set TMPDIR to a folder with room",
+        std::env::temp_dir().display()
+    )]
+    Scratch(#[source] io::Error),
     /// The new blob could not be written.
     #[error("the new blob could not be written to temporary storage")]
     Spool(#[source] io::Error),
@@ -161,6 +174,15 @@ pub enum LayerError {
     /// Another thread failed first; its error is the one that counts.
     #[error("stopped since another part of the work failed")]
     Interrupted,
+}
+
+impl From<Exceeded> for LayerError {
+    fn from(exceeded: Exceeded) -> Self {
+        match exceeded {
+            Exceeded::Size(limit) => Self::TooLong(limit),
+            Exceeded::Ratio(limit) => Self::TooDense(limit),
+        }
+    }
 }
 
 fn broken(kind: Option<&Compression>) -> String {
@@ -201,6 +223,9 @@ pub struct Converted {
     pub outline: Result<Outline, Option<Unchunkable>>,
 }
 
+/// As many buffers as the longest header may take.
+const LONGEST_HEADER: usize = MAX_METADATA as usize / walker::CHUNKED_BATCH;
+
 /// Converts the layer that `blob` delivers and writes the new blob to `sink`. Where the blob
 /// verifies its own digest, an error of that arrives as [`LayerError::Blob`]. With `expected`, the
 /// content's diffID is compared with it. The new blob depends on the tar and the recipe alone.
@@ -214,7 +239,7 @@ pub fn convert(
     pool: &Pool,
     progress: &Progress,
 ) -> Result<Converted, LayerError> {
-    let batches = 2 * pool.threads() + 3;
+    let batches = (2 * pool.threads() + 3).max(LONGEST_HEADER + 1);
     let (free, buffers) = bounded(batches);
     let (spent, pieces_spent) = bounded(input::PIECES);
     for _ in 0..batches {

@@ -9,12 +9,13 @@
 //! ```
 //!
 //! The rooms, each allowed to call only those to its right:
-//! `cli → options → {convert, verify, inspect} → {layer, probe, attached, store, report, tekton} → {chunked, check, tar, image}`.
+//! `cli → options → {convert, verify, inspect} → {layer, probe, attached, store, report, tekton} → {chunked, check, tar, limits, image}`.
 //!
 //! * [`chunked`] and [`tar`] know the formats: no network, no async, `Read` in and `Write` out.
 //! * [`check`] judges layers, new ones before they are published: it knows the same formats, and
 //!   shares nothing with [`chunked`].
 //! * [`image`] holds documents (digests, references, manifests) and does no I/O.
+//! * [`limits`] says what a layer may come to; it knows no other room.
 //! * [`layer`] turns one compressed blob into another, on threads.
 //! * [`store`] is where images live; it knows no compression.
 //! * [`probe`] finds out what a registry does for partial pulls, for `convert` and by itself.
@@ -30,6 +31,7 @@ pub mod error;
 pub mod image;
 pub mod inspect;
 pub mod layer;
+pub mod limits;
 pub mod options;
 pub mod probe;
 pub mod report;

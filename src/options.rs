@@ -15,7 +15,8 @@ use crate::{
         ImageReference, ReferenceError, index::Platform, index::PlatformError, media_type::Family,
     },
     inspect,
-    layer::{Cuts, Limits, Recipe, gzip},
+    layer::{Cuts, Recipe, gzip},
+    limits::Limits,
     probe,
     store::{AccessOptions, Patience},
     verify,
@@ -289,6 +290,7 @@ impl TryFrom<cli::verify::Args> for verify::Job {
             image: reference("image", &args.image)?,
             against: against.map(|text| reference("source", &text)).transpose()?,
             platform: platform(args.platform)?,
+            limits: limits(args.max_layer_size, args.max_compression_ratio)?,
             access: args.access.into(),
         })
     }

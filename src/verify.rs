@@ -16,6 +16,7 @@ pub use self::{
 use crate::{
     check::{self, Findings, Rule, Verdict},
     image::{Digest, ImageReference, index::Platform},
+    limits::Limits,
     store::{AccessOptions, RawManifest},
 };
 
@@ -32,6 +33,8 @@ pub struct Job {
     pub against: Option<ImageReference>,
     /// Which image of an index; without it all of them.
     pub platform: Option<Platform>,
+    /// What a layer may come to.
+    pub limits: Limits,
     /// How registries are talked to.
     pub access: AccessOptions,
 }
@@ -65,11 +68,14 @@ pub async fn run(job: &Job) -> Result<VerifyReport, ImageError> {
     };
     for image in &images {
         let Some((other, raw)) = &other else {
-            reports.push(verify(&source, image).await?);
+            reports.push(verify(&source, image, job.limits).await?);
             continue;
         };
         let counterpart = counterpart(image, other, raw).await?;
-        let both = tokio::try_join!(verify(&source, image), content(other, &counterpart));
+        let both = tokio::try_join!(
+            verify(&source, image, job.limits),
+            content(other, &counterpart, job.limits)
+        );
         let (mut report, against) = both?;
         compare(image, &counterpart, &mut report.findings);
         report.against = Some(against);
@@ -103,10 +109,14 @@ async fn select(
     }
 }
 
-async fn verify(source: &Source, image: &Image) -> Result<ImageReport, ImageError> {
+async fn verify(
+    source: &Source,
+    image: &Image,
+    limits: Limits,
+) -> Result<ImageReport, ImageError> {
     let mut findings = Findings::default();
     counts(image, &mut findings);
-    let layers = layers(source, image, Depth::Everything).await?;
+    let layers = layers(source, image, Depth::Everything, limits).await?;
     if image.docker && layers.iter().any(|layer| layer.kind.is_some_and(check::Kind::is_zstd)) {
         findings.add(Rule::DockerManifest, "zstd layers in a Docker manifest");
     }
@@ -131,10 +141,11 @@ async fn layers(
     source: &Source,
     image: &Image,
     depth: Depth,
+    limits: Limits,
 ) -> Result<Vec<LayerReport>, ImageError> {
     let side_by_side = thread::available_parallelism().map_or(1, usize::from).min(LAYERS_MAX);
     stream::iter(image.layers.iter().zip(&image.diff_ids).enumerate())
-        .map(|(index, (layer, diff_id))| one_layer(source, index + 1, layer, diff_id, depth))
+        .map(|(index, (layer, diff_id))| one_layer(source, index + 1, layer, diff_id, (depth, limits)))
         .buffered(side_by_side)
         .try_collect()
         .await
@@ -145,7 +156,7 @@ async fn one_layer(
     number: usize,
     layer: &Descriptor,
     diff_id: &Digest,
-    depth: Depth,
+    (depth, limits): (Depth, Limits),
 ) -> Result<LayerReport, ImageError> {
     if layer.foreign() {
         return Ok(LayerReport::unread(number, layer, Findings::default()));
@@ -166,7 +177,7 @@ async fn one_layer(
             media_type: &descriptor.media_type,
             annotations: descriptor.annotations(),
             diff_id: &diff_id,
-            limit: u64::MAX,
+            limits,
         };
         match depth {
             Depth::Everything => check::layer(subject),
@@ -194,14 +205,18 @@ async fn counterpart(
 }
 
 /// Whether an image has the content that it claims to have.
-async fn content(source: &Source, image: &Image) -> Result<AgainstReport, ImageError> {
+async fn content(
+    source: &Source,
+    image: &Image,
+    limits: Limits,
+) -> Result<AgainstReport, ImageError> {
     let mut findings = Findings::default();
     counts(image, &mut findings);
     Ok(AgainstReport {
         reference: source.reference.to_string(),
         digest: image.digest.clone(),
         findings,
-        layers: layers(source, image, Depth::Content).await?,
+        layers: layers(source, image, Depth::Content, limits).await?,
     })
 }
 

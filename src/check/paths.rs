@@ -1,10 +1,13 @@
 //! The paths of a layer as clients lay them on disk.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::finding::{Findings, Rule, shown};
+use super::{
+    finding::{Findings, Rule, shown},
+    seen::Seen,
+};
 
 /// The directories that are waited for are remembered by name up to this many.
 const MISSING_MAX: usize = 1000;
@@ -15,7 +18,7 @@ const PATH_MAX: usize = 4096;
 /// What has come so far. Takes about 40 bytes an entry.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
-    seen: HashSet<u128>,
+    seen: Seen,
     /// Parents that have had no entry yet.
     missing: HashMap<u128, String>,
 }
@@ -39,7 +42,7 @@ pub(super) fn clean(name: &[u8]) -> Vec<&[u8]> {
     parts
 }
 
-fn key(parts: &[&[u8]]) -> u128 {
+pub(super) fn key(parts: &[&[u8]]) -> u128 {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_le_bytes());
@@ -51,6 +54,12 @@ fn key(parts: &[&[u8]]) -> u128 {
 }
 
 impl Paths {
+    /// How many paths have come.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
     /// Notes an entry.
     pub(super) fn insert(&mut self, name: &[u8], findings: &mut Findings) {
         let parts = clean(name);
@@ -68,7 +77,7 @@ impl Paths {
         for len in (1..=parents.len()).rev() {
             let parent = parents.get(..len).unwrap_or_default();
             let path = key(parent);
-            let known = self.seen.contains(&path) || self.missing.contains_key(&path);
+            let known = self.seen.contains(path) || self.missing.contains_key(&path);
             if known || self.missing.len() >= MISSING_MAX {
                 break;
             }

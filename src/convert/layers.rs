@@ -183,8 +183,9 @@ impl Context<'_> {
         let Some(known) = self.reusable.get(layer, *format) else { return Ok(None) };
         let slot = self.slots.acquire().await;
         let _slot = slot.map_err(|_| ConvertError::Internal("slots closed".into()))?;
-        let limit = self.job.limits.size;
-        let proved = known.prove(self.destination, &layer.diff_id, *format, limit).await;
+        let limits = self.job.limits;
+        let size = layer.blob.size;
+        let proved = known.prove(self.destination, &layer.diff_id, *format, limits, size).await;
         Ok(proved.map(|Proved { blob, raw_len, outline }| LayerReport {
             number: *number,
             source_digest: layer.blob.digest.clone(),
@@ -238,8 +239,7 @@ impl Context<'_> {
             let mut sink = BufWriter::with_capacity(SPOOL_BUFFER, &mut writer);
             let expected = Some(&expected);
             let converted = if format == Format::Gzip {
-                let threads = pool.threads();
-                layer::gzip::to_gzip(blob, &mut sink, expected, gzip_level, threads, &progress)
+                layer::gzip::to_gzip(blob, &mut sink, expected, gzip_level, &pool, &progress)
             } else {
                 layer::convert(blob, &mut sink, expected, recipe, &pool, &progress)
             };

@@ -4,7 +4,8 @@
 //! Anybody who may push there can put something that says the same. So a layer counts only if it
 //! passes all that `verify` asks: its content has the diffID of the source's config, and its TOC
 //! describes just that content. Such a layer is right whoever made it. Checking costs a download
-//! and a fraction of the time that it takes to compress.
+//! and a fraction of the time that it takes to compress; what is longer than the layer of the source
+//! may come to is given up on before that takes more.
 
 use std::collections::HashMap;
 
@@ -24,6 +25,7 @@ use crate::{
         media_type::OCI_LAYER_ZSTD,
     },
     layer::Outline,
+    limits::Limits,
     store::{RawManifest, Selector, Store},
 };
 
@@ -98,16 +100,19 @@ impl Reusable {
 }
 
 impl Known {
-    /// Downloads the layer and checks all of it. `None`: it is of no use. It may come to `limit`
-    /// bytes.
+    /// Downloads the layer and checks all of it. `None`: it is of no use. It may come to what the
+    /// limits allow the layer of the source, of `source_len` bytes, to come to.
     pub(super) async fn prove(
         &self,
         destination: &Store,
         diff_id: &Digest,
         format: Format,
-        limit: u64,
+        limits: Limits,
+        source_len: u64,
     ) -> Option<Proved> {
-        if self.blob.size > limit {
+        let limits = limits.for_replacement_of(source_len);
+        // Frames that save nothing, TOC and tar-split make a blob longer than its content.
+        if self.blob.size > limits.size.saturating_mul(2) {
             return None;
         }
         let reader = destination.blob(&self.blob.digest, self.blob.size).await.ok()?;
@@ -121,7 +126,7 @@ impl Known {
                 media_type: OCI_LAYER_ZSTD,
                 annotations: &known.annotations,
                 diff_id: &diff_id,
-                limit,
+                limits,
             };
             let verdict = check::layer(subject).ok()?;
             known.judge(&verdict, format)

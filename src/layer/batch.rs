@@ -16,6 +16,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) data: Vec<u8>,
+    /// Buffers that are not used meanwhile, because a header makes `data` as long as several.
+    pub(super) more: Vec<Vec<u8>>,
     /// In order and without gaps; the last ends where `data` does.
     pub(super) frames: Vec<Frame>,
     /// What is hashed along with the tar, in order: files, and chunks that go across frames.

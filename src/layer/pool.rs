@@ -1,4 +1,4 @@
-//! The worker threads, shared by all layers: they encode frames and prove them.
+//! The worker threads, shared by all layers: they encode frames or pieces of gzip, and prove them.
 
 use std::{
     sync::Arc,
@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     LayerError,
     batch::{Batch, FrameOf},
+    gzip::{Deflated, deflate},
 };
 use crate::chunked::frame::FrameEncoder;
 
@@ -22,13 +23,12 @@ pub(super) struct Frames {
     pub(super) ends: Vec<(usize, Option<[u8; 32]>)>,
 }
 
-struct Job {
-    batch: Arc<Batch>,
-    level: i32,
-    done: Sender<Result<Frames, LayerError>>,
+enum Job {
+    Frames { batch: Arc<Batch>, level: i32, done: Sender<Result<Frames, LayerError>> },
+    Gzip { piece: Vec<u8>, level: u32, done: Sender<Deflated> },
 }
 
-/// A fixed number of threads that encode frames for whoever asks. They end when the pool goes.
+/// A fixed number of threads that encode for whoever asks. They end when the pool goes.
 pub struct Pool {
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
@@ -63,7 +63,16 @@ impl Pool {
         let (done, answer) = bounded(1);
         if let Some(jobs) = &self.jobs {
             // Fails only when all workers are gone, which the closed channel tells.
-            let _ = jobs.send(Job { batch, level, done });
+            let _ = jobs.send(Job::Frames { batch, level, done });
+        }
+        answer
+    }
+
+    /// The same for a piece of a gzip stream.
+    pub(super) fn deflate(&self, piece: Vec<u8>, level: u32) -> Receiver<Deflated> {
+        let (done, answer) = bounded(1);
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.send(Job::Gzip { piece, level, done });
         }
         answer
     }
@@ -81,11 +90,17 @@ impl Drop for Pool {
 
 fn work(inbox: &Receiver<Job>) {
     let mut encoder = FrameEncoder::new();
-    for Job { batch, level, done } in inbox {
-        let frames = encode(&mut encoder, &batch, level);
-        // The batch is let go before the answer, so that its memory can be used again.
-        drop(batch);
-        let _ = done.send(frames);
+    for job in inbox {
+        match job {
+            Job::Frames { batch, level, done } => {
+                let frames = encode(&mut encoder, &batch, level);
+                // The batch is let go before the answer, so that its memory can be used again.
+                drop(batch);
+                let _ = done.send(frames);
+            }
+            // Nobody waits any more if the writer has failed.
+            Job::Gzip { piece, level, done } => drop(done.send(deflate(&piece, level))),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     chunked::{
         chunker::{Chunk, Chunker},
-        eligibility::{Paths, Unchunkable},
+        eligibility::{ENTRIES_MAX, Paths, Unchunkable},
         toc::Metadata,
     },
     tar::{Entry, Reader, Step},
@@ -53,6 +53,8 @@ pub(super) struct Walker<'a> {
     /// Where the open frame begins in the batch's data.
     frame_start: usize,
     paths: Paths,
+    /// Those of a layer that may have a TOC.
+    entries: u64,
     chunked: bool,
     begun: bool,
 }
@@ -73,6 +75,7 @@ impl<'a> Walker<'a> {
             marks: Vec::new(),
             frame_start: 0,
             paths: Paths::default(),
+            entries: 0,
             chunked: recipe.chunked,
             begun: false,
         }
@@ -109,13 +112,22 @@ impl<'a> Walker<'a> {
 
     fn headers(&mut self, raw: &[u8], entry: &Entry) -> Result<(), LayerError> {
         self.make_room(raw.len())?;
+        while (1 + self.batch.more.len()) * self.capacity() < raw.len() {
+            let buffer = self.buffer()?;
+            self.batch.more.push(buffer);
+        }
         let start = self.batch.data.len();
         self.batch.data.extend_from_slice(raw);
         if !self.chunked {
             return Ok(());
         }
-        let admitted =
-            Metadata::of(entry).and_then(|found| self.paths.admit(entry).map(|()| found));
+        self.entries += 1;
+        let admitted = Metadata::of(entry)
+            .and_then(|found| self.paths.admit(entry).map(|()| found))
+            .and_then(|found| {
+                let few = self.entries <= ENTRIES_MAX;
+                few.then_some(found).ok_or(Unchunkable::TooManyEntries)
+            });
         match admitted {
             Ok(metadata) => self.marks.push(Mark::Entry {
                 raw: start..self.batch.data.len(),
