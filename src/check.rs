@@ -33,7 +33,6 @@ use std::{
 
 use flate2::bufread::MultiGzDecoder;
 
-use self::{data::Data, documents::Counted, frames::Frames};
 pub use self::{
     claims::{Annotations, Claims, Span, is_chunked, is_estargz},
     documents::Documents,
@@ -42,6 +41,7 @@ pub use self::{
     toc::TocEntry,
     walk::Totals,
 };
+use self::{data::Data, documents::Counted, frames::Frames};
 use crate::{
     image::{
         Digest, Hasher,

@@ -39,7 +39,10 @@ use std::{
 use crossbeam_channel::{bounded, unbounded};
 
 pub use self::{
-    assembler::Outline, cuts::Cuts, decompress::{Compression, UnsupportedCompression}, pool::Pool,
+    assembler::Outline,
+    cuts::Cuts,
+    decompress::{Compression, UnsupportedCompression},
+    pool::Pool,
 };
 use self::{
     batch::Totals,

@@ -163,8 +163,9 @@ impl TryFrom<Args> for Job {
             Some(text) if !is_period(&text) => return Err(UsageError::Period(text)),
             period => period,
         };
-        let tag = derived_tag(&source, given(args.platform).as_deref(), &suffix(&wanted));
-        let destination = destination(given(args.destination).as_deref(), &source, &tag)?;
+        let platform = given(args.platform);
+        let tag = |place: &_| derived_tag(&source, place, platform.as_deref(), &suffix(&wanted));
+        let destination = destination(given(args.destination).as_deref(), &source, tag)?;
         Ok(Self {
             source,
             destination,
@@ -374,7 +375,7 @@ fn reference(which: &'static str, text: &str) -> Result<ImageReference, UsageErr
 fn destination(
     text: Option<&str>,
     source: &ImageReference,
-    tag: &str,
+    tag: impl FnOnce(&ImageReference) -> String,
 ) -> Result<ImageReference, UsageError> {
     let named = match text {
         Some(text) => reference("destination", text)?,
@@ -386,7 +387,7 @@ fn destination(
     if text.is_some() && named.tag().is_some() {
         return Ok(named);
     }
-    named.with_tag(tag).map_err(|error| UsageError::Reference {
+    named.with_tag(&tag(&named)).map_err(|error| UsageError::Reference {
         which: "destination",
         text: named.to_string(),
         error,

@@ -109,11 +109,7 @@ async fn select(
     }
 }
 
-async fn verify(
-    source: &Source,
-    image: &Image,
-    limits: Limits,
-) -> Result<ImageReport, ImageError> {
+async fn verify(source: &Source, image: &Image, limits: Limits) -> Result<ImageReport, ImageError> {
     let mut findings = Findings::default();
     counts(image, &mut findings);
     let layers = layers(source, image, Depth::Everything, limits).await?;
@@ -145,7 +141,9 @@ async fn layers(
 ) -> Result<Vec<LayerReport>, ImageError> {
     let side_by_side = thread::available_parallelism().map_or(1, usize::from).min(LAYERS_MAX);
     stream::iter(image.layers.iter().zip(&image.diff_ids).enumerate())
-        .map(|(index, (layer, diff_id))| one_layer(source, index + 1, layer, diff_id, (depth, limits)))
+        .map(|(index, (layer, diff_id))| {
+            one_layer(source, index + 1, layer, diff_id, (depth, limits))
+        })
         .buffered(side_by_side)
         .try_collect()
         .await

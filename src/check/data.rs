@@ -229,13 +229,7 @@ impl<R: Read> Visit for Data<R> {
         self.settle("a header", result, findings);
     }
 
-    fn piece(
-        &mut self,
-        name: Name<'_>,
-        number: usize,
-        piece: &Piece,
-        findings: &mut Findings,
-    ) {
+    fn piece(&mut self, name: Name<'_>, number: usize, piece: &Piece, findings: &mut Findings) {
         if !self.adrift {
             let result = self.read_piece(name, number, piece, findings);
             self.settle(name, result, findings);

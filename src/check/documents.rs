@@ -91,7 +91,10 @@ impl<R: Read> Read for Entrywise<'_, R> {
         let len = self.inner.read(buf)?;
         self.since.set(self.since.get() + len as u64);
         if self.since.get() > ENTRY_MAX {
-            return Err(io::Error::other(format!("an entry has more than {} MiB", ENTRY_MAX >> 20)));
+            return Err(io::Error::other(format!(
+                "an entry has more than {} MiB",
+                ENTRY_MAX >> 20
+            )));
         }
         Ok(len)
     }
@@ -111,11 +114,7 @@ fn entries(
 }
 
 /// Reads the TOC alone, of which only `len` bytes count. Whether it could be read.
-pub(super) fn toc_alone(
-    toc: impl Read,
-    len: u64,
-    each: impl FnMut(TocEntry),
-) -> io::Result<bool> {
+pub(super) fn toc_alone(toc: impl Read, len: u64, each: impl FnMut(TocEntry)) -> io::Result<bool> {
     let extent = Extent::default();
     Ok(entries(Raw::new(toc, &extent)?.take(len), each).is_ok())
 }

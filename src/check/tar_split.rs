@@ -90,7 +90,8 @@ impl<R: Read> Objects<R> {
         loop {
             let bytes = self.lines.fill_buf()?;
             let blanks = bytes.iter().take(most - skipped);
-            let len = blanks.take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
+            let len =
+                blanks.take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
             let more = len > 0 && len == bytes.len();
             self.lines.consume(len);
             skipped += len;

@@ -458,8 +458,13 @@ mod tests {
 
     #[test]
     fn entries_beyond_all_measure() {
-        let (totals, findings) = walk((0..ENTRIES_MAX + 5).map(|_| TocEntry::default()));
-        assert_eq!(totals.entries, ENTRIES_MAX + 5);
+        let mut findings = Findings::default();
+        let (mut visitor, none) = ((), None::<&[u8]>);
+        let mut walk = Walk::new(none, u64::MAX, &mut visitor, &mut findings);
+        walk.totals.entries = ENTRIES_MAX - 5;
+        (0..10).for_each(|n| walk.entry(file(&n.to_string(), 0)));
+        assert_eq!(walk.paths.len(), 5);
+        assert_eq!(walk.finish(true).totals.entries, ENTRIES_MAX + 5);
         assert_eq!(findings.counts().get(&Rule::TocTooLong), Some(&5));
     }
 

@@ -352,8 +352,7 @@ impl Outliner {
             raw_len: tar_split.raw_len,
         };
         // The readers come to an end only when nothing more can be written.
-        let documents = [toc.compressed, tar_split.compressed]
-            .map(|document| document.reader());
+        let documents = [toc.compressed, tar_split.compressed].map(|document| document.reader());
         let outline = Outline {
             annotations: ChunkedAnnotations {
                 toc_digest: toc.digest,
@@ -369,7 +368,8 @@ impl Outliner {
             spool.write(&skippable_header(place.len).map_err(LayerError::Metadata)?)?;
             spool.copy(document)?;
         }
-        let (mut frame, footer) = (Vec::new(), Footer { toc: toc_place, tar_split: tar_split_place });
+        let (mut frame, footer) =
+            (Vec::new(), Footer { toc: toc_place, tar_split: tar_split_place });
         write_skippable(&mut frame, &footer.to_bytes()).map_err(LayerError::Metadata)?;
         spool.write(&frame)?;
         Ok(Ok((outline, tar_len)))

@@ -43,7 +43,9 @@ impl fmt::Display for Compression {
 
 /// A compression that clients know and this program does not.
 #[derive(Debug, thiserror::Error)]
-#[error("the layer is compressed with {0}; only gzip, zstd and uncompressed layers can be converted")]
+#[error(
+    "the layer is compressed with {0}; only gzip, zstd and uncompressed layers can be converted"
+)]
 pub struct UnsupportedCompression(&'static str);
 
 /// A tar stream out of a blob.

@@ -50,8 +50,8 @@ impl Verdict {
 impl Proofreader {
     /// Reads until both documents have come to their ends.
     pub(super) fn read(self) {
-        let [toc, tar_split] = [self.toc, self.tar_split]
-            .map(|document| BufReader::with_capacity(BUFFER, document));
+        let [toc, tar_split] =
+            [self.toc, self.tar_split].map(|document| BufReader::with_capacity(BUFFER, document));
         // Nobody wants to know if the layer turned out to have no TOC.
         let _ = self.documents.send(Documents::read(toc, tar_split));
     }

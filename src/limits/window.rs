@@ -70,7 +70,7 @@ mod tests {
             of_frame(&encoder.finish().unwrap()[4..])
         };
         assert_eq!([10, 23, 27, 30].map(streamed), [10, 23, 27, 30].map(|log| 1 << log));
-        for len in [0_usize, 255, 256, 70_000, 1 << 20] {
+        for len in [0_usize, 255, 256, 70_000] {
             let frame = zstd::bulk::compress(&vec![7; len], 1).unwrap();
             assert!(of_frame(&frame[4..]) >= len as u64, "{len}");
         }

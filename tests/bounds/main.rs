@@ -1,0 +1,11 @@
+//! What the program takes for images that were made to take much: its peak memory, and how much of
+//! their content it looks at before it gives up.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+mod hostile;
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+#[path = "../it/layout.rs"]
+mod layout;
+mod measured;
+mod reuse;
+mod sources;
