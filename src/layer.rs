@@ -7,14 +7,14 @@
 //!                                                        proofreader ◄─┘
 //! ```
 //!
-//! Memory: with `t` worker threads at most `2t + 3` batches (and no fewer than 9) are under way for a
-//! layer, each of 1 MiB (chunked) or 4 MiB (plain) and its encoded form of about the same at the
-//! worst; a header of several MiB counts as so many batches. To that come the encoders' own tables, a
-//! window of up to 8 MiB, or 128 MiB for one layer at a time ([`crate::limits`]), 2 MiB for TOC and
-//! tar-split, whose rest is in temporary files, the sets of paths of walker and proofreader, about 50
-//! and 40 bytes for each of at most 2^20 entries, and, while a file is open, 56 bytes for each of its
-//! chunks, of which a TOC holds at most 2^20. Nothing else depends on the length of a layer or of a
-//! file in it.
+//! Memory: with `t` worker threads all layers together have at most `4t + 12` MiB of batches under
+//! way (24 with fewer than three threads), each with its encoded form, about as long at the worst: at most `2t + 3` batches of 1 MiB of
+//! a layer with a TOC, or `t + 3` of 4 MiB of one that becomes plain zstd; a header may be longer. To
+//! that come the encoders' own tables and, for each layer, pieces of 4 MiB, a window of up to 8 MiB,
+//! or 128 MiB for one layer at a time ([`crate::limits`]), 2 MiB for TOC and tar-split, whose rest is
+//! in temporary files, the sets of paths of walker and proofreader, about 50 and 40 bytes for each of
+//! at most 2^20 entries, and, while a file is open, 56 bytes for each of its chunks, of which a TOC
+//! holds at most 2^20. Nothing else depends on the length of a layer or of a file in it.
 
 mod assembler;
 mod batch;
@@ -52,7 +52,7 @@ use crate::{
     chunked::{eligibility::Unchunkable, frame::FrameError},
     image::{Digest, digest::Algorithm},
     limits::{Exceeded, Limits},
-    tar::{MAX_METADATA, TarError},
+    tar::TarError,
 };
 
 /// How a layer is to be made.
@@ -226,9 +226,6 @@ pub struct Converted {
     pub outline: Result<Outline, Option<Unchunkable>>,
 }
 
-/// As many buffers as the longest header may take.
-const LONGEST_HEADER: usize = MAX_METADATA as usize / walker::CHUNKED_BATCH;
-
 /// Converts the layer that `blob` delivers and writes the new blob to `sink`. Where the blob
 /// verifies its own digest, an error of that arrives as [`LayerError::Blob`]. With `expected`, the
 /// content's diffID is compared with it. The new blob depends on the tar and the recipe alone.
@@ -242,11 +239,13 @@ pub fn convert(
     pool: &Pool,
     progress: &Progress,
 ) -> Result<Converted, LayerError> {
-    let batches = (2 * pool.threads() + 3).max(LONGEST_HEADER + 1);
-    let (free, buffers) = bounded(batches);
+    // All layers together are bounded by the pool; this keeps one from taking all of that.
+    let batches = if recipe.chunked { 2 * pool.threads() } else { pool.threads() };
+    let batches = batches + pool::SPARE_BATCHES;
+    let (turns_out, turns) = bounded(batches);
     let (spent, pieces_spent) = bounded(input::PIECES);
     for _ in 0..batches {
-        let _ = free.send(Vec::new());
+        let _ = turns_out.send(());
     }
     for _ in 0..input::PIECES {
         let _ = spent.send(Vec::new());
@@ -262,7 +261,7 @@ pub fn convert(
             scope.spawn(move || input::decompress(blob, &pieces_out, &pieces_spent, progress));
         let walker = scope.spawn(move || {
             let output =
-                Output { pool, buffers: &buffers, digester: digester_out, assembler: items_out };
+                Output { pool, turns: &turns, digester: digester_out, assembler: items_out };
             let tar = input::Pieces::new(pieces_in, spent);
             Walker::new(recipe, output).walk(tar)
         });
@@ -274,9 +273,9 @@ pub fn convert(
         let digester =
             scope.spawn(move || digester::digest(algorithm.hasher(), &digester_in, &sums_out));
         let assembled =
-            assembler::assemble(&recipe, sink, &items_in, &sums_in, &free, proof, progress);
+            assembler::assemble(&recipe, sink, &items_in, &sums_in, &turns_out, proof, progress);
         // Whoever still waits to hand something on is told that nobody takes it.
-        drop((items_in, sums_in, free));
+        drop((items_in, sums_in, turns_out));
         // If it broke down, the assembler knows.
         let _ = proofreader.map(thread::ScopedJoinHandle::join);
         (

@@ -18,6 +18,9 @@ use crate::{image::Digest, tar};
 /// least, of 150 MiB.
 const ENTRIES_MAX: u64 = 1 << 21;
 
+/// Of a TOC without headers to compare it with, so many paths are held against each other.
+const ALONE_MAX: u64 = 1 << 16;
+
 /// Where TOC and tar go different ways, so many names are compared.
 const ASTRAY_MAX: usize = 1000;
 
@@ -147,7 +150,9 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
         if self.astray.as_ref().is_some_and(|astray| astray.full) {
             return;
         }
-        self.paths.insert(toc.name.as_bytes(), self.findings);
+        if self.headers.is_some() || self.totals.entries <= ALONE_MAX {
+            self.paths.insert(toc.name.as_bytes(), self.findings);
+        }
         if let Some(astray) = &mut self.astray {
             astray.insert(toc.name.as_bytes());
             return;
@@ -461,9 +466,10 @@ mod tests {
         let mut findings = Findings::default();
         let (mut visitor, none) = ((), None::<&[u8]>);
         let mut walk = Walk::new(none, u64::MAX, &mut visitor, &mut findings);
+        (0..ALONE_MAX + 10).for_each(|n| walk.entry(file(&n.to_string(), 0)));
+        assert_eq!(walk.paths.len() as u64, ALONE_MAX);
         walk.totals.entries = ENTRIES_MAX - 5;
         (0..10).for_each(|n| walk.entry(file(&n.to_string(), 0)));
-        assert_eq!(walk.paths.len(), 5);
         assert_eq!(walk.finish(true).totals.entries, ENTRIES_MAX + 5);
         assert_eq!(findings.counts().get(&Rule::TocTooLong), Some(&5));
     }

@@ -1,9 +1,6 @@
 //! Puts the encoded frames in order, writes the blob, and writes TOC and tar-split along with it.
 
-use std::{
-    io::{self, Read, Write},
-    mem,
-};
+use std::io::{self, Read, Write};
 
 use crossbeam_channel::{Receiver, Sender};
 use sha2::{Digest as _, Sha256};
@@ -14,7 +11,6 @@ use super::{
     pool::Frames,
     proof::{Proof, Verdict},
     scratch::Scratch,
-    walker::{CHUNKED_BATCH, PLAIN_BATCH},
     zeros::ZeroDigests,
 };
 use crate::{
@@ -144,7 +140,7 @@ pub(super) fn assemble(
     sink: impl Write,
     items: &Receiver<Item>,
     sums: &Receiver<Vec<[u8; 32]>>,
-    buffers: &Sender<Vec<u8>>,
+    turns: &Sender<()>,
     proof: Option<Proof>,
     progress: &Progress,
 ) -> Result<Assembled, LayerError> {
@@ -172,18 +168,9 @@ pub(super) fn assemble(
                 outline = Err(Some(reason));
             }
         }
-        if let Some(mut batch) = std::sync::Arc::into_inner(batch) {
-            batch.data.clear();
-            // A long header may have made it larger than others need.
-            let usual = if outline.is_ok() { 2 * CHUNKED_BATCH } else { 2 * PLAIN_BATCH };
-            if batch.data.capacity() > usual {
-                batch.data = Vec::new();
-            }
-            for buffer in batch.more.drain(..).chain([mem::take(&mut batch.data)]) {
-                // The walker may have ended already.
-                let _ = buffers.send(buffer);
-            }
-        }
+        // Its memory goes with its last owner, and the walker may begin another one.
+        drop(batch);
+        let _ = turns.send(());
     }
     let mut checked = None;
     let outline = match outline {

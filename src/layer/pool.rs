@@ -1,7 +1,7 @@
 //! The worker threads, shared by all layers: they encode frames or pieces of gzip, and prove them.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
 
@@ -12,8 +12,16 @@ use super::{
     LayerError,
     batch::{Batch, FrameOf},
     gzip::{Deflated, deflate},
+    walker::{CHUNKED_BATCH, PLAIN_BATCH},
 };
-use crate::chunked::frame::FrameEncoder;
+use crate::{chunked::frame::FrameEncoder, tar::MAX_METADATA};
+
+/// So many batches more than threads are under way: one is filled, and two wait to be written.
+pub(super) const SPARE_BATCHES: usize = 3;
+
+/// Mebibytes that the longest header takes.
+const LONGEST_HEADER: usize = 8;
+const _: () = assert!(MAX_METADATA <= (LONGEST_HEADER * CHUNKED_BATCH) as u64);
 
 /// Encoded frames of one batch.
 #[derive(Debug, Default)]
@@ -32,10 +40,33 @@ enum Job {
 pub struct Pool {
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
+    budget: Arc<Budget>,
+}
+
+/// Mebibytes of batches that may still be begun, by all layers together.
+#[derive(Debug)]
+struct Budget {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// A part of the budget, given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Units {
+    budget: Arc<Budget>,
+    count: usize,
+}
+
+impl Drop for Units {
+    fn drop(&mut self) {
+        *self.budget.free.lock().unwrap_or_else(PoisonError::into_inner) += self.count;
+        self.budget.freed.notify_all();
+    }
 }
 
 impl Pool {
-    /// Starts `threads` threads, at least one.
+    /// Starts `threads` threads, at least one. Four layers may use them at a time, and one more for
+    /// each four threads.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         // Not bounded here: whoever asks has a bounded number of batches to hand in.
         let (jobs, inbox) = unbounded::<Job>();
@@ -44,8 +75,23 @@ impl Pool {
                 let inbox = inbox.clone();
                 thread::Builder::new().name(format!("encode-{number}")).spawn(move || work(&inbox))
             })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { jobs: Some(jobs), threads })
+            .collect::<Result<Vec<_>, _>>()?;
+        // As much as one layer of plain zstd uses, and more than one with a TOC does.
+        let units = PLAIN_BATCH / CHUNKED_BATCH;
+        let free = units * (threads.len() + SPARE_BATCHES);
+        // Four layers may hold a batch each, and one of them still gets room for a long header.
+        let free = free.max(units * 4 + LONGEST_HEADER);
+        let budget = Arc::new(Budget { free: Mutex::new(free), freed: Condvar::new() });
+        Ok(Self { jobs: Some(jobs), threads, budget })
+    }
+
+    /// Waits until there is room for so many mebibytes. Whoever waits may hold one batch that is not
+    /// complete, and no more.
+    pub(super) fn room_for(&self, count: usize) -> Units {
+        let free = self.budget.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let enough = self.budget.freed.wait_while(free, |free| *free < count);
+        *enough.unwrap_or_else(PoisonError::into_inner) -= count;
+        Units { budget: Arc::clone(&self.budget), count }
     }
 
     /// How many threads there are.

@@ -39,8 +39,8 @@ const BLOCK: u64 = 512;
 /// Where batches go.
 pub(super) struct Output<'a> {
     pub(super) pool: &'a Pool,
-    /// Buffers to use again. Their number bounds the memory: without one, the walker waits.
-    pub(super) buffers: &'a Receiver<Vec<u8>>,
+    /// Their number bounds the batches under way: without one, the walker waits.
+    pub(super) turns: &'a Receiver<()>,
     pub(super) digester: Sender<Arc<Batch>>,
     pub(super) assembler: Sender<Item>,
 }
@@ -83,7 +83,7 @@ impl<'a> Walker<'a> {
 
     /// Takes the tar apart to its last byte.
     pub(super) fn walk(mut self, tar: impl BufRead) -> Result<(), LayerError> {
-        self.batch.data = self.buffer()?;
+        self.begin()?;
         let mut reader = Reader::new(tar);
         let mut padding = 0;
         while let Step::Entry(entry) = reader.next_step().map_err(LayerError::tar)? {
@@ -112,9 +112,9 @@ impl<'a> Walker<'a> {
 
     fn headers(&mut self, raw: &[u8], entry: &Entry) -> Result<(), LayerError> {
         self.make_room(raw.len())?;
-        while (1 + self.batch.more.len()) * self.capacity() < raw.len() {
-            let buffer = self.buffer()?;
-            self.batch.more.push(buffer);
+        let more = raw.len().saturating_sub(self.capacity()).div_ceil(CHUNKED_BATCH);
+        if more > 0 {
+            self.batch.room.push(self.output.pool.room_for(more));
         }
         let start = self.batch.data.len();
         self.batch.data.extend_from_slice(raw);
@@ -345,12 +345,15 @@ impl<'a> Walker<'a> {
         }
         self.begun = true;
         self.frame_start = 0;
-        self.batch.data = self.buffer()?;
-        Ok(())
+        self.begin()
     }
 
-    fn buffer(&self) -> Result<Vec<u8>, LayerError> {
-        self.output.buffers.recv().map_err(|_| LayerError::Interrupted)
+    /// Begins a batch as soon as there is room for it.
+    fn begin(&mut self) -> Result<(), LayerError> {
+        self.output.turns.recv().map_err(|_| LayerError::Interrupted)?;
+        let units = self.capacity() / CHUNKED_BATCH;
+        self.batch.room.push(self.output.pool.room_for(units));
+        Ok(())
     }
 }
 
