@@ -187,6 +187,23 @@ mod tests {
     }
 
     #[test]
+    fn no_more_is_read_than_an_object_may_have() {
+        use std::cell::Cell;
+
+        let blanks = || io::repeat(b'\n');
+        let long = || (&b"{\"type\":2,\"payload\":\""[..]).chain(io::repeat(b'A'));
+        let lines = || (&b"{"[..]).chain(io::repeat(b'\n'));
+        for endless in [Box::new(blanks()) as Box<dyn Read>, Box::new(long()), Box::new(lines())] {
+            let read = Cell::new(0);
+            let counted = super::super::documents::Counted { inner: endless, count: &read };
+            let mut objects = Objects::new(counted);
+            assert!(matches!(objects.next_object(), Err(Broken::Form { at: 0, .. })));
+            assert!(objects.line.capacity() <= 2 * OBJECT_MAX + 1);
+            assert!(read.get() <= (OBJECT_MAX + (256 << 10)) as u64, "{}", read.get());
+        }
+    }
+
+    #[test]
     fn broken_streams() {
         for bad in [
             "[]",

@@ -147,9 +147,8 @@ impl FrameEncoder {
 /// `pkg/chunked/internal/minimal/compression.go`).
 pub fn skippable_header(len: u64) -> io::Result<[u8; SKIPPABLE_HEADER]> {
     let short = u32::try_from(len).map_err(|_| io::Error::other(FrameError::TooLong { len }))?;
-    let [a, b, c, d] = SKIPPABLE_MAGIC.to_le_bytes();
-    let [e, f, g, h] = short.to_le_bytes();
-    Ok([a, b, c, d, e, f, g, h])
+    let both = u64::from(short) << 32 | u64::from(SKIPPABLE_MAGIC);
+    Ok(both.to_le_bytes())
 }
 
 /// Writes a skippable frame.

@@ -1,6 +1,11 @@
 //! Runs the program and watches how much memory it takes.
 
-use std::{fs, process::Stdio, thread, time::Duration};
+use std::{
+    fs,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
@@ -15,6 +20,8 @@ pub(crate) struct Run {
     pub(crate) stderr: String,
     /// In MiB.
     pub(crate) peak: u64,
+    /// To be looked at, not to be compared with anything.
+    seconds: f32,
 }
 
 impl Run {
@@ -24,7 +31,7 @@ impl Run {
 
     /// The run ended with this exit code and within the bound.
     pub(crate) fn ends(&self, name: &str, code: i32) -> &Self {
-        println!("{name}: {} MiB", self.peak);
+        println!("{name}: {} MiB, {:.1} s", self.peak, self.seconds);
         assert_eq!(self.code, code, "{name}: {}{}", self.stdout, self.stderr);
         assert!(self.peak > 0 && self.peak < MOST, "{name} took {} MiB", self.peak);
         self
@@ -34,6 +41,7 @@ impl Run {
 pub(crate) fn run(arguments: &[&str]) -> Run {
     let mut command = program();
     let command = command.args(arguments).arg("--output=json");
+    let begin = Instant::now();
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
@@ -54,7 +62,7 @@ pub(crate) fn run(arguments: &[&str]) -> Run {
         (stdout.join().unwrap(), stderr.join().unwrap(), peak)
     });
     let code = child.wait().unwrap().code().unwrap_or(-1);
-    Run { code, stdout, stderr, peak: peak >> 10 }
+    Run { code, stdout, stderr, peak: peak >> 10, seconds: begin.elapsed().as_secs_f32() }
 }
 
 fn hwm(status: &str) -> Option<u64> {

@@ -195,7 +195,7 @@ impl OciLayout {
         self.write_blob(digest, size, &content, stop, progress)
     }
 
-    fn blob_path(&self, digest: &Digest) -> PathBuf {
+    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.root.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
     }
 }
