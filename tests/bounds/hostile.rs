@@ -13,6 +13,7 @@ pub(crate) struct Blob {
 }
 
 /// A document in its compressed form, and its length.
+#[derive(Clone)]
 struct Packed(Vec<u8>, u64);
 
 fn packed(parts: impl IntoIterator<Item = Vec<u8>>) -> Packed {
@@ -24,6 +25,7 @@ fn packed(parts: impl IntoIterator<Item = Vec<u8>>) -> Packed {
     Packed(encoder.finish().unwrap(), len)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is made where it is handed in")]
 fn blob(name: &'static str, data: &[u8], toc: Packed, tar_split: Packed) -> Blob {
     const PREFIX: &str = "io.github.containers.zstd-chunked";
     let mut bytes = data.to_vec();
@@ -81,22 +83,13 @@ fn zeros(len: usize) -> Vec<u8> {
 pub(crate) fn blobs() -> Vec<Blob> {
     let data = &zeros(4 << 20)[..];
     let none = || packed([]);
+    let names = toc((0..4_000_000).map(|n| format!(",{{\"name\":\"{n}\"}}").into_bytes()));
     let chunk = r#",{"type":"chunk","name":"a","offset":9,"chunkSize":1,"chunkOffset":1}"#;
     let file = format!(r#","size":{},"offset":8}}"#, 1_u64 << 40);
     let file = text(&format!(r#",{{"type":"reg","name":"a"{file}"#));
     vec![
-        blob(
-            "many names in a TOC without headers",
-            data,
-            toc((0..4_000_000).map(|n| format!(",{{\"name\":\"{n}\"}}").into_bytes())),
-            packed([text("none")]),
-        ),
-        blob(
-            "many names in a TOC that differ from the headers",
-            data,
-            toc((0..4_000_000).map(|n| format!(",{{\"name\":\"{n}\"}}").into_bytes())),
-            packed([header(0)]),
-        ),
+        blob("many names in a TOC without headers", data, names.clone(), packed([text("none")])),
+        blob("many names in a TOC that differ from the headers", data, names, packed([header(0)])),
         blob(
             "many chunks of one file",
             data,
