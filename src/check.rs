@@ -213,7 +213,8 @@ fn chunked(
     let Some(toc) = toc else {
         return Ok((data.finish(layer.diff_id, false, findings), None));
     };
-    let (totals, complete) = documents::check(&claims, toc, tar_split, &mut data, findings)?;
+    let most = documents::entries_of(layer.limits.size);
+    let (totals, complete) = documents::check(&claims, most, toc, tar_split, &mut data, findings)?;
     Ok((data.finish(layer.diff_id, complete, findings), Some(totals)))
 }
 

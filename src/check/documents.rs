@@ -103,12 +103,15 @@ impl<R: Read> Read for Entrywise<'_, R> {
 /// Reads all entries of a TOC that has been decompressed; returns its `tarSplitDigest`.
 fn entries(
     json: impl Read,
+    most: u64,
     mut each: impl FnMut(TocEntry),
 ) -> Result<Option<String>, serde_json::Error> {
-    let since = Cell::new(0);
+    let (since, mut count) = (Cell::new(0), 0);
     let json = Entrywise { inner: json.take(TOC_MAX + 1), since: &since };
     read_toc(io::BufReader::with_capacity(64 << 10, json), |entry| {
-        since.set(0);
+        count += 1;
+        // Whatever comes after too many is not read any more.
+        since.set(if count > most { ENTRY_MAX } else { 0 });
         each(entry);
     })
 }
@@ -116,17 +119,24 @@ fn entries(
 /// Reads the TOC alone, of which only `len` bytes count. Whether it could be read.
 pub(super) fn toc_alone(toc: impl Read, len: u64, each: impl FnMut(TocEntry)) -> io::Result<bool> {
     let extent = Extent::default();
-    Ok(entries(Raw::new(toc, &extent)?.take(len), each).is_ok())
+    Ok(entries(Raw::new(toc, &extent)?.take(len), u64::MAX, each).is_ok())
 }
 
 pub(super) fn digest_of(bytes: impl Read) -> io::Result<Digest> {
     Hashed::new(bytes).finish()
 }
 
-/// Checks both documents, and shows `visitor` what they say. Returns whether all of the tar was
+/// The most entries and chunks in a TOC of a content of `len` bytes: an entry takes a header of 512
+/// bytes, and writers cut no file into shorter chunks on the average.
+pub(super) fn entries_of(len: u64) -> u64 {
+    len / 256 + 1024
+}
+
+/// Checks both documents, of which the TOC has `most` entries, and shows `visitor` what they say. Returns whether all of the tar was
 /// walked, too.
 pub(super) fn check<V: Visit>(
     claims: &Claims,
+    most: u64,
     toc: impl Read + Clone,
     tar_split: Option<impl Read + Clone>,
     visitor: &mut V,
@@ -136,7 +146,7 @@ pub(super) fn check<V: Visit>(
         return Ok((Totals::default(), false));
     }
     let tar_split_digest = tar_split.clone().map(digest_of).transpose()?;
-    let reading = Reading::of(claims.bound(), toc, tar_split, visitor, findings)?;
+    let reading = Reading::of((claims.bound(), most), toc, tar_split, visitor, findings)?;
     reading.compare(claims, tar_split_digest.as_ref(), findings);
     Ok((reading.walked.totals, reading.walked.complete))
 }
@@ -163,9 +173,9 @@ struct Reading {
 }
 
 impl Reading {
-    /// Data has to end at `bound` in the blob.
+    /// Data has to end at `bound` in the blob, and the TOC after `most` entries.
     fn of<V: Visit>(
-        bound: u64,
+        (bound, most): (u64, u64),
         toc: impl Read,
         tar_split: Option<impl Read>,
         visitor: &mut V,
@@ -178,7 +188,7 @@ impl Reading {
             None => None,
         };
         let mut walk = Walk::new(objects, bound, visitor, findings);
-        let read = entries(json, |entry| walk.entry(entry));
+        let read = entries(json, most, |entry| walk.entry(entry));
         let whole = read.is_ok();
         let walked = walk.finish(whole);
         let committed = match read {
@@ -236,8 +246,8 @@ impl Documents {
     pub fn read(toc: impl Read, tar_split: impl Read) -> io::Result<Self> {
         let mut findings = Findings::default();
         let (mut toc, mut tar_split) = (Hashed::new(toc), Hashed::new(tar_split));
-        let bound = u64::MAX;
-        let reading = Reading::of(bound, &mut toc, Some(&mut tar_split), &mut (), &mut findings)?;
+        let bounds = (u64::MAX, u64::MAX);
+        let reading = Reading::of(bounds, &mut toc, Some(&mut tar_split), &mut (), &mut findings)?;
         Ok(Self { reading, toc: toc.finish()?, tar_split: tar_split.finish()?, findings })
     }
 

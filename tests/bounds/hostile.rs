@@ -83,7 +83,7 @@ fn zeros(len: usize) -> Vec<u8> {
 pub(crate) fn blobs() -> Vec<Blob> {
     let data = &zeros(4 << 20)[..];
     let none = || packed([]);
-    let names = toc((0..4_000_000).map(|n| format!(",{{\"name\":\"{n}\"}}").into_bytes()));
+    let names = toc((0..3_000_000).map(|n| format!(",{{\"name\":\"{n}\"}}").into_bytes()));
     let chunk = r#",{"type":"chunk","name":"a","offset":9,"chunkSize":1,"chunkOffset":1}"#;
     let file = format!(r#","size":{},"offset":8}}"#, 1_u64 << 40);
     let file = text(&format!(r#",{{"type":"reg","name":"a"{file}"#));
