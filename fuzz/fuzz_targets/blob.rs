@@ -14,6 +14,7 @@ use recompress_image::{
     check::Layer,
     image::Digest,
     layer::{Cuts, Pool, Recipe},
+    limits::Limits,
     tar::testing::{Dialect, HeaderBlock, TarBuilder},
 };
 
@@ -100,7 +101,7 @@ fuzz_target!(|input: Input| {
         media_type: "application/vnd.oci.image.layer.v1.tar+zstd",
         annotations: &support::annotations(&digest, &toc, &tar_split),
         diff_id: &base.made.converted.diff_id,
-        limit: u64::MAX,
+        limits: Limits { size: u64::MAX, ratio: u64::MAX },
         lowest: true,
     })
     .expect("a file that can be read");

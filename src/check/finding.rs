@@ -218,7 +218,7 @@ rules! {
     NotUtf8 "entry-encoding" Error NoPartialPull;
     /// Times are in the years 0 to 9999.
     TimeRange "time-range" Error NoPartialPull;
-    /// At most 32 MiB after the last entry.
+    /// At most 8 MiB after the last entry.
     TailTooLong "tail-too-long" Warning MuchMemory;
     /// The layer can be read.
     Unread "unread" Error Unknown;

@@ -3,10 +3,7 @@
 //! containers/storage), with composefs on (`pkg/chunked/dump/dump.go` and mkcomposefs), and in a
 //! full pull, which all others have to agree with.
 
-use std::{
-    collections::{HashMap, HashSet},
-    hash::RandomState,
-};
+use std::{collections::HashMap, hash::RandomState};
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,6 +11,7 @@ use super::{
     LeftOut,
     finding::{Findings, Rule, Shown, shown},
     links::{self, Attributes, Target},
+    spread::{Key, Spread},
     toc::TocEntry,
 };
 
@@ -32,19 +30,16 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 pub(super) struct Paths {
     /// The layer is the lowest of its image.
     lowest: bool,
-    seen: HashMap<Key, Seen>,
+    seen: Spread<Seen>,
     /// Parents that have had no entry yet.
     missing: HashMap<Key, String>,
     /// Paths that whiteouts remove.
-    removed: HashSet<Key>,
+    removed: Spread<()>,
     hasher: RandomState,
     whiteouts: Whole,
     symlink_owners: Whole,
     left_out: LeftOut,
 }
-
-/// Half a SHA-256 of a path.
-type Key = [u32; 4];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
@@ -110,7 +105,8 @@ fn goes_up(name: &[u8]) -> (bool, bool) {
     (up, out)
 }
 
-fn key(parts: &[&[u8]]) -> Key {
+/// The hash of a path.
+pub(super) fn key(parts: &[&[u8]]) -> Key {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_le_bytes());
@@ -124,6 +120,12 @@ fn key(parts: &[&[u8]]) -> Key {
 impl Paths {
     pub(super) fn new(lowest: bool) -> Self {
         Self { lowest, ..Self::default() }
+    }
+
+    /// How many paths have come.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.seen.len()
     }
 
     /// Notes an entry.
@@ -151,11 +153,11 @@ impl Paths {
             let detail = format!("{name} is not a directory, but has the name of one");
             findings.add(Rule::DirectoryName, detail);
         }
-        if self.seen.contains_key(&path) {
+        if self.seen.contains(path) {
             let detail = format!("{name} has the same path as an earlier entry");
             findings.add(Rule::DuplicatePath, detail);
         }
-        if self.removed.contains(&path) {
+        if self.removed.contains(path) {
             let detail = format!("{name} has the path that a whiteout in this layer removes");
             findings.add(Rule::WhiteoutAndEntry, detail);
         }
@@ -169,7 +171,7 @@ impl Paths {
         }
         let attributes = Attributes::of(entry, &self.hasher);
         if entry.kind == "hardlink" {
-            let target = self.seen.get(&key(&clean(entry.link_name.as_bytes())));
+            let target = self.seen.get(key(&clean(entry.link_name.as_bytes())));
             let target = match target {
                 None => Target::Nothing,
                 Some(Seen::File(attributes)) => Target::File(*attributes),
@@ -212,7 +214,7 @@ impl Paths {
         for len in (1..=parents.len()).rev() {
             let parent = parents.get(..len).unwrap_or_default();
             let path = key(parent);
-            match self.seen.get(&path) {
+            match self.seen.get(path) {
                 Some(Seen::Directory) => break,
                 Some(_) => {
                     let detail = format!("{name} is below an entry that is not a directory");
@@ -221,7 +223,7 @@ impl Paths {
                 }
                 None => {}
             }
-            if self.removed.contains(&path) {
+            if self.removed.contains(path) {
                 let detail = format!("{name} is in what a whiteout in this layer removes");
                 findings.add(Rule::WhiteoutAndEntry, detail);
             }
@@ -249,11 +251,11 @@ impl Paths {
             return true;
         }
         let removed = key(&[parents, &[target]].concat());
-        if self.seen.contains_key(&removed) || self.missing.contains_key(&removed) {
+        if self.seen.contains(removed) || self.missing.contains_key(&removed) {
             let detail = format!("{name} removes the path of an earlier entry of this layer");
             findings.add(Rule::WhiteoutAndEntry, detail);
         }
-        self.removed.insert(removed);
+        self.removed.insert(removed, ());
         true
     }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::tar;
 
 /// More bytes after the last entry than this are not for clients that hold them in memory.
-const TAIL_MAX: u64 = 32 << 20;
+const TAIL_MAX: u64 = 8 << 20;
 
 /// A header of the tar-split stream with the file object that follows it.
 pub(super) struct Header {

@@ -2,38 +2,45 @@
 //! against its place. Both are streams, so the work takes no more memory for a longer layer but
 //! for the set of its paths.
 
-use std::{collections::BTreeSet, io::Read};
+use std::{collections::BTreeMap, io::Read};
 
 use super::{
     LeftOut,
-    files::{File, Ranges},
+    files::{File, Name, Piece, Pieces, Ranges, file_digest},
     finding::{Findings, Rule, shown},
     header,
-    paths::{Paths, clean},
+    paths::{Paths, clean, key},
+    spread::Key,
     stream::{Header, Headers},
     toc::TocEntry,
 };
-use crate::tar;
+use crate::{image::Digest, tar};
 
-/// More chunks than a file can have in a TOC that clients take: each takes some 200 bytes there,
-/// of 150 MiB. All of a file's are held, however short a hostile TOC makes them.
-const CHUNKS_MAX: usize = 1 << 20;
+/// More entries than any writer gets into a TOC that clients take: each takes 80 bytes there at the
+/// least, of 150 MiB.
+const ENTRIES_MAX: u64 = 1 << 21;
+
+/// Of a TOC without headers to compare it with, so many paths are held against each other.
+const ALONE_MAX: u64 = 1 << 16;
+
+/// Where TOC and tar go different ways, so many names are compared.
+const ASTRAY_MAX: usize = 1000;
 
 /// What the walk comes across, in the order of the tar.
 pub(super) trait Visit {
     /// Bytes of the tar that are no content.
     fn segment(&mut self, raw: &[u8], findings: &mut Findings);
-    /// A content that the TOC tells the place of.
-    fn file(&mut self, file: &File<'_>, findings: &mut Findings);
-    /// A content of which only the length is known.
-    fn lost_file(&mut self, name: &str, len: u64, findings: &mut Findings);
+    /// A piece of a content, in its turn from 0.
+    fn piece(&mut self, name: Name<'_>, number: usize, piece: &Piece, findings: &mut Findings);
+    /// A content that has come to its end.
+    fn end(&mut self, file: &File<'_>, findings: &mut Findings);
 }
 
 /// For who wants to know of the documents alone.
 impl Visit for () {
     fn segment(&mut self, _: &[u8], _: &mut Findings) {}
-    fn file(&mut self, _: &File<'_>, _: &mut Findings) {}
-    fn lost_file(&mut self, _: &str, _: u64, _: &mut Findings) {}
+    fn piece(&mut self, _: Name<'_>, _: usize, _: &Piece, _: &mut Findings) {}
+    fn end(&mut self, _: &File<'_>, _: &mut Findings) {}
 }
 
 /// What the documents have come to.
@@ -56,6 +63,8 @@ pub(super) struct Surroundings {
     pub(super) lowest: bool,
     /// Where data has to end in the blob.
     pub(super) bound: u64,
+    /// More entries and chunks than this cannot be in its TOC.
+    pub(super) entries: u64,
 }
 
 /// How far the walk has come.
@@ -74,7 +83,30 @@ pub(super) struct Walked {
 struct Open {
     toc: TocEntry,
     header: Option<Header>,
-    chunks: Vec<TocEntry>,
+    /// Length of its content in bytes.
+    len: u64,
+    digest: Option<Digest>,
+    pieces: Pieces,
+    /// Entries for chunks behind its own.
+    chunks: u64,
+}
+
+/// Names in the TOC since it went another way than the tar.
+#[derive(Default)]
+struct Astray {
+    /// By their hashes, as messages show them.
+    names: BTreeMap<Key, String>,
+    /// There are more than are kept.
+    full: bool,
+}
+
+impl Astray {
+    fn insert(&mut self, name: &[u8]) {
+        self.full |= self.names.len() >= ASTRAY_MAX;
+        if !self.full {
+            self.names.insert(key(&[name]), shown(name).to_string());
+        }
+    }
 }
 
 pub(super) struct Walk<'a, R, V> {
@@ -85,8 +117,7 @@ pub(super) struct Walk<'a, R, V> {
     ranges: Ranges,
     open: Option<Open>,
     totals: Totals,
-    /// Names in the TOC since it went another way than the tar.
-    astray: Option<BTreeSet<Vec<u8>>>,
+    astray: Option<Astray>,
     /// The name in the tar where that happened.
     fork: Option<Vec<u8>>,
 }
@@ -116,33 +147,23 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
     pub(super) fn entry(&mut self, toc: TocEntry) {
         header::times(&toc, self.findings);
         if toc.kind == "chunk" {
-            match &mut self.open {
-                _ if self.astray.is_some() => {}
-                Some(open) if open.toc.kind == "reg" && open.toc.name == toc.name => {
-                    if open.chunks.len() < CHUNKS_MAX {
-                        open.chunks.push(TocEntry {
-                            kind: String::new(),
-                            name: String::new(),
-                            xattrs: None,
-                            ..toc
-                        });
-                    } else {
-                        let detail = format!("{} has too many chunks", shown(&toc.name));
-                        self.findings.add(Rule::ChunkEntry, detail);
-                    }
-                }
-                _ => {
-                    let detail = format!("a chunk of {} does not follow it", shown(&toc.name));
-                    self.findings.add(Rule::ChunkEntry, detail);
-                }
-            }
-            return;
+            return self.chunk(&toc);
         }
         self.close();
         self.totals.entries += 1;
-        self.paths.insert(&toc, self.findings);
+        if self.totals.entries > ENTRIES_MAX {
+            let detail = format!("the TOC has more than {ENTRIES_MAX} entries");
+            self.findings.add(Rule::TocTooLong, detail);
+            return;
+        }
+        if self.astray.as_ref().is_some_and(|astray| astray.full) {
+            return;
+        }
+        if self.headers.is_some() || self.totals.entries <= ALONE_MAX {
+            self.paths.insert(&toc, self.findings);
+        }
         if let Some(astray) = &mut self.astray {
-            astray.insert(toc.name.into_bytes());
+            astray.insert(toc.name.as_bytes());
             return;
         }
         let header = self.next_header();
@@ -151,10 +172,48 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
                 Some(found) if self.same_name(&toc, &found.entry) => {
                     header::compare(&toc, &found.entry, self.findings);
                 }
-                _ => return self.go_astray(toc, header),
+                _ => return self.go_astray(&toc, header),
             }
         }
-        self.open = Some(Open { toc, header, chunks: Vec::new() });
+        self.begin(toc, header);
+    }
+
+    fn begin(&mut self, toc: TocEntry, header: Option<Header>) {
+        let len = match &header {
+            Some(header) => header.entry.payload_len,
+            None if toc.kind == "reg" => u64::try_from(toc.size).unwrap_or_default(),
+            None => 0,
+        };
+        let (mut pieces, mut digest) = (Pieces::new(len), None);
+        if len > 0 {
+            let name = shown(toc.name.as_str());
+            digest = file_digest(&toc, name, self.findings);
+            pieces.next(&toc, name, self.findings);
+        }
+        self.open = Some(Open { toc, header, len, digest, pieces, chunks: 0 });
+    }
+
+    fn chunk(&mut self, toc: &TocEntry) {
+        let open = match &mut self.open {
+            _ if self.astray.is_some() => return,
+            Some(open) if open.toc.kind == "reg" && open.toc.name == toc.name => open,
+            _ => {
+                let detail = format!("a chunk of {} does not follow it", shown(&toc.name));
+                return self.findings.add(Rule::ChunkEntry, detail);
+            }
+        };
+        open.chunks += 1;
+        if open.len > 0 {
+            let name = shown(open.toc.name.as_str());
+            let number = open.pieces.number();
+            if let Some(piece) = open.pieces.next(toc, name, self.findings) {
+                self.ranges.check(&piece, number, piece.end, name, self.findings);
+                // Without the headers in front of it, a content cannot be found in the data.
+                if open.header.is_some() {
+                    self.visitor.piece(name, number, &piece, self.findings);
+                }
+            }
+        }
     }
 
     /// Whether it is the same entry, if perhaps under a changed name.
@@ -192,17 +251,18 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
     }
 
     /// From here on only names are compared, to tell what is missing.
-    fn go_astray(&mut self, toc: TocEntry, header: Option<Header>) {
+    fn go_astray(&mut self, toc: &TocEntry, header: Option<Header>) {
         if self.headers.is_none() {
             return;
         }
-        self.astray = Some(BTreeSet::from([toc.name.into_bytes()]));
+        self.astray.get_or_insert_default().insert(toc.name.as_bytes());
         self.fork = header.map(|header| header.entry.name);
     }
 
     /// Tells of a name in the tar that the TOC, which has been read, does not have.
     fn is_missing(&mut self, name: &[u8]) -> bool {
-        let known = self.astray.get_or_insert_default().remove(name);
+        let astray = self.astray.get_or_insert_default();
+        let known = astray.names.remove(&key(&[name])).is_some() || astray.full;
         if !known {
             self.findings.add(Rule::EntryMissing, format!("{} is not in the TOC", shown(name)));
         }
@@ -211,29 +271,32 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
 
     /// Comes to an end with the entry at hand.
     fn close(&mut self) {
-        let Some(Open { toc, header, chunks }) = self.open.take() else { return };
-        let len = match &header {
-            Some(header) => header.entry.payload_len,
-            None if toc.kind == "reg" => u64::try_from(toc.size).unwrap_or_default(),
-            None => 0,
-        };
+        let Some(open) = self.open.take() else { return };
+        let Open { toc, header, len, digest, mut pieces, chunks } = open;
+        let name = shown(toc.name.as_str());
         if len == 0 {
-            if !chunks.is_empty() {
-                let detail = format!("{} has chunks and no content", shown(&toc.name));
+            if chunks > 0 {
+                let detail = format!("{name} has chunks and no content");
                 self.findings.add(Rule::ChunkEntry, detail);
             }
             return;
         }
         self.totals.files += 1;
-        self.totals.chunks += 1 + chunks.len() as u64;
+        self.totals.chunks += 1 + chunks;
         // A TOC may claim more than any file can have.
         self.totals.tar_len = self.totals.tar_len.saturating_add(len);
-        let crc = header.as_ref().and_then(|header| header.crc);
-        match self.ranges.file(&toc, &chunks, len, crc, self.findings) {
-            // Without the headers in front of it, a content cannot be found in the data.
-            _ if header.is_none() => {}
-            Some(file) => self.visitor.file(&file, self.findings),
-            None => self.visitor.lost_file(&toc.name, len, self.findings),
+        let number = pieces.number();
+        if let Some(piece) = pieces.last(toc.end_offset, name, self.findings) {
+            let end = piece.end.or(toc.end_offset);
+            self.ranges.check(&piece, number, end, name, self.findings);
+            if header.is_some() {
+                self.visitor.piece(name, number, &piece, self.findings);
+            }
+        }
+        if let Some(header) = header {
+            let end = toc.end_offset.filter(|_| number > 0 && pieces.complete());
+            let file = File { name, rest: pieces.rest(), end, digest, crc: header.crc };
+            self.visitor.end(&file, self.findings);
         }
     }
 
@@ -257,9 +320,17 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
             let detail = format!("object {at} of the tar-split stream has another number");
             self.findings.add(Rule::TarSplitOrder, detail);
         }
-        let Some(extra) = self.astray.take() else { return true };
+        let Some(Astray { names, full }) = self.astray.take() else { return true };
+        if full {
+            let detail =
+                format!("more than {ASTRAY_MAX} entries of the TOC are not where the tar has them");
+            self.findings.add(Rule::EntryOrder, detail);
+            return false;
+        }
+        let mut extra: Vec<_> = names.into_values().collect();
+        extra.sort_unstable();
         for name in &extra {
-            let detail = format!("{} is in the TOC and not in the tar", shown(name));
+            let detail = format!("{name} is in the TOC and not in the tar");
             self.findings.add(Rule::EntryExtra, detail);
         }
         if !missing && extra.is_empty() {
@@ -273,11 +344,12 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
 mod tests {
     use super::*;
 
+    const ANY: Surroundings = Surroundings { lowest: true, bound: u64::MAX, entries: u64::MAX };
+
     fn walk(entries: impl IntoIterator<Item = TocEntry>) -> (Totals, Findings) {
         let mut findings = Findings::default();
         let (mut visitor, none) = ((), None::<&[u8]>);
-        let layer = Surroundings { lowest: true, bound: u64::MAX };
-        let mut walk = Walk::new(none, layer, &mut visitor, &mut findings);
+        let mut walk = Walk::new(none, ANY, &mut visitor, &mut findings);
         entries.into_iter().for_each(|entry| walk.entry(entry));
         (walk.finish(true).totals, findings)
     }
@@ -294,11 +366,27 @@ mod tests {
     }
 
     #[test]
-    fn chunks_beyond_all_measure() {
-        let chunk = TocEntry { kind: "chunk".to_owned(), ..TocEntry::default() };
-        let chunks = std::iter::repeat_n(chunk, CHUNKS_MAX + 5);
-        let (totals, findings) = walk(std::iter::once(file("", 7)).chain(chunks));
-        assert_eq!(totals.chunks, CHUNKS_MAX as u64 + 1);
-        assert_eq!(findings.counts().get(&Rule::ChunkEntry), Some(&5));
+    fn entries_beyond_all_measure() {
+        let mut findings = Findings::default();
+        let (mut visitor, none) = ((), None::<&[u8]>);
+        let mut walk = Walk::new(none, ANY, &mut visitor, &mut findings);
+        (0..ALONE_MAX + 10).for_each(|n| walk.entry(file(&n.to_string(), 0)));
+        assert_eq!(walk.paths.len() as u64, ALONE_MAX);
+        walk.totals.entries = ENTRIES_MAX - 5;
+        (0..10).for_each(|n| walk.entry(file(&n.to_string(), 0)));
+        assert_eq!(walk.finish(true).totals.entries, ENTRIES_MAX + 5);
+        assert_eq!(findings.counts().get(&Rule::TocTooLong), Some(&5));
+    }
+
+    #[test]
+    fn very_many_names_that_differ_are_not_kept() {
+        let mut findings = Findings::default();
+        let mut visitor = ();
+        let mut walk = Walk::new(Some(&b""[..]), ANY, &mut visitor, &mut findings);
+        (0..5 * ASTRAY_MAX).for_each(|n| walk.entry(file(&n.to_string(), 0)));
+        assert_eq!(walk.astray.as_ref().map(|astray| astray.names.len()), Some(ASTRAY_MAX));
+        assert!(walk.paths.len() <= ASTRAY_MAX + 1);
+        assert!(!walk.finish(true).complete);
+        assert_eq!(findings.counts().get(&Rule::EntryOrder), Some(&1));
     }
 }

@@ -6,6 +6,9 @@ mod paths;
 pub use self::paths::Paths;
 use crate::tar::Entry;
 
+/// The most entries of a layer with a TOC.
+pub const ENTRIES_MAX: u64 = 1 << 20;
+
 /// Why a layer gets no TOC.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unchunkable {
@@ -159,6 +162,12 @@ pub enum Unchunkable {
     /// Clients ignore a TOC that is longer.
     #[error("the TOC would be longer than the {} MiB that clients read", super::toc::TOC_MAX >> 20)]
     TocTooLong,
+    /// Walking them takes memory, both here and at clients.
+    #[error("it has more than {ENTRIES_MAX} entries")]
+    TooManyEntries,
+    /// The headers hold more that cannot be compressed than the layer is worth.
+    #[error("TOC and tar-split would take more than half as many bytes as the layer has")]
+    MetadataTooLong,
     /// Clients hold what follows the last entry in memory as one piece of text.
     #[error("more than {} MiB follow the end of the archive", super::tar_split::TAIL_MAX >> 20)]
     TailTooLong,

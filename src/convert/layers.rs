@@ -193,8 +193,9 @@ impl Context<'_> {
         let Some(known) = self.reusable.get(layer, *format, *lowest) else { return Ok(None) };
         let slot = self.slots.acquire().await;
         let _slot = slot.map_err(|_| ConvertError::Internal("slots closed".into()))?;
-        let limit = self.job.limits.size;
-        let proved = known.prove(self.destination, &layer.diff_id, *format, *lowest, limit).await;
+        let (limits, len) = (self.job.limits, layer.blob.size);
+        let wanted = (&layer.diff_id, *format, *lowest);
+        let proved = known.prove(self.destination, wanted, limits, len).await;
         Ok(proved.map(|Proved { blob, raw_len, outline }| LayerReport {
             number: *number,
             source_digest: layer.blob.digest.clone(),
@@ -246,8 +247,7 @@ impl Context<'_> {
             let mut sink = BufWriter::with_capacity(SPOOL_BUFFER, &mut writer);
             let expected = Some(&expected);
             let converted = if format == Format::Gzip {
-                let threads = pool.threads();
-                layer::gzip::to_gzip(blob, &mut sink, expected, gzip_level, threads, &progress)
+                layer::gzip::to_gzip(blob, &mut sink, expected, gzip_level, &pool, &progress)
             } else {
                 layer::convert(blob, &mut sink, expected, recipe, &pool, &progress)
             };

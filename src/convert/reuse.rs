@@ -4,7 +4,8 @@
 //! Anybody who may push there can put something that says the same. So a layer counts only if it
 //! passes all that `verify` asks: its content has the diffID of the source's config, and its TOC
 //! describes just that content. Such a layer is right whoever made it. Checking costs a download
-//! and a fraction of the time that it takes to compress.
+//! and a fraction of the time that it takes to compress; what is longer than the layer of the source
+//! may come to is given up on before that takes more.
 
 use std::collections::HashMap;
 
@@ -23,6 +24,7 @@ use crate::{
         media_type::OCI_LAYER_ZSTD,
     },
     layer::Outline,
+    limits::Limits,
     store::{RawManifest, Selector, Store},
 };
 
@@ -101,16 +103,18 @@ impl Reusable {
 
 impl Known {
     /// Downloads the layer and checks all of it. `None`: it is of no use, or not what this program
-    /// would make of the `lowest` layer or another one. It may come to `limit` bytes.
+    /// would make of that diffID in that format, of the lowest layer or another one. It may come to
+    /// what the limits allow the layer of the source, of `source_len` bytes, to come to.
     pub(super) async fn prove(
         &self,
         destination: &Store,
-        diff_id: &Digest,
-        format: Format,
-        lowest: bool,
-        limit: u64,
+        (diff_id, format, lowest): (&Digest, Format, bool),
+        limits: Limits,
+        source_len: u64,
     ) -> Option<Proved> {
-        if self.blob.size > limit {
+        let limits = limits.for_replacement_of(source_len);
+        // Frames that save nothing, TOC and tar-split make a blob longer than its content.
+        if self.blob.size > limits.size.saturating_mul(2) {
             return None;
         }
         let reader = destination.blob(&self.blob.digest, self.blob.size).await.ok()?;
@@ -124,7 +128,7 @@ impl Known {
                 media_type: OCI_LAYER_ZSTD,
                 annotations: &known.annotations,
                 diff_id: &diff_id,
-                limit,
+                limits,
                 lowest,
             };
             let verdict = check::layer(subject).ok()?;

@@ -1,6 +1,6 @@
 //! Puts the encoded frames in order, writes the blob, and writes TOC and tar-split along with it.
 
-use std::{io::Write, mem};
+use std::io::{self, Read, Write};
 
 use crossbeam_channel::{Receiver, Sender};
 use sha2::{Digest as _, Sha256};
@@ -9,7 +9,8 @@ use super::{
     LayerError, Progress, Recipe,
     batch::{Batch, DigestFrom, Item, Mark},
     pool::Frames,
-    proof::Proof,
+    proof::{Proof, Verdict},
+    scratch::Scratch,
     zeros::ZeroDigests,
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
         annotations::ChunkedAnnotations,
         eligibility::{LeftOut, Unchunkable},
         footer::{Footer, Position},
-        frame::{SKIPPABLE_HEADER, write_skippable},
+        frame::{SKIPPABLE_HEADER, skippable_header, write_skippable},
         tar_split::TarSplitWriter,
         toc::{ChunkPlace, Content, Metadata, TocWriter},
     },
@@ -88,12 +89,37 @@ impl<W: Write> Spool<'_, W> {
         self.progress.wrote(bytes.len());
         self.inner.write_all(bytes).map_err(LayerError::Spool)
     }
+
+    fn copy(&mut self, mut from: impl Read) -> Result<(), LayerError> {
+        let mut piece = vec![0; DOCUMENT_PIECE];
+        loop {
+            match from.read(&mut piece).map_err(LayerError::Scratch)? {
+                0 => return Ok(()),
+                len => self.write(&piece[..len])?,
+            }
+        }
+    }
 }
 
+/// TOC or tar-split could not be written: by the system's fault or by that of the encoder.
+fn not_written(error: io::Error) -> LayerError {
+    if error.raw_os_error().is_some() {
+        LayerError::Scratch(error)
+    } else {
+        LayerError::Metadata(error)
+    }
+}
+
+/// Bytes of a document that are copied at once.
+const DOCUMENT_PIECE: usize = 256 << 10;
+
+/// TOC and tar-split may take half as many bytes as the tar, and this much more.
+const METADATA_FLOOR: u64 = 4 << 20;
+
 struct Outliner {
-    proof: Proof,
-    toc: TocWriter,
-    tar_split: TarSplitWriter,
+    verdict: Verdict,
+    toc: TocWriter<Scratch>,
+    tar_split: TarSplitWriter<Scratch>,
     open: Option<OpenEntry>,
     entries: u64,
     files: u64,
@@ -102,6 +128,8 @@ struct Outliner {
     padding: u64,
     /// Bytes after the last entry.
     tail_len: u64,
+    /// Bytes of the tar so far.
+    tar_len: u64,
 }
 
 /// An entry whose content has not come to its end.
@@ -118,7 +146,7 @@ pub(super) fn assemble(
     sink: impl Write,
     items: &Receiver<Item>,
     sums: &Receiver<Vec<[u8; 32]>>,
-    buffers: &Sender<Vec<u8>>,
+    turns: &Sender<()>,
     proof: Option<Proof>,
     progress: &Progress,
 ) -> Result<Assembled, LayerError> {
@@ -146,11 +174,9 @@ pub(super) fn assemble(
                 outline = Err(Some(reason));
             }
         }
-        if let Some(mut batch) = std::sync::Arc::into_inner(batch) {
-            batch.data.clear();
-            // The walker may have ended already.
-            let _ = buffers.send(mem::take(&mut batch.data));
-        }
+        // Its memory goes with its last owner, and the walker may begin another one.
+        drop(batch);
+        let _ = turns.send(());
     };
     let mut checked = None;
     let outline = match outline {
@@ -199,15 +225,16 @@ impl<I: Iterator<Item = [u8; 32]>> Digests<'_, I> {
 impl Outliner {
     fn new(level: i32, proof: Proof) -> Result<Self, LayerError> {
         Ok(Self {
-            proof,
-            toc: TocWriter::new(level).map_err(LayerError::Metadata)?,
-            tar_split: TarSplitWriter::new(level).map_err(LayerError::Metadata)?,
+            verdict: proof.verdict,
+            toc: TocWriter::to(proof.toc, level).map_err(not_written)?,
+            tar_split: TarSplitWriter::to(proof.tar_split, level).map_err(not_written)?,
             open: None,
             entries: 0,
             files: 0,
             chunks: 0,
             padding: 0,
             tail_len: 0,
+            tar_len: 0,
         })
     }
 
@@ -223,9 +250,9 @@ impl Outliner {
         for mark in marks {
             match mark {
                 Mark::Entry { raw, metadata } => {
-                    self.close_without_content().map_err(LayerError::Metadata)?;
+                    self.close_without_content().map_err(not_written)?;
                     self.padding = 0;
-                    self.tar_split.segment(&batch.data[raw]).map_err(LayerError::Metadata)?;
+                    self.tar_split.segment(&batch.data[raw]).map_err(not_written)?;
                     let open =
                         OpenEntry { metadata: *metadata, offset: 0, next: 0, chunks: Vec::new() };
                     self.open = Some(open);
@@ -239,6 +266,9 @@ impl Outliner {
                 Mark::ChunkEnd { frame, len, hole, digest } => {
                     let digest = digests.take(digest)?;
                     if let Some(open) = &mut self.open {
+                        if self.toc.has_no_room_for(open.metadata.name(), open.chunks.len()) {
+                            return Ok(Err(Unchunkable::TocTooLong));
+                        }
                         open.chunks.push(ChunkPlace { offset: open.next, len, hole, digest });
                         open.next = start + digests.end(frame);
                     }
@@ -247,12 +277,12 @@ impl Outliner {
                     let digest = digests.take(DigestFrom::Sum)?;
                     self.padding = len.wrapping_neg() % 512;
                     let end = start + digests.end(frame);
-                    self.close(digest, end, len, crc).map_err(LayerError::Metadata)?;
+                    self.close(digest, end, len, crc).map_err(not_written)?;
                 }
                 Mark::Tail { raw } => {
-                    self.close_without_content().map_err(LayerError::Metadata)?;
+                    self.close_without_content().map_err(not_written)?;
                     self.tail_len += raw.len() as u64;
-                    self.tar_split.tail(&batch.data[raw]).map_err(LayerError::Metadata)?;
+                    self.tar_split.tail(&batch.data[raw]).map_err(not_written)?;
                     if self.tar_split.is_too_long() {
                         return Ok(Err(Unchunkable::TailTooLong));
                     }
@@ -260,8 +290,15 @@ impl Outliner {
                 Mark::Unchunkable(reason) => return Ok(Err(reason)),
             }
         }
-        self.proof.show(self.toc.compressed(), self.tar_split.compressed());
-        Ok(if self.toc.is_too_long() { Err(Unchunkable::TocTooLong) } else { Ok(()) })
+        self.tar_len += batch.data.len() as u64;
+        let metadata = self.toc.compressed_len() + self.tar_split.compressed_len();
+        Ok(if self.toc.is_too_long() {
+            Err(Unchunkable::TocTooLong)
+        } else if metadata > METADATA_FLOOR + self.tar_len / 2 {
+            Err(Unchunkable::MetadataTooLong)
+        } else {
+            Ok(())
+        })
     }
 
     fn close_without_content(&mut self) -> std::io::Result<()> {
@@ -292,22 +329,24 @@ impl Outliner {
         spool: &mut Spool<'_, impl Write>,
         left_out: LeftOut,
     ) -> Result<Result<(Outline, u64), Unchunkable>, LayerError> {
-        self.close_without_content().map_err(LayerError::Metadata)?;
+        self.close_without_content().map_err(not_written)?;
         if self.tail_len > 0 && self.tail_len < self.padding {
             return Ok(Err(Unchunkable::PaddingCutShort));
         }
-        let tar_split = self.tar_split.finish().map_err(LayerError::Metadata)?;
-        let toc = self.toc.finish(&tar_split.digest).map_err(LayerError::Metadata)?;
-        let mut frames = Vec::new();
-        let mut place = |payload: &[u8], raw_len| {
-            let offset = spool.len + (frames.len() + SKIPPABLE_HEADER) as u64;
-            write_skippable(&mut frames, payload).map_err(LayerError::Metadata)?;
-            Ok::<_, LayerError>(Position { offset, len: payload.len() as u64, raw_len })
+        let tar_split = self.tar_split.finish().map_err(not_written)?;
+        let toc = self.toc.finish(&tar_split.digest).map_err(not_written)?;
+        let toc_place = Position {
+            offset: spool.len + SKIPPABLE_HEADER as u64,
+            len: toc.len,
+            raw_len: toc.raw_len,
         };
-        let toc_place = place(&toc.compressed, toc.raw_len)?;
-        let tar_split_place = place(&tar_split.compressed, tar_split.raw_len)?;
-        let footer = Footer { toc: toc_place, tar_split: tar_split_place };
-        write_skippable(&mut frames, &footer.to_bytes()).map_err(LayerError::Metadata)?;
+        let tar_split_place = Position {
+            offset: toc_place.offset + toc.len + SKIPPABLE_HEADER as u64,
+            len: tar_split.len,
+            raw_len: tar_split.raw_len,
+        };
+        // The readers come to an end only when nothing more can be written.
+        let documents = [toc.compressed, tar_split.compressed].map(|document| document.reader());
         let outline = Outline {
             annotations: ChunkedAnnotations {
                 toc_digest: toc.digest,
@@ -319,9 +358,15 @@ impl Outliner {
             chunks: self.chunks,
             left_out,
         };
-        let documents = self.proof.finish(&toc.compressed, &tar_split.compressed)?;
-        let tar_len = outline.compare(documents)?;
-        spool.write(&frames)?;
+        let tar_len = outline.compare(self.verdict.wait()?)?;
+        for (document, place) in documents.into_iter().zip([toc_place, tar_split_place]) {
+            spool.write(&skippable_header(place.len).map_err(LayerError::Metadata)?)?;
+            spool.copy(document)?;
+        }
+        let (mut frame, footer) =
+            (Vec::new(), Footer { toc: toc_place, tar_split: tar_split_place });
+        write_skippable(&mut frame, &footer.to_bytes()).map_err(LayerError::Metadata)?;
+        spool.write(&frame)?;
         Ok(Ok((outline, tar_len)))
     }
 }

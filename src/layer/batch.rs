@@ -5,7 +5,10 @@ use std::{ops::Range, sync::Arc};
 
 use crossbeam_channel::Receiver;
 
-use super::{LayerError, pool::Frames};
+use super::{
+    LayerError,
+    pool::{Frames, Units},
+};
 use crate::{
     chunked::{
         eligibility::{LeftOut, Unchunkable},
@@ -19,6 +22,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) data: Vec<u8>,
+    /// The room that it takes.
+    pub(super) room: Vec<Units>,
     /// In order and without gaps; the last ends where `data` does.
     pub(super) frames: Vec<Frame>,
     /// What is hashed along with the tar, in order: files, and chunks that go across frames.

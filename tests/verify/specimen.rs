@@ -7,6 +7,7 @@ use recompress_image::{
     check::{self, Annotations, Layer, Verdict},
     image::{Digest, media_type::OCI_LAYER_ZSTD},
     layer::{self, Cuts, Pool, Progress, Recipe},
+    limits::Limits,
     tar::testing::{Dialect, HeaderBlock, TarBuilder},
 };
 use serde_json::Value;
@@ -69,7 +70,7 @@ impl Specimen {
             media_type: &self.media_type,
             annotations: &self.annotations,
             diff_id: &self.diff_id,
-            limit,
+            limits: Limits { size: limit, ratio: u64::MAX },
             lowest: self.lowest,
         })
         .unwrap()
