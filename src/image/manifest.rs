@@ -142,9 +142,7 @@ impl Manifest {
         let stale = self.annotations.keys().filter(|key| annotations::is_of_the_bytes(key));
         let stale: Vec<String> = stale.cloned().collect();
         self.object.edit("annotations", |object| {
-            for key in &stale {
-                object.remove(key);
-            }
+            object.retain(|key| !annotations::is_of_the_bytes(key));
             for (key, value) in annotations {
                 object.set(key, value);
             }
