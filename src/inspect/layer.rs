@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader},
+    io::{self, BufReader, Read},
 };
 
 use super::report::{Entry, Largest, LayerReport};
@@ -75,9 +75,29 @@ fn toc(
     Ok(())
 }
 
+/// A layer's tar, as far as its blob may decompress.
+struct Limited<R> {
+    inner: R,
+    /// Of the blob, in bytes.
+    len: u64,
+    total: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buf)?;
+        self.total += read as u64;
+        match Limits::default().allow(self.total, self.len) {
+            Ok(()) => Ok(read),
+            Err(_) => Err(io::Error::other("it decompresses to more than any layer may")),
+        }
+    }
+}
+
 fn tar(kind: Kind, blob: Section<'_>, report: &mut LayerReport) -> Result<(), TarError> {
     let failed = |source| TarError::Io { position: 0, source };
-    let tar = BufReader::with_capacity(64 << 10, check::tar_stream(kind, blob));
+    let tar = Limited { len: blob.len(), inner: check::tar_stream(kind, blob), total: 0 };
+    let tar = BufReader::with_capacity(64 << 10, tar);
     let mut reader = Reader::new(tar);
     while let Step::Entry(entry) = reader.next_step()? {
         report.entries += 1;
