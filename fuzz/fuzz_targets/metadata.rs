@@ -48,6 +48,8 @@ fn field(text: &str) -> &str {
 
 #[derive(Default)]
 struct Pair {
+    /// What hard links can lead to: name, and mode, owner and time.
+    files: Vec<(String, (u16, (u32, u32), u16))>,
     /// One list for each file: its entry, and its further chunks.
     entries: Vec<Vec<Value>>,
     objects: Vec<Value>,
@@ -58,29 +60,47 @@ struct Pair {
 
 impl Pair {
     fn push(&mut self, file: &File<'_>) {
-        let kind = usize::from(file.typeflag % 7);
+        let kind = match usize::from(file.typeflag % 7) {
+            1 if self.files.is_empty() => 0,
+            kind => kind,
+        };
         let kinds = ["reg", "hardlink", "symlink", "char", "block", "dir", "fifo"];
-        let name = format!("{}-{}", self.entries.len(), field(file.name).replace('.', "-"));
+        let name = field(file.name).replace('.', "-");
+        let name = format!("{}-{}", self.entries.len(), name.trim_end_matches('/'));
         let size = if kind == 0 { file.size } else { 0 };
-        let (uid, gid) = (file.owner.0.into(), file.owner.1.into());
-        let [major, minor] = [file.device.0, file.device.1].map(i64::from);
+        // What the check minds in any layer: further bits of a mode, targets of what is not a link,
+        // hard links to nothing or with attributes of their own, and the device 0:0, a whiteout.
+        let mut attributes = (file.mode & 0o7777, file.owner, file.second);
+        let mut link = String::new();
+        match kind {
+            0 => self.files.push((name.clone(), attributes)),
+            1 => {
+                let at = file.link.len() % self.files.len();
+                (link, attributes) = self.files[at].clone();
+            }
+            2 => link = format!("to-{}", field(file.link)),
+            _ => {}
+        }
+        let (mode, owner, second) = attributes;
+        let (uid, gid) = (owner.0.into(), owner.1.into());
+        let [major, minor] = [file.device.0 | 1, file.device.1].map(i64::from);
         let header = HeaderBlock::new(Dialect::Ustar, b'0' + kind as u8, name.as_bytes())
-            .mode(file.mode.into())
+            .mode(mode.into())
             .owner(uid, gid)
             .size(size.into())
-            .modified(file.second.into())
+            .modified(second.into())
             .device(major, minor)
-            .link_name(field(file.link).as_bytes())
+            .link_name(link.as_bytes())
             .finish();
         self.segments.push([&vec![0; self.padding], &header[..]].concat());
         self.padding = size.wrapping_neg() as usize % 512;
         let crc = (size > 0).then(|| STANDARD.encode([7; 8]));
         self.objects.push(json!({ "type": 1, "name": name, "size": size, "payload": crc }));
 
-        let (minutes, second) = (file.second / 60, file.second % 60);
+        let (minutes, second) = (second / 60, second % 60);
         let time = format!("1970-01-01T{:02}:{:02}:{second:02}Z", minutes / 60, minutes % 60);
         let mut entries = vec![json!({
-            "type": kinds[kind], "name": name, "linkName": field(file.link), "mode": file.mode,
+            "type": kinds[kind], "name": name, "linkName": link, "mode": mode,
             "size": size, "uid": uid, "gid": gid, "modtime": time, "devMajor": major,
             "devMinor": minor,
         })];
