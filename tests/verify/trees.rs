@@ -148,7 +148,7 @@ const CASES: &[(&str, Rule, Build)] = &[
     ("a symlink with attributes", Rule::SymlinkXattr, |t| {
         with_xattr(t, "security.x", block(b'2', "a").link_name(b"b"))
     }),
-    ("very much after the end", Rule::TailTooLong, |t| file(t, "a").zeros(33 << 20)),
+    ("very much after the end", Rule::TailTooLong, |t| file(t, "a").zeros(17 << 19)),
 ];
 
 #[test]
