@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{
-    IndexPlan, LeftEntry, Plan, PlannedImage, Slot, Variant,
-    arrange::{Arrangement, Candidate, Kind, arrange, select},
+    IndexPlan, LeftEntry, Plan, PlannedImage, Slot, Variant, agree,
+    arrange::{Arrangement, Candidate, Kind, Step, arrange, select},
     planned,
     prove::prove,
 };
@@ -12,6 +12,7 @@ use crate::{
     convert::{
         ConvertError, Job,
         format::{Format, IndexMode},
+        publish::variant_entry,
     },
     image::{
         BlobId, Descriptor, EntryKind, Index, Manifest, Platform,
@@ -90,7 +91,16 @@ impl Planning<'_> {
             EntryKind::Manifest
                 if !wanted.is_empty() && platform.as_ref().is_some_and(is_other) =>
             {
-                Kind::Unread
+                // It stays where all entries stay, so it has to be there.
+                if self.mode == IndexMode::Add {
+                    match self.source.manifest(&entry.blob.digest).await {
+                        Ok(_) => Kind::Unread,
+                        Err(error) if error.is_missing() => Kind::Missing,
+                        Err(error) => return Err(error.into()),
+                    }
+                } else {
+                    Kind::Unread
+                }
             }
             EntryKind::Manifest => {
                 let raw = self.source.manifest(&entry.blob.digest).await?;
@@ -312,6 +322,7 @@ impl Planning<'_> {
             slots.push(Slot::Made { variant: plan.variants.len(), entry });
             plan.variants.push(Variant { image, format });
         }
+        self.check_agreed(&arrangement, &slots, &plan, raw).await?;
         let unchanged = if plan.variants.is_empty() && self.is_ours(raw, document, &slots) {
             self.prove_rest().await?.then(|| raw.clone())
         } else {
@@ -325,6 +336,45 @@ impl Planning<'_> {
         plan.index = Some(IndexPlan { document: Index::new(), slots, left, unchanged: None });
         plan.notes = self.notes;
         Ok((plan, unchanged))
+    }
+
+    async fn check_agreed(
+        &self,
+        arrangement: &Arrangement,
+        slots: &[Slot],
+        plan: &Plan,
+        raw: &RawManifest,
+    ) -> Result<(), ConvertError> {
+        if !raw.is_index() {
+            return Ok(());
+        }
+        let listed = |(step, slot): (&Step, &Slot)| {
+            let entry = match slot {
+                Slot::Kept { entry, .. } => Ok((**entry).clone()),
+                Slot::Made { entry, variant } => {
+                    variant_entry(entry, &entry.blob, plan.variants[*variant].format)
+                }
+            };
+            let member = &self.members[step.entry];
+            let config = member.image.as_ref().map(|image| &image.manifest.config.blob.digest);
+            Ok(agree::Listed {
+                entry: entry.map_err(|error| self.unfit(error))?,
+                from: member.entry.blob.digest.clone(),
+                config: config.cloned(),
+                uncertain: matches!(self.candidates[step.entry].kind, Kind::Other { .. }),
+            })
+        };
+        let listed = arrangement.steps.iter().zip(slots).map(listed);
+        let listed = listed.collect::<Result<Vec<_>, ConvertError>>()?;
+        let selected = self.candidates.iter().filter(|candidate| candidate.selected);
+        let images = selected.filter(|candidate| matches!(candidate.kind, Kind::Image { .. }));
+        let platforms = images.filter_map(|candidate| candidate.platform.as_ref());
+        let asked_for = |number: usize| match self.candidates[number].kind {
+            Kind::Image { .. } => self.candidates[number].selected,
+            Kind::Unread | Kind::Missing | Kind::Unfit { .. } => false,
+            Kind::Attestation { .. } | Kind::Other { .. } => true,
+        };
+        agree::check(self.source, raw, platforms, asked_for, &listed).await
     }
 
     fn planned(&self, number: usize) -> Result<PlannedImage, ConvertError> {
@@ -342,18 +392,7 @@ impl Planning<'_> {
         let manifest = match (&member.raw, &candidate.kind) {
             (Some(raw), _) => Some(raw.clone()),
             (None, Kind::Other { .. }) => None,
-            (None, kind) => match self.source.manifest(&entry.blob.digest).await {
-                Ok(raw) => Some(raw),
-                // Nobody asked for it, and the source may be without it.
-                Err(error) if error.is_missing() && matches!(kind, Kind::Unread) => {
-                    let digest = &entry.blob.digest;
-                    self.notes.push(format!(
-                        "{digest} is not in the source; its entry was kept without a look at it"
-                    ));
-                    None
-                }
-                Err(error) => return Err(error.into()),
-            },
+            (None, _) => Some(self.source.manifest(&entry.blob.digest).await?),
         };
         let mut format = match candidate.kind {
             Kind::Image { format, .. } => Some(format),
