@@ -4,10 +4,13 @@
 mod acceptance;
 mod convert;
 mod differential;
+mod documents;
 mod failures;
+mod generated;
 mod index;
 mod index_readers;
 mod layout;
 mod odd_layers;
+mod promises;
 mod sbom;
 mod support;

@@ -5,6 +5,7 @@ pub(crate) mod image;
 mod missing;
 pub(crate) mod peers;
 pub(crate) mod podman;
+pub(crate) mod pulls;
 pub(crate) mod registry;
 pub(crate) mod tree;
 pub(crate) mod trees;
