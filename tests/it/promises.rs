@@ -59,7 +59,7 @@ fn results_of_an_earlier_run_are_gone_before_anything_else() {
         (&["convert", "--results-dir"], Some(at.as_str()), 2),
         (&["convert", &source, "--compression-level=99"], Some(&at), 2),
         (&["convert", &source, "--platform=x"], Some(&by_path), 2),
-        (&["convert", &missing, &equals], None, 6),
+        (&["convert", &missing, &equals], None, 7),
         (&["convert", &source, &equals, "--platform=linux/s390x"], None, 5),
     ] {
         for name in RESULTS {

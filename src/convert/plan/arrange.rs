@@ -174,7 +174,7 @@ impl Arranging<'_> {
         for (entry, candidate) in self.candidates.iter().enumerate() {
             let adds = self.mode == IndexMode::Add;
             match &candidate.kind {
-                Kind::Image { rejected: Some(reason), .. } if candidate.selected => {
+                Kind::Image { rejected: Some(reason), .. } => {
                     self.leave(entry, reason);
                 }
                 Kind::Image { format, family, .. } => {

@@ -81,48 +81,41 @@ impl Planning<'_> {
         let mut member = Member { entry, raw: None, image: None };
         let entry = &member.entry;
         let mut platform = entry.platform().cloned();
-        let is_other = |found: &Platform| wanted.iter().all(|it| it.fit(found).is_none());
+        let is_other = platform.as_ref().is_some_and(|found| {
+            !wanted.is_empty() && wanted.iter().all(|it| it.fit(found).is_none())
+        });
         let kind = match entry.entry_kind() {
             EntryKind::Attestation { of } => Kind::Attestation { of: of.map(str::to_owned) },
             EntryKind::Index => Kind::Other { reason: "it is an index within the index".into() },
             EntryKind::Unknown => {
                 Kind::Other { reason: format!("its type {:?} is not known", entry.media_type) }
             }
-            EntryKind::Manifest
-                if !wanted.is_empty() && platform.as_ref().is_some_and(is_other) =>
-            {
-                // It stays where all entries stay, so it has to be there.
-                if self.mode == IndexMode::Add {
-                    match self.source.manifest(&entry.blob.digest).await {
-                        Ok(_) => Kind::Unread,
-                        Err(error) if error.is_missing() => Kind::Missing,
+            // What stays has to be read as well.
+            EntryKind::Manifest if is_other && self.mode != IndexMode::Add => Kind::Unread,
+            EntryKind::Manifest => match self.source.manifest(&entry.blob.digest).await {
+                Err(error) if is_other && error.is_missing() => Kind::Missing,
+                Err(error) => return Err(error.into()),
+                Ok(raw) => {
+                    member.raw = Some(raw.clone());
+                    match self.source.image(raw, platform.as_ref()).await {
+                        Ok(image) => {
+                            platform.clone_from(&image.platform);
+                            let kind = image_kind(entry, &image);
+                            member.image = Some(image);
+                            kind
+                        }
+                        Err(SourceError::Unfit { error, .. }) if error.is_unfit() => {
+                            let reason = format!("it is {error}");
+                            if platform.is_some() {
+                                Kind::Unfit { reason }
+                            } else {
+                                Kind::Other { reason }
+                            }
+                        }
                         Err(error) => return Err(error.into()),
                     }
-                } else {
-                    Kind::Unread
                 }
-            }
-            EntryKind::Manifest => {
-                let raw = self.source.manifest(&entry.blob.digest).await?;
-                member.raw = Some(raw.clone());
-                match self.source.image(raw, platform.as_ref()).await {
-                    Ok(image) => {
-                        platform.clone_from(&image.platform);
-                        let kind = image_kind(entry, &image);
-                        member.image = Some(image);
-                        kind
-                    }
-                    Err(SourceError::Unfit { error, .. }) if error.is_unfit() => {
-                        let reason = format!("it is {error}");
-                        if platform.is_some() {
-                            Kind::Unfit { reason }
-                        } else {
-                            Kind::Other { reason }
-                        }
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
+            },
         };
         let digest = member.entry.blob.digest.clone();
         self.candidates.push(Candidate { digest, platform, selected: false, kind });
@@ -235,12 +228,8 @@ impl Planning<'_> {
                 Kind::Image { format, .. } => format.is_zstd() || !is_source(*number),
                 _ => false,
             };
-            let next = (0..self.members.len()).find(|number| {
-                self.candidates[*number].selected
-                    && stays(*number)
-                    && !proven[*number]
-                    && needs_proof(number)
-            });
+            let next = (0..self.members.len())
+                .find(|number| stays(*number) && !proven[*number] && needs_proof(number));
             let Some(number) = next else { return Ok(arrangement) };
             proven[number] = true;
             if let Some(reason) = self.prove(number).await? {
@@ -465,9 +454,7 @@ impl Planning<'_> {
     async fn prove_rest(&mut self) -> Result<bool, ConvertError> {
         for number in 0..self.members.len() {
             let member = &self.members[number];
-            if member.entry.entry_kind() != EntryKind::Manifest
-                || (self.candidates[number].selected && member.image.is_some())
-            {
+            if member.entry.entry_kind() != EntryKind::Manifest || member.image.is_some() {
                 continue;
             }
             let read = match self.source.manifest(&member.entry.blob.digest).await {

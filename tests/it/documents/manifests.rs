@@ -94,13 +94,13 @@ fn duplicates() -> Vec<Row> {
         .refused("letter case only"),
         image("diff_ids twice", |docs| {
             config_edited(docs, |text| {
-                text.replace("{\"diff_ids\"", "{\"diff_ids\":[],\"diff_ids\"")
+                text.replace("\"diff_ids\":", "\"diff_ids\":[],\"diff_ids\":")
             });
         })
         .refused("duplicate field \"diff_ids\""),
         image("diff_ids with a long s", |docs| {
             config_edited(docs, |text| {
-                text.replace("{\"diff_ids\"", "{\"diff_id\u{17f}\":[],\"diff_ids\"")
+                text.replace("\"diff_ids\":", "\"diff_id\u{17f}\":[],\"diff_ids\":")
             });
         })
         .refused("letter case only"),

@@ -1,5 +1,7 @@
 //! Indexes with entries of every kind, made up by a seed.
 
+use std::collections::HashSet;
+
 use fastrand::Rng;
 use recompress_image::image::{Digest, media_type};
 use serde_json::{Value, json};
@@ -13,6 +15,9 @@ const TOC: &str = "io.github.containers.zstd-chunked.manifest-checksum";
 pub(super) struct Source {
     pub(super) docs: Documents,
     pub(super) outline: Vec<String>,
+    /// The platforms that entries name, as in `linux/arm/v7`. podman takes an entry without a
+    /// platform, and what is in an index within, for want of another one.
+    pub(super) named: HashSet<String>,
 }
 
 struct Making {
@@ -45,8 +50,15 @@ pub(super) fn index(seed: u64, complete: bool) -> Source {
     }
     let entries: Vec<_> = order.iter().map(|at| making.entries[*at].clone()).collect();
     let outline = order.iter().map(|at| making.outline[*at].clone()).collect();
+    let named = entries.iter().filter_map(|entry| name(&entry["platform"])).collect();
     making.docs.index(&entries);
-    Source { docs: making.docs, outline }
+    Source { docs: making.docs, outline, named }
+}
+
+fn name(platform: &Value) -> Option<String> {
+    let parts = ["os", "architecture", "variant"].map(|field| platform[field].as_str());
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("/"))
 }
 
 impl Making {

@@ -14,6 +14,9 @@ while IFS="$tab" read -r name platform image; do
     podman pull "$@" "$image" >"ids/$name" 2>"errors/$name" </dev/null || rm "ids/$name"
 done <list
 set -- $(cat ids/* 2>/dev/null | sort -u)
+# An image without layers cannot be mounted.
+[ $# = 0 ] || set -- $(podman image inspect --format '{{len .RootFS.Layers}} {{.Id}}' "$@" |
+    sed -n 's/^[1-9][0-9]* //p')
 if [ $# != 0 ]; then
     podman image mount --format json "$@" >mounts.json
     python3 -c "$LISTER"
@@ -50,7 +53,7 @@ pub(crate) struct Wanted {
 pub(crate) struct Pulled {
     /// The config's digest, in hexadecimal digits.
     pub(crate) id: String,
-    /// Its files, as JSON.
+    /// Its files, as JSON; empty if it has no layers.
     pub(crate) files: String,
 }
 
@@ -89,7 +92,7 @@ pub(crate) fn pull_each(peers: &Peers, partial: bool, wanted: &[Wanted]) -> Pull
         let found = match read(format!("ids/{}", wanted.name)) {
             Some(id) => {
                 let id = id.trim().to_owned();
-                let files = read(format!("trees/{id}")).unwrap();
+                let files = read(format!("trees/{id}")).unwrap_or_default();
                 Ok(Pulled { id, files })
             }
             None => Err(read(format!("errors/{}", wanted.name)).unwrap_or_default()),
