@@ -50,7 +50,9 @@ fn variants(wanted: &Platform) -> Vec<&str> {
         "arm64" => &["v8"],
         _ => &[],
     };
-    let Some(variant) = wanted.variant.as_deref() else {
+    // podman asks for arm/v7 if it is told nothing but arm.
+    let usual = (wanted.architecture == "arm").then_some("v7");
+    let Some(variant) = wanted.variant.as_deref().or(usual) else {
         return [&[""], compatible].concat();
     };
     match compatible.iter().position(|known| *known == variant) {
@@ -95,7 +97,8 @@ mod tests {
             (&["x86_64", "AMD64", "amd64/v1"], "linux/amd64", None, None),
             (&["arm64/v8", "arm64"], "linux/arm64", Some(1), Some(1)),
             (&["arm64/v8 *"], "linux/arm64", Some(0), Some(0)),
-            (&["arm/v5", "arm/v8", "arm/v7"], "linux/arm", Some(1), Some(1)),
+            (&["arm/v5", "arm/v8", "", "arm/v7"], "linux/arm", Some(3), Some(3)),
+            (&["arm", "arm/v5"], "linux/arm", Some(1), Some(1)),
             (&["arm", "arm/v6 *", "arm/v7"], "linux/arm/v7", Some(2), Some(2)),
             (&["arm", "arm/v6", "arm/v8"], "linux/arm/v6", Some(1), Some(1)),
             (&["amd64", "amd64/v3"], "linux/amd64/v3", Some(1), Some(1)),

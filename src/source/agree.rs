@@ -7,9 +7,6 @@ use crate::{
     store::RawManifest,
 };
 
-/// Indexes within indexes are followed this deep.
-const DEPTH_MAX: usize = 4;
-
 /// What podman gets from an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
@@ -28,28 +25,23 @@ impl Source {
         raw: &RawManifest,
         wanted: &Platform,
     ) -> Result<Option<Taken>, SourceError> {
-        let (mut raw, mut first) = (raw.clone(), None);
-        for _ in 0..DEPTH_MAX {
-            let index = self.index(&raw)?;
-            let Some(number) = taken_by_podman(index.entries(), &raw.media_type, wanted) else {
-                return Ok(None);
-            };
-            let entry = *first.get_or_insert(number);
-            let Some(next) = index.entries().nth(number) else { return Ok(None) };
-            raw = match self.manifest(&next.blob.digest).await {
-                Ok(raw) => raw,
-                Err(error) if error.is_missing() => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            if raw.is_index() {
-                continue;
-            }
-            let manifest = raw.manifest().map_err(|error| self.unfit(&raw, error))?;
-            let config = manifest.config.blob.digest.clone();
-            let is_image = manifest.image_layers().is_ok();
-            return Ok(is_image.then_some(Taken { entry, manifest: raw.digest, config }));
-        }
-        Ok(None)
+        let index = self.index(raw)?;
+        let taken = taken_by_podman(index.entries(), &raw.media_type, wanted);
+        let Some((entry, listed)) = taken.and_then(|n| Some((n, index.entries().nth(n)?))) else {
+            return Ok(None);
+        };
+        let raw = match self.manifest(&listed.blob.digest).await {
+            // It refuses an index within an index.
+            Ok(raw) if raw.is_index() => return Ok(None),
+            Ok(raw) => raw,
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let manifest = raw.manifest().map_err(|error| self.unfit(&raw, error))?;
+        let config = manifest.config.blob.digest.clone();
+        // It may well run what is not converted here: layers go by their content there.
+        let is_image = manifest.has_image_config();
+        Ok(is_image.then_some(Taken { entry, manifest: raw.digest, config }))
     }
 
     /// Finds out whether podman takes the same image as `chosen`. It knows no versions of a system,

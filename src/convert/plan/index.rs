@@ -359,8 +359,8 @@ impl Planning<'_> {
         let images = selected.filter(|candidate| matches!(candidate.kind, Kind::Image { .. }));
         let platforms = images.filter_map(|candidate| candidate.platform.as_ref());
         let asked_for = |number: usize| match self.candidates[number].kind {
-            Kind::Image { .. } => self.candidates[number].selected,
-            Kind::Unread | Kind::Missing | Kind::Unfit { .. } => false,
+            Kind::Image { .. } | Kind::Unfit { .. } => self.candidates[number].selected,
+            Kind::Unread | Kind::Missing => false,
             Kind::Attestation { .. } | Kind::Other { .. } => true,
         };
         agree::check(self.source, raw, platforms, asked_for, &listed).await

@@ -15,7 +15,7 @@ const TOC: &str = "io.github.containers.zstd-chunked.manifest-checksum";
 pub(super) struct Source {
     pub(super) docs: Documents,
     pub(super) outline: Vec<String>,
-    /// The platforms that entries name, as in `linux/arm/v7`. podman takes an entry without a
+    /// The platforms of images that can be converted, as in `linux/arm/v7`. podman takes an entry without a
     /// platform, and what is in an index within, for want of another one.
     pub(super) named: HashSet<String>,
 }
@@ -50,7 +50,8 @@ pub(super) fn index(seed: u64, complete: bool) -> Source {
     }
     let entries: Vec<_> = order.iter().map(|at| making.entries[*at].clone()).collect();
     let outline = order.iter().map(|at| making.outline[*at].clone()).collect();
-    let named = entries.iter().filter_map(|entry| name(&entry["platform"])).collect();
+    let images = order.iter().filter(|at| !making.outline[**at].starts_with("encrypted"));
+    let named = images.filter_map(|at| name(&making.entries[*at]["platform"])).collect();
     making.docs.index(&entries);
     Source { docs: making.docs, outline, named }
 }

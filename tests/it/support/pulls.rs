@@ -14,11 +14,14 @@ while IFS="$tab" read -r name platform image; do
     podman pull "$@" "$image" >"ids/$name" 2>"errors/$name" </dev/null || rm "ids/$name"
 done <list
 set -- $(cat ids/* 2>/dev/null | sort -u)
-# An image without layers cannot be mounted.
-[ $# = 0 ] || set -- $(podman image inspect --format '{{len .RootFS.Layers}} {{.Id}}' "$@" |
-    sed -n 's/^[1-9][0-9]* //p')
 if [ $# != 0 ]; then
-    podman image mount --format json "$@" >mounts.json
+    # An image without layers cannot be mounted, and then none is.
+    if ! podman image mount --format json "$@" >mounts.json 2>/dev/null; then
+        for id; do
+            mounted=$(podman image mount "$id" 2>/dev/null) || continue
+            printf '{"id":"%s","mountpoint":"%s"}\n' "$id" "$mounted"
+        done | python3 -c 'import json, sys; print(json.dumps([*map(json.loads, sys.stdin)]))' >mounts.json
+    fi
     python3 -c "$LISTER"
 fi
 "#;
