@@ -238,14 +238,14 @@ fn self_check(bencher: Bencher) {
     let (toc, tar_split) = (part(annotations.toc), part(annotations.tar_split));
     let pairs = annotations.to_pairs().map(|(key, value)| (key.to_owned(), value)).into();
     bencher.counter(ItemsCount::new(ENTRIES)).bench_local(|| {
-        let (totals, findings) = Documents::read(toc, tar_split).unwrap().compare(&pairs);
+        let (totals, _, findings) = Documents::read(toc, tar_split, true).unwrap().compare(&pairs);
         assert!(findings.first_error().is_none());
         totals.files
     });
 }
 
 fn recipe() -> Recipe {
-    Recipe { chunked: true, level: 6, metadata_level: 1, cuts: Cuts::default() }
+    Recipe { chunked: true, level: 6, metadata_level: 1, cuts: Cuts::default(), lowest: true }
 }
 
 /// All of it, by the number of encoding threads; the tar is not compressed.

@@ -3,25 +3,32 @@
 //! and the digests; that is why it is a room of its own, on the same level.
 //!
 //! TOC and tar-split stream are read side by side, entry by entry, and the data is decoded along
-//! with them. Memory: two zstd windows of at most 128 MiB each where a blob asks for them and
-//! a third for the data, one entry with its chunks, and about 40 bytes an entry for its path.
+//! with them. Memory: two zstd windows of at most 8 MiB each and a third for the data, of up to
+//! 128 MiB for one layer at a time ([`crate::limits`]); one entry of the TOC (up to 16 MiB) and one
+//! object of the tar-split stream (up to 12 MiB); and about 60 bytes for the path of each entry, up
+//! to 2^21 of them, and for what hard links need to know of it.
 
 mod claims;
 mod data;
 mod documents;
+mod effect;
 mod files;
 mod finding;
 mod footer;
 mod frames;
 mod header;
 mod keys;
+mod links;
 mod paths;
 mod section;
+mod spread;
+mod stream;
 mod tar_split;
 mod toc;
 mod walk;
 
 use std::{
+    cell::Cell,
     fmt,
     fs::File,
     io::{self, Read},
@@ -29,18 +36,27 @@ use std::{
 
 use flate2::bufread::MultiGzDecoder;
 
-use self::data::Data;
 pub use self::{
     claims::{Annotations, Claims, Span, is_chunked, is_estargz},
     documents::Documents,
-    finding::{Effect, Finding, Findings, Rule, Severity},
+    effect::Effect,
+    finding::{Finding, Findings, Rule, Severity},
     section::Section,
     toc::TocEntry,
     walk::Totals,
 };
-use crate::image::{
-    Digest, Hasher,
-    media_type::{LayerType, Suffix},
+use self::{
+    data::Data,
+    documents::Counted,
+    frames::Frames,
+    walk::{Surroundings, Walked},
+};
+use crate::{
+    image::{
+        Digest, Hasher,
+        media_type::{LayerType, Suffix},
+    },
+    limits::{Exceeded, Limits},
 };
 
 /// What a layer is.
@@ -115,8 +131,37 @@ pub struct Layer<'a> {
     pub annotations: &'a Annotations,
     /// What the config says of the content.
     pub diff_id: &'a Digest,
-    /// No more bytes of content are decoded than this.
-    pub limit: u64,
+    /// What its content may come to.
+    pub limits: Limits,
+    /// It is the lowest layer of its image, so nothing of another one can show through.
+    pub lowest: bool,
+}
+
+/// What a partial pull of the lowest layer does not create: devices and FIFOs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// How many.
+    pub count: u64,
+    /// The names of the first of them, up to [`LeftOut::NAMES_MAX`], shortened.
+    pub names: Vec<String>,
+}
+
+impl LeftOut {
+    /// So many names are kept.
+    pub const NAMES_MAX: usize = 20;
+
+    fn note(&mut self, name: &str) {
+        const MOST: usize = 200;
+        self.count += 1;
+        if self.names.len() < Self::NAMES_MAX {
+            let short = String::from_utf8_lossy(name.as_bytes().get(..MOST).unwrap_or_default());
+            self.names.push(if name.len() > MOST {
+                short.into_owned() + "…"
+            } else {
+                name.into()
+            });
+        }
+    }
 }
 
 /// What a layer was found to be.
@@ -128,6 +173,8 @@ pub struct Verdict {
     pub tar_len: u64,
     /// What its TOC has come to.
     pub totals: Option<Totals>,
+    /// What a partial pull does not create, although there is a TOC.
+    pub left_out: LeftOut,
     /// What is wrong with it.
     pub findings: Findings,
 }
@@ -147,11 +194,13 @@ pub fn layer(layer: Layer<'_>) -> io::Result<Verdict> {
     if kind != Kind::ZstdChunked && is_chunked(layer.annotations) {
         findings.add(Rule::NotZstd, format!("it has the annotations of a TOC and is {kind}"));
     }
-    let (tar_len, totals) = match kind {
+    let (tar_len, walked) = match kind {
         Kind::ZstdChunked => chunked(layer, blob, &mut findings)?,
         _ => (content(kind, blob, layer, &mut findings), None),
     };
-    Ok(Verdict { kind, tar_len, totals, findings })
+    let totals = walked.as_ref().map(|walked| walked.totals);
+    let left_out = walked.map(|walked| walked.left_out).unwrap_or_default();
+    Ok(Verdict { kind, tar_len, totals, left_out, findings })
 }
 
 /// Checks only that the content is what the config says.
@@ -160,7 +209,7 @@ pub fn content_of(layer: Layer<'_>) -> io::Result<Verdict> {
     let blob = Section::new(layer.blob, 0, layer.len);
     let kind = Kind::of(&blob.read_at(0, 4)?, layer.annotations);
     let tar_len = content(kind, blob, layer, &mut findings);
-    Ok(Verdict { kind, tar_len, totals: None, findings })
+    Ok(Verdict { kind, tar_len, totals: None, left_out: LeftOut::default(), findings })
 }
 
 /// Reads the TOC of a chunked layer, entry by entry, whatever else is wrong with it. False if its
@@ -177,19 +226,18 @@ pub fn toc_entries(layer: Layer<'_>, each: impl FnMut(TocEntry)) -> io::Result<b
     if documents::digest_of(compressed)? != claims.toc_digest {
         return Ok(false);
     }
-    let json = documents::decoder(compressed)?.take(claims.toc.raw_len);
-    Ok(toc::read_toc(io::BufReader::new(json), each).is_ok())
+    documents::toc_alone(compressed, claims.toc.raw_len, each)
 }
 
 fn chunked(
     layer: Layer<'_>,
     blob: Section<'_>,
     findings: &mut Findings,
-) -> io::Result<(u64, Option<Totals>)> {
+) -> io::Result<(u64, Option<Walked>)> {
     if !blob.read_at(0, 4)?.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
         findings.add(Rule::FirstFrame, "the blob begins with a skippable frame");
     }
-    let mut data = Data::new(blob, layer.diff_id, layer.limit);
+    let mut data = Data::new(blob, layer.diff_id, layer.limits);
     let Some(mut claims) = Claims::read(layer.annotations, findings) else {
         return Ok((data.finish(layer.diff_id, false, findings), None));
     };
@@ -207,8 +255,14 @@ fn chunked(
     let Some(toc) = toc else {
         return Ok((data.finish(layer.diff_id, false, findings), None));
     };
-    let (totals, complete) = documents::check(&claims, toc, tar_split, &mut data, findings)?;
-    Ok((data.finish(layer.diff_id, complete, findings), Some(totals)))
+    let documents = documents::Pair { toc, tar_split };
+    let surroundings = Surroundings {
+        lowest: layer.lowest,
+        bound: claims.bound(),
+        entries: documents::entries_of(layer.limits.size),
+    };
+    let walked = documents::check(&claims, surroundings, documents, &mut data, findings)?;
+    Ok((data.finish(layer.diff_id, walked.complete, findings), Some(walked)))
 }
 
 /// The payload of a skippable frame, if that is what `span` is.
@@ -244,30 +298,44 @@ fn document<'a>(
 
 /// Decodes a layer without a TOC; returns the length of its content.
 fn content(kind: Kind, blob: Section<'_>, layer: Layer<'_>, findings: &mut Findings) -> u64 {
-    let (expected, limit) = (layer.diff_id, layer.limit);
+    let expected = layer.diff_id;
     if kind.is_zstd() {
-        return Data::new(blob, expected, limit).finish(expected, false, findings);
+        return Data::new(blob, expected, layer.limits).finish(expected, false, findings);
     }
-    match tar_stream(kind, blob) {
-        Ok(tar) => hash(tar.take(limit), expected.hasher(), expected, findings),
-        Err(error) => {
-            findings.add(Rule::Frame, error.to_string());
-            0
+    let read = Cell::new(0);
+    let tar = tar_stream(kind, Counted { inner: blob, count: &read });
+    let allow = |total| layer.limits.allow(total, read.get());
+    hash(tar, allow, expected.hasher(), expected, findings)
+}
+
+/// How it is told that there is more content than allowed.
+fn exceeded(exceeded: Exceeded) -> String {
+    match exceeded {
+        Exceeded::Size(limit) => format!("its content has more than {limit} bytes"),
+        Exceeded::Ratio(limit) => {
+            format!("its content is more than {limit} times longer than the blob")
         }
     }
 }
 
 /// The tar in a layer's blob.
-pub fn tar_stream<'a>(kind: Kind, blob: Section<'a>) -> io::Result<Box<dyn Read + 'a>> {
-    let buffered = io::BufReader::with_capacity(256 << 10, blob);
-    Ok(match kind {
-        Kind::Zstd | Kind::ZstdChunked => Box::new(documents::decoder(buffered)?),
-        Kind::Gzip | Kind::Estargz => Box::new(MultiGzDecoder::new(buffered)),
-        Kind::Uncompressed => Box::new(buffered),
-    })
+pub fn tar_stream<'a>(kind: Kind, blob: impl Read + 'a) -> Box<dyn Read + 'a> {
+    match kind {
+        Kind::Zstd | Kind::ZstdChunked => Box::new(frames::Content(Frames::new(blob))),
+        Kind::Gzip | Kind::Estargz => {
+            Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(256 << 10, blob)))
+        }
+        Kind::Uncompressed => Box::new(blob),
+    }
 }
 
-fn hash(mut tar: impl Read, mut hasher: Hasher, expected: &Digest, findings: &mut Findings) -> u64 {
+fn hash(
+    mut tar: impl Read,
+    allow: impl Fn(u64) -> Result<(), Exceeded>,
+    mut hasher: Hasher,
+    expected: &Digest,
+    findings: &mut Findings,
+) -> u64 {
     let (mut buffer, mut len) = (vec![0; 256 << 10], 0);
     loop {
         match tar.read(&mut buffer) {
@@ -275,6 +343,10 @@ fn hash(mut tar: impl Read, mut hasher: Hasher, expected: &Digest, findings: &mu
             Ok(read) => {
                 hasher.update(buffer.get(..read).unwrap_or_default());
                 len += read as u64;
+                if let Err(limit) = allow(len) {
+                    findings.add(Rule::Frame, exceeded(limit));
+                    return len;
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {

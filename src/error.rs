@@ -175,7 +175,8 @@ fn of_layer(error: &LayerError) -> ExitCode {
         | LayerError::TooDense(_)
         | LayerError::Tar(_)
         | LayerError::DiffId { .. } => ExitCode::BrokenSource,
-        LayerError::Spool(_) => ExitCode::Local,
+        LayerError::Unsupported(_) => ExitCode::UnfitSource,
+        LayerError::Spool(_) | LayerError::Scratch(_) => ExitCode::Local,
         LayerError::Frame(_)
         | LayerError::Metadata(_)
         | LayerError::SelfCheck(_)

@@ -7,12 +7,14 @@
 //!                                                        proofreader ◄─┘
 //! ```
 //!
-//! Memory: with `t` worker threads at most `2t + 3` batches are under way for a layer, each of
-//! 1 MiB (chunked) or 4 MiB (plain) and its encoded form of about the same at the worst, plus the
-//! encoders' own tables, plus TOC and tar-split in their compressed form, plus a window of up to
-//! 128 MiB where a zstd source asks for it. Nothing depends on the length of the layer or of a file
-//! in it but TOC and tar-split (about 100 bytes an entry), the sets of paths of walker and proofreader
-//! (about 30 and 40 bytes an entry) and, while a file is open, 56 bytes for each of its chunks.
+//! Memory: with `t` worker threads all layers together have at most `4t + 12` MiB of batches under
+//! way (24 with fewer than three threads), each with its encoded form, about as long at the worst: at
+//! most `2t + 3` batches of 1 MiB of a layer with a TOC, or `t + 3` of 4 MiB of one that becomes plain zstd; a header may be longer. To
+//! that come the encoders' own tables and, for each layer, pieces of 4 MiB, a window of up to 8 MiB,
+//! or 128 MiB for one layer at a time ([`crate::limits`]), 2 MiB for TOC and tar-split, whose rest is
+//! in temporary files, the sets of paths of walker and proofreader, about 50 and 60 bytes for each of
+//! at most 2^20 entries, and, while a file is open, 56 bytes for each of its chunks, of which a TOC
+//! holds at most 2^20. Nothing else depends on the length of a layer or of a file in it.
 
 mod assembler;
 mod batch;
@@ -21,11 +23,15 @@ pub mod decompress;
 mod digester;
 pub mod gzip;
 mod input;
-mod limits;
 mod pool;
 mod proof;
+mod scratch;
 mod walker;
 mod zeros;
+mod zstd_frames;
+
+#[cfg(test)]
+mod agreement;
 
 use std::{
     io::{self, Read, Write},
@@ -36,7 +42,10 @@ use std::{
 use crossbeam_channel::{bounded, unbounded};
 
 pub use self::{
-    assembler::Outline, cuts::Cuts, decompress::Compression, limits::Limits, pool::Pool,
+    assembler::Outline,
+    cuts::Cuts,
+    decompress::{Compression, UnsupportedCompression},
+    pool::Pool,
 };
 use self::{
     batch::Totals,
@@ -45,6 +54,7 @@ use self::{
 use crate::{
     chunked::{eligibility::Unchunkable, frame::FrameError},
     image::{Digest, digest::Algorithm},
+    limits::{Exceeded, Limits},
     tar::TarError,
 };
 
@@ -59,6 +69,8 @@ pub struct Recipe {
     pub metadata_level: i32,
     /// How files are divided.
     pub cuts: Cuts,
+    /// It is the lowest layer of its image. In others, devices and FIFOs rule out a TOC.
+    pub lowest: bool,
 }
 
 /// How far a layer is, to be looked at from other threads, and how far it may go.
@@ -77,7 +89,7 @@ impl Progress {
 
     /// Whether the layer may have come to `total` bytes by now.
     fn allow(&self, total: u64) -> Result<(), LayerError> {
-        self.limits.allow(total, self.bytes_read())
+        Ok(self.limits.allow(total, self.bytes_read())?)
     }
 
     fn read(&self, len: usize) {
@@ -113,6 +125,9 @@ pub enum LayerError {
         /// What the decoder says.
         source: io::Error,
     },
+    /// Clients know its compression, and this program does not.
+    #[error(transparent)]
+    Unsupported(UnsupportedCompression),
     /// The content is longer than allowed.
     #[error(
         "it comes to more than {} when it is decompressed; if it is meant to, allow more with \
@@ -152,6 +167,12 @@ pub enum LayerError {
          this program, please report it; nothing was published"
     )]
     SelfCheck(String),
+    /// TOC or tar-split could not be written down.
+    #[error(
+        "cannot write a temporary file in {}; set TMPDIR to a folder with room",
+        std::env::temp_dir().display()
+    )]
+    Scratch(#[source] io::Error),
     /// The new blob could not be written.
     #[error("the new blob could not be written to temporary storage")]
     Spool(#[source] io::Error),
@@ -161,6 +182,15 @@ pub enum LayerError {
     /// Another thread failed first; its error is the one that counts.
     #[error("stopped since another part of the work failed")]
     Interrupted,
+}
+
+impl From<Exceeded> for LayerError {
+    fn from(exceeded: Exceeded) -> Self {
+        match exceeded {
+            Exceeded::Size(limit) => Self::TooLong(limit),
+            Exceeded::Ratio(limit) => Self::TooDense(limit),
+        }
+    }
 }
 
 fn broken(kind: Option<&Compression>) -> String {
@@ -214,11 +244,13 @@ pub fn convert(
     pool: &Pool,
     progress: &Progress,
 ) -> Result<Converted, LayerError> {
-    let batches = 2 * pool.threads() + 3;
-    let (free, buffers) = bounded(batches);
+    // All layers together are bounded by the pool; this keeps one from taking all of that.
+    let batches = if recipe.chunked { 2 * pool.threads() } else { pool.threads() };
+    let batches = batches + pool::SPARE_BATCHES;
+    let (turns_out, turns) = bounded(batches);
     let (spent, pieces_spent) = bounded(input::PIECES);
     for _ in 0..batches {
-        let _ = free.send(Vec::new());
+        let _ = turns_out.send(());
     }
     for _ in 0..input::PIECES {
         let _ = spent.send(Vec::new());
@@ -234,21 +266,21 @@ pub fn convert(
             scope.spawn(move || input::decompress(blob, &pieces_out, &pieces_spent, progress));
         let walker = scope.spawn(move || {
             let output =
-                Output { pool, buffers: &buffers, digester: digester_out, assembler: items_out };
+                Output { pool, turns: &turns, digester: digester_out, assembler: items_out };
             let tar = input::Pieces::new(pieces_in, spent);
             Walker::new(recipe, output).walk(tar)
         });
         let proof = recipe.chunked.then(|| {
-            let (proof, reader) = proof::begin();
+            let (proof, reader) = proof::begin(recipe.lowest);
             (proof, scope.spawn(move || reader.read()))
         });
         let (proof, proofreader) = proof.unzip();
         let digester =
             scope.spawn(move || digester::digest(algorithm.hasher(), &digester_in, &sums_out));
         let assembled =
-            assembler::assemble(&recipe, sink, &items_in, &sums_in, &free, proof, progress);
+            assembler::assemble(&recipe, sink, &items_in, &sums_in, &turns_out, proof, progress);
         // Whoever still waits to hand something on is told that nobody takes it.
-        drop((items_in, sums_in, free));
+        drop((items_in, sums_in, turns_out));
         // If it broke down, the assembler knows.
         let _ = proofreader.map(thread::ScopedJoinHandle::join);
         (

@@ -9,12 +9,13 @@
 //! ```
 //!
 //! The rooms, each allowed to call only those to its right:
-//! `cli → options → {convert, inspect} → verify → {layer, probe, attached, source, report, tekton} → store → {chunked, check, tar} → image`.
+//! `cli → options → {convert, inspect} → verify → {layer, probe, attached, source, report, tekton} → store → {chunked, check, tar} → {limits, image}`.
 //!
 //! * [`chunked`] and [`tar`] know the formats: no network, no async, `Read` in and `Write` out.
 //! * [`check`] judges layers, new ones before they are published: it knows the same formats, and
 //!   shares nothing with [`chunked`].
 //! * [`image`] holds documents (digests, references, manifests) and does no I/O.
+//! * [`limits`] says what a layer may come to; it knows no other room.
 //! * [`layer`] turns one compressed blob into another, on threads.
 //! * [`source`] opens an image for every command: chooses it from an index, reads it.
 //! * [`store`] is where images live; it knows no compression.
@@ -31,6 +32,7 @@ pub mod error;
 pub mod image;
 pub mod inspect;
 pub mod layer;
+pub mod limits;
 pub mod options;
 pub mod probe;
 pub mod report;

@@ -14,7 +14,8 @@ use crate::{
     },
     image::{ImageReference, Platform, PlatformError, ReferenceError, media_type::Family},
     inspect,
-    layer::{Cuts, Limits, Recipe, gzip},
+    layer::{Cuts, Recipe, gzip},
+    limits::Limits,
     probe,
     store::{AccessOptions, Patience},
     verify,
@@ -165,8 +166,8 @@ impl TryFrom<Args> for Job {
             period => period,
         };
         let platforms = platform_texts(&args.platform);
-        let tag = derived_tag(&source, &platforms, &suffix(&wanted));
-        let destination = destination(given(args.destination).as_deref(), &source, &tag)?;
+        let tag = |place: &_| derived_tag(&source, place, &platforms, &suffix(&wanted));
+        let destination = destination(given(args.destination).as_deref(), &source, tag)?;
         Ok(Self {
             source,
             destination,
@@ -177,6 +178,8 @@ impl TryFrom<Args> for Job {
                 level,
                 metadata_level: METADATA_LEVEL,
                 cuts: Cuts::default(),
+                // Known only layer by layer.
+                lowest: false,
             },
             gzip_level,
             limits,
@@ -297,6 +300,7 @@ impl TryFrom<cli::verify::Args> for verify::Job {
             image: reference("image", &args.image)?,
             against: against.map(|text| reference("source", &text)).transpose()?,
             platform: platform(args.platform)?,
+            limits: limits(args.max_layer_size, args.max_compression_ratio)?,
             access: args.access.into(),
         })
     }
@@ -380,7 +384,7 @@ fn reference(which: &'static str, text: &str) -> Result<ImageReference, UsageErr
 fn destination(
     text: Option<&str>,
     source: &ImageReference,
-    tag: &str,
+    tag: impl FnOnce(&ImageReference) -> String,
 ) -> Result<ImageReference, UsageError> {
     let named = match text {
         Some(text) => reference("destination", text)?,
@@ -392,7 +396,7 @@ fn destination(
     if text.is_some() && named.tag().is_some() {
         return Ok(named);
     }
-    named.with_tag(tag).map_err(|error| UsageError::Reference {
+    named.with_tag(&tag(&named)).map_err(|error| UsageError::Reference {
         which: "destination",
         text: named.to_string(),
         error,

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::{
     attached::Attached,
+    chunked::eligibility::LeftOut,
     image::{BlobId, Digest, ImageReference},
     layer::{Compression, Outline, Progress},
     probe::Probed,
@@ -264,12 +265,14 @@ impl Summary {
 }
 
 #[derive(Serialize)]
-struct OutlineFields {
+struct OutlineFields<'a> {
     entries: u64,
     files: u64,
     chunks: u64,
     toc_size: u64,
     tar_split_size: u64,
+    #[serde(skip_serializing_if = "LeftOut::is_empty")]
+    not_in_partial_pulls: &'a LeftOut,
 }
 
 #[expect(clippy::ref_option, reason = "the form that serde asks for")]
@@ -283,6 +286,7 @@ fn outline<S: serde::Serializer>(
         chunks: outline.chunks,
         toc_size: outline.annotations.toc.len,
         tar_split_size: outline.annotations.tar_split.len,
+        not_in_partial_pulls: &outline.left_out,
     });
     fields.serialize(serializer)
 }

@@ -26,7 +26,10 @@ pub use registry::{AuthError, Part, RangeAnswer, RangeContent, Registry, uploads
 pub use secrets::mask;
 pub use spool::{Spool, SpoolWriter};
 
-use crate::image::{BlobId, Digest, ImageReference};
+use crate::image::{
+    BlobId, Digest, ImageReference,
+    reference::{checked_ref_name, checked_tag},
+};
 
 /// What a store is opened for. In a registry this decides the scope of the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,9 +273,11 @@ impl Store {
         manifest: &RawManifest,
         tag: Option<&str>,
     ) -> Result<(), StoreError> {
-        if let Some(tag) = tag.filter(|tag| !crate::image::reference::is_valid_tag(tag)) {
-            return Err(StoreError::Tag(crate::image::ReferenceError::Tag(tag.to_owned())));
-        }
+        let checked = tag.map_or(Ok(()), |tag| match self {
+            Self::Registry(_) => checked_tag(tag).map(drop),
+            Self::Layout(_) => checked_ref_name(tag).map(drop),
+        });
+        checked.map_err(StoreError::Tag)?;
         match self {
             Self::Registry(registry) => registry.put_manifest(manifest, tag).await.map(drop),
             Self::Layout(layout) => layout.put_manifest(manifest, tag).await,

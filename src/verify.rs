@@ -17,6 +17,7 @@ pub use self::{
 use crate::{
     check::{self, Findings, Rule, Verdict},
     image::{Descriptor, Digest, ImageReference, Platform, media_type::Family},
+    limits::Limits,
     source::{Source, SourceError, SourceImage},
     store::{AccessOptions, BlobMismatch, CopyError, RawManifest},
 };
@@ -34,6 +35,8 @@ pub struct Job {
     pub against: Option<ImageReference>,
     /// Which images of an index; without it all of them.
     pub platform: Option<Platform>,
+    /// What a layer may come to.
+    pub limits: Limits,
     /// How registries are talked to.
     pub access: AccessOptions,
 }
@@ -69,12 +72,13 @@ pub async fn run(job: &Job) -> Result<VerifyReport, VerifyError> {
     let mut reports = Vec::new();
     for Selected { image, findings } in &images {
         let mut report = match &other {
-            None => image_report(&source, image).await?,
+            None => image_report(&source, image, job.limits).await?,
             Some((other, raw)) => {
                 let counterpart = counterpart(image, other, raw).await?;
-                let both =
-                    tokio::try_join!(image_report(&source, image), content(other, &counterpart));
-                let (mut report, against) = both?;
+                let (mut report, against) = tokio::try_join!(
+                    image_report(&source, image, job.limits),
+                    content(other, &counterpart, job.limits)
+                )?;
                 compare(image, &counterpart, &mut report.findings);
                 report.against = Some(against);
                 report
@@ -90,10 +94,11 @@ pub async fn run(job: &Job) -> Result<VerifyReport, VerifyError> {
 pub(crate) async fn image_report(
     source: &Source,
     image: &SourceImage,
+    limits: Limits,
 ) -> Result<ImageReport, VerifyError> {
     let mut findings = Findings::default();
     counts(image, &mut findings);
-    let layers = layers(source, image, Depth::Everything).await?;
+    let layers = layers(source, image, (Depth::Everything, limits)).await?;
     let is_docker = Family::of(&image.raw.media_type) == Some(Family::Docker);
     if is_docker && layers.iter().any(|layer| layer.kind.is_some_and(check::Kind::is_zstd)) {
         findings.add(Rule::DockerManifest, "zstd layers in a Docker manifest");
@@ -118,7 +123,7 @@ fn counts(image: &SourceImage, findings: &mut Findings) {
 async fn layers(
     source: &Source,
     image: &SourceImage,
-    depth: Depth,
+    depth: (Depth, Limits),
 ) -> Result<Vec<LayerReport>, VerifyError> {
     let side_by_side = thread::available_parallelism().map_or(1, usize::from).min(LAYERS_MAX);
     let layers = image.manifest.layers.iter().zip(&image.config.diff_ids);
@@ -134,7 +139,7 @@ async fn one_layer(
     number: usize,
     layer: &Descriptor,
     diff_id: &Digest,
-    depth: Depth,
+    (depth, limits): (Depth, Limits),
 ) -> Result<LayerReport, VerifyError> {
     let unread = |rule: Rule, detail: String| {
         let mut findings = Findings::default();
@@ -160,7 +165,8 @@ async fn one_layer(
             media_type: &descriptor.media_type,
             annotations: &descriptor.annotations,
             diff_id: &diff_id,
-            limit: u64::MAX,
+            limits,
+            lowest: number == 1,
         };
         match depth {
             Depth::Everything => check::layer(subject),
@@ -206,14 +212,18 @@ async fn counterpart(
 }
 
 /// Whether an image has the content that it claims to have.
-async fn content(source: &Source, image: &SourceImage) -> Result<AgainstReport, VerifyError> {
+async fn content(
+    source: &Source,
+    image: &SourceImage,
+    limits: Limits,
+) -> Result<AgainstReport, VerifyError> {
     let mut findings = Findings::default();
     counts(image, &mut findings);
     Ok(AgainstReport {
         reference: source.reference().to_string(),
         digest: image.raw.digest.clone(),
         findings,
-        layers: layers(source, image, Depth::Content).await?,
+        layers: layers(source, image, (Depth::Content, limits)).await?,
     })
 }
 

@@ -14,6 +14,7 @@ use recompress_image::{
     check::Layer,
     image::Digest,
     layer::{Cuts, Pool, Recipe},
+    limits::Limits,
     tar::testing::{Dialect, HeaderBlock, TarBuilder},
 };
 
@@ -50,7 +51,8 @@ static BASE: LazyLock<Base> = LazyLock::new(|| {
         .file(Dialect::Ustar, b"dir/small", b"a few bytes")
         .end()
         .finish();
-    let recipe = Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE };
+    let recipe =
+        Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE, lowest: true };
     let made = check::convert(&tar[..], recipe, &Pool::new(1).unwrap()).unwrap();
     check::check(&tar, recipe, &made);
     let outline = made.converted.outline.as_ref().unwrap();
@@ -99,7 +101,8 @@ fuzz_target!(|input: Input| {
         media_type: "application/vnd.oci.image.layer.v1.tar+zstd",
         annotations: &support::annotations(&digest, &toc, &tar_split),
         diff_id: &base.made.converted.diff_id,
-        limit: u64::MAX,
+        limits: Limits { size: u64::MAX, ratio: u64::MAX },
+        lowest: true,
     })
     .expect("a file that can be read");
     if verdict.findings.errors() == 0 {

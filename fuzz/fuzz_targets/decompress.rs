@@ -79,7 +79,8 @@ impl Input<'_> {
 
 fuzz_target!(|input: Input| {
     let tar = TarBuilder::new().file(Dialect::Ustar, b"file", input.content).end().finish();
-    let recipe = Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE };
+    let recipe =
+        Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE, lowest: true };
     let blob = input.blob(&tar);
     match check::convert(&blob[..], recipe, &POOL) {
         Ok(made) if matches!(input.damage, Damage::None) => check::check(&tar, recipe, &made),

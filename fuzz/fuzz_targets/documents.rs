@@ -1,203 +1,123 @@
-//! TOC and tar-split stream side by side: a pair that agrees has no errors, and one that was made
-//! to disagree has some.
+//! Documents of an image: any bytes, and valid documents with some of their text put elsewhere.
+//! What is true of every document is checked, see `tests/documents/properties.rs`.
 #![no_main]
 
-#[path = "../support.rs"]
-mod support;
+#[path = "../../tests/documents/properties.rs"]
+mod properties;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use libfuzzer_sys::{arbitrary, arbitrary::Arbitrary, fuzz_target};
-use recompress_image::{
-    check::Rule,
-    image::Digest,
-    tar::testing::{Dialect, HeaderBlock},
+use libfuzzer_sys::{
+    arbitrary::{Arbitrary, Unstructured},
+    fuzz_target,
 };
-use serde_json::{Value, json};
+
+const VALID: [&str; 3] = [
+    include_str!("../seeds/documents/manifest"),
+    include_str!("../seeds/documents/index"),
+    include_str!("../seeds/documents/config"),
+];
+/// What is put between the pieces of a valid document, or in the place of some.
+const PIECES: [&str; 40] = [
+    "null",
+    "true",
+    "0",
+    "-1",
+    "1.0",
+    "1e999",
+    "9223372036854775807",
+    "9223372036854775808",
+    "\"\"",
+    "{}",
+    "[]",
+    "[null]",
+    "[[",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    " \n",
+    "\"layers\"",
+    "\"Layers\"",
+    "\"layer\\u0073\"",
+    "\"layerſ\"",
+    "\"manifests\"",
+    "\"fsLayers\"",
+    "\"config\"",
+    "\"subject\"",
+    "\"annotations\"",
+    "\"com.amazon.soci.x\"",
+    "\"data\"",
+    "\"urls\"",
+    "\"platform\"",
+    "\"size\"",
+    "\"Size\"",
+    "\"digest\"",
+    "\"mediaType\"",
+    "\"\\ud800\"",
+    "\"é\\u0000\"",
+    "\u{feff}",
+];
 
 #[derive(Debug, Arbitrary)]
-struct File<'a> {
-    typeflag: u8,
-    name: &'a str,
-    link: &'a str,
-    mode: u16,
-    owner: (u32, u32),
-    device: (u16, u16),
-    size: u32,
-    second: u16,
-    chunks: [u32; 2],
+enum Edit {
+    Insert { at: u16, piece: u8 },
+    Replace { at: u16, piece: u8 },
+    Copy { from: u16, len: u8, to: u16 },
+    Remove { at: u16, len: u8 },
+    Swap(u16, u16),
 }
 
-#[derive(Debug, Arbitrary)]
-enum Change<'a> {
-    None,
-    Number { entry: u8, key: u8, value: i64 },
-    Text { entry: u8, key: u8, value: &'a str },
-    Swap(u8, u8),
-    Drop(u8),
-    DropObject(u8),
-    Header { entry: u8, at: u16, bits: u8 },
-    TocByte { at: u16, bits: u8 },
-    TarSplitByte { at: u16, bits: u8 },
-}
-
-/// As much of a text as a header holds.
-fn field(text: &str) -> &str {
-    let text = text.split('\0').next().unwrap_or_default();
-    &text[..text.floor_char_boundary(80)]
-}
-
-#[derive(Default)]
-struct Pair {
-    /// One list for each file: its entry, and its further chunks.
-    entries: Vec<Vec<Value>>,
-    objects: Vec<Value>,
-    segments: Vec<Vec<u8>>,
-    padding: usize,
-    at: u64,
-}
-
-impl Pair {
-    fn push(&mut self, file: &File<'_>) {
-        let kind = usize::from(file.typeflag % 7);
-        let kinds = ["reg", "hardlink", "symlink", "char", "block", "dir", "fifo"];
-        let name = format!("{}-{}", self.entries.len(), field(file.name).replace('.', "-"));
-        let size = if kind == 0 { file.size } else { 0 };
-        let (uid, gid) = (file.owner.0.into(), file.owner.1.into());
-        let [major, minor] = [file.device.0, file.device.1].map(i64::from);
-        let header = HeaderBlock::new(Dialect::Ustar, b'0' + kind as u8, name.as_bytes())
-            .mode(file.mode.into())
-            .owner(uid, gid)
-            .size(size.into())
-            .modified(file.second.into())
-            .device(major, minor)
-            .link_name(field(file.link).as_bytes())
-            .finish();
-        self.segments.push([&vec![0; self.padding], &header[..]].concat());
-        self.padding = size.wrapping_neg() as usize % 512;
-        let crc = (size > 0).then(|| STANDARD.encode([7; 8]));
-        self.objects.push(json!({ "type": 1, "name": name, "size": size, "payload": crc }));
-
-        let (minutes, second) = (file.second / 60, file.second % 60);
-        let time = format!("1970-01-01T{:02}:{:02}:{second:02}Z", minutes / 60, minutes % 60);
-        let mut entries = vec![json!({
-            "type": kinds[kind], "name": name, "linkName": field(file.link), "mode": file.mode,
-            "size": size, "uid": uid, "gid": gid, "modtime": time, "devMajor": major,
-            "devMinor": minor,
-        })];
-        if size > 0 {
-            self.place(&mut entries, &name, size, file.chunks);
-        }
-        self.entries.push(entries);
-    }
-
-    fn place(&mut self, entries: &mut Vec<Value>, name: &str, size: u32, mut cuts: [u32; 2]) {
-        cuts.sort_unstable();
-        let cuts = cuts.into_iter().filter(|cut| (1..size).contains(cut));
-        let mut bounds: Vec<u32> = std::iter::once(0).chain(cuts).chain([size]).collect();
-        bounds.dedup();
-        let digest = Digest::sha256_of(b"");
-        for (number, bound) in bounds.windows(2).enumerate() {
-            self.at += 10;
-            if number > 0 {
-                entries.push(json!({ "type": "chunk", "name": name }));
-            }
-            let entry = entries.last_mut().unwrap();
-            entry["offset"] = self.at.into();
-            if bounds.len() > 2 {
-                entry["chunkOffset"] = bound[0].into();
-                entry["chunkSize"] = (bound[1] - bound[0]).into();
-                entry["chunkDigest"] = digest.as_str().into();
-            }
-        }
-        self.at += 10;
-        entries[0]["endOffset"] = self.at.into();
-        entries[0]["digest"] = digest.as_str().into();
-    }
-
-    /// The documents, and whether they disagree for certain.
-    fn finish(mut self, change: Change<'_>) -> (String, String, bool) {
-        let count = self.entries.len();
-        let mut wrong = false;
-        let mut set = |entry: u8, key: &str, value: Value| {
-            let entry = &mut self.entries[usize::from(entry) % count][0];
-            wrong = entry[key] != value;
-            entry[key] = value;
+/// Cuts a document where values, names and signs begin.
+fn pieces(text: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let mut rest = text.trim_end();
+    while let Some(first) = rest.chars().next() {
+        let len = match first {
+            '"' => rest[1..].find('"').map_or(rest.len(), |at| at + 2),
+            '{' | '}' | '[' | ']' | ',' | ':' => 1,
+            _ => rest.find(['"', '{', '}', '[', ']', ',', ':']).unwrap_or(rest.len()),
         };
-        let mut object = None;
-        match change {
-            Change::Number { entry, key, value } => {
-                let keys = ["mode", "size", "uid", "gid", "devMajor", "devMinor"];
-                set(entry, keys[usize::from(key) % keys.len()], value.into());
-            }
-            Change::Text { entry, key, value } => {
-                let keys = ["type", "name", "linkName", "xattrs"];
-                let key = keys[usize::from(key) % keys.len()];
-                let value = if key == "xattrs" { json!({ value: "" }) } else { value.into() };
-                set(entry, key, value);
-            }
-            Change::Swap(a, b) => {
-                let (a, b) = (usize::from(a) % count, usize::from(b) % count);
-                self.entries.swap(a, b);
-                wrong = a != b;
-            }
-            Change::Drop(entry) => {
-                self.entries.remove(usize::from(entry) % count);
-                wrong = true;
-            }
-            Change::DropObject(at) => object = Some(usize::from(at) % (2 * count)),
-            Change::Header { entry, at, bits } => {
-                let segment = &mut self.segments[usize::from(entry) % count];
-                let header = segment.len() - 512;
-                // Any byte but those of the checksum, which can be written in more than one way.
-                let at = usize::from(at % 504);
-                let at = if at < 148 { at } else { at + 8 };
-                segment[header + at] ^= bits;
-                wrong = bits != 0;
-            }
-            Change::None | Change::TocByte { .. } | Change::TarSplitByte { .. } => {}
-        }
-        let segments =
-            self.segments.iter().map(|raw| json!({ "type": 2, "payload": STANDARD.encode(raw) }));
-        let mut objects: Vec<_> =
-            segments.zip(self.objects).flat_map(|(segment, file)| [segment, file]).collect();
-        if let Some(at) = object {
-            objects.remove(at);
-            wrong = true;
-        }
-        let tar_split = objects.iter().map(|object| format!("{object}\n")).collect();
-        let toc = json!({ "version": 1, "entries": self.entries.concat() }).to_string();
-        (toc, tar_split, wrong)
+        let (piece, after) = rest.split_at(len);
+        pieces.push(piece);
+        rest = after;
     }
+    pieces
 }
 
-fn flip(bytes: &mut [u8], at: u16, bits: u8) {
-    let at = usize::from(at) % bytes.len();
-    bytes[at] ^= bits;
+fn edited(text: &'static str, edits: Vec<Edit>) -> String {
+    let mut pieces = pieces(text);
+    let new = |piece: u8| PIECES[usize::from(piece) % PIECES.len()];
+    for edit in edits {
+        let count = pieces.len();
+        let within = |at: u16| usize::from(at) % count;
+        match edit {
+            _ if count == 0 || count > 2000 => break,
+            Edit::Insert { at, piece } => pieces.insert(within(at), new(piece)),
+            Edit::Replace { at, piece } => pieces[within(at)] = new(piece),
+            Edit::Copy { from, len, to } => {
+                let from = within(from);
+                let end = count.min(from + usize::from(len));
+                let copy = pieces[from..end].to_vec();
+                let to = within(to);
+                pieces.splice(to..to, copy);
+            }
+            Edit::Remove { at, len } => {
+                let at = within(at);
+                pieces.drain(at..count.min(at + usize::from(len)));
+            }
+            Edit::Swap(a, b) => pieces.swap(within(a), within(b)),
+        }
+    }
+    pieces.concat()
 }
 
-fuzz_target!(|input: (Vec<File>, Change)| {
-    let (files, change) = input;
-    if files.is_empty() || files.len() > 20 {
-        return;
+// A first byte that no JSON begins with chooses a valid document to edit.
+fuzz_target!(|data: &[u8]| match data.split_first() {
+    Some((choice @ 0..=2, edits)) => {
+        let text = VALID[usize::from(*choice)];
+        let edits = Vec::arbitrary_take_rest(Unstructured::new(edits)).unwrap_or_default();
+        properties::check(edited(text, edits).as_bytes());
     }
-    let mut pair = Pair::default();
-    files.iter().for_each(|file| pair.push(file));
-    let (toc_byte, tar_split_byte) = match change {
-        Change::TocByte { at, bits } => (Some((at, bits)), None),
-        Change::TarSplitByte { at, bits } => (None, Some((at, bits))),
-        _ => (None, None),
-    };
-    let (toc, tar_split, wrong) = pair.finish(change);
-    let (mut toc, mut tar_split) = (toc.into_bytes(), tar_split.into_bytes());
-    toc_byte.iter().for_each(|(at, bits)| flip(&mut toc, *at, *bits));
-    tar_split_byte.iter().for_each(|(at, bits)| flip(&mut tar_split, *at, *bits));
-    let (totals, findings) = support::documents(&toc, &tar_split);
-    // The TOC does not know the stream's compressed form here.
-    let missing = u64::from(support::broken(&findings, &[Rule::TarSplitDigestMissing]));
-    if wrong {
-        assert!(findings.errors() > missing, "nothing found");
-    } else if toc_byte.is_none() && tar_split_byte.is_none() {
-        assert_eq!(findings.errors(), missing, "{:?}", findings.kept());
-        assert_eq!(totals.entries, files.len() as u64);
-    }
+    _ => properties::check(data),
 });

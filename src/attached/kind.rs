@@ -1,12 +1,11 @@
 //! Telling from media types what an artifact is.
 
 use super::{Attached, Kind};
-use crate::image::Descriptor;
+use crate::image::{
+    Descriptor,
+    annotations::{BUNDLE_CONTENT, BUNDLE_PREDICATE},
+};
 
-/// Annotation of sigstore's bundles: what is in it.
-const BUNDLE_PREDICATE: &str = "dev.sigstore.bundle.predicateType";
-/// Annotation of sigstore's bundles: an envelope with a statement, or a plain signature.
-const BUNDLE_CONTENT: &str = "dev.sigstore.bundle.content";
 /// What an image's signature is since cosign 3: a statement of this type.
 const BUNDLE_OF_SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
 

@@ -5,16 +5,9 @@ use super::finding::{Findings, Rule, shown};
 pub use crate::image::annotations::{Annotations, is_chunked};
 use crate::image::{
     Digest,
-    annotations::{ESTARGZ_TOC_DIGEST, TAR_SPLIT_POSITION, TOC_DIGEST, TOC_POSITION},
+    annotations::{ESTARGZ_TOC_DIGEST, OBSOLETE, TAR_SPLIT_POSITION, TOC_DIGEST, TOC_POSITION},
     digest::Algorithm,
 };
-
-/// In use in 2023, and until 2022; clients of today ignore them.
-const OBSOLETE: [&str; 3] = [
-    "io.github.containers.zstd-chunked.tarsplit-checksum",
-    "io.containers.zstd-chunked.manifest-checksum",
-    "io.containers.zstd-chunked.manifest-position",
-];
 
 /// Longer TOCs are not used, compressed or not, in bytes.
 pub(super) const TOC_MAX: u64 = 150 << 20;

@@ -7,18 +7,24 @@ use crc_fast::{CrcAlgorithm, Digest as Crc};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    files::{File, Piece},
-    finding::{Findings, Rule, shown},
+    exceeded,
+    files::{File, Name, Piece},
+    finding::{Findings, Rule},
     frames::{Fault, Frames},
     walk::Visit,
 };
-use crate::image::{Digest, Hasher};
+use crate::{
+    image::{Digest, Hasher},
+    limits::Limits,
+};
 
 pub(super) struct Data<R> {
     frames: Frames<R>,
     diff_id: Hasher,
     len: u64,
-    limit: u64,
+    limits: Limits,
+    /// Of the file that is being read.
+    whole: (Sha256, Crc),
     /// Another content than expected has come, so no place means anything any more.
     adrift: bool,
     /// Decoding has failed.
@@ -33,13 +39,14 @@ enum Trouble {
 }
 
 impl<R: Read> Data<R> {
-    /// Reads a blob; its content is to have this digest, and no more bytes than `limit`.
-    pub(super) fn new(blob: R, diff_id: &Digest, limit: u64) -> Self {
+    /// Reads a blob; its content is to have this digest, and to keep within the limits.
+    pub(super) fn new(blob: R, diff_id: &Digest, limits: Limits) -> Self {
         Self {
             frames: Frames::new(blob),
             diff_id: diff_id.hasher(),
             len: 0,
-            limit,
+            limits,
+            whole: whole(),
             adrift: false,
             failed: false,
         }
@@ -83,17 +90,17 @@ impl<R: Read> Data<R> {
 
     /// Takes some content, at most `most` bytes.
     fn take(&mut self, most: usize, with: impl FnOnce(&[u8])) -> Result<(), Trouble> {
-        let content = self.frames.content().map_err(Trouble::Fault)?;
-        if content.is_empty() {
+        let len = self.frames.content().map_err(Trouble::Fault)?.len().min(most);
+        if len == 0 {
             return Err(Trouble::End);
         }
-        let len = content.len().min(most);
-        let content = content.get(..len).unwrap_or_default();
         self.len += len as u64;
-        if self.len > self.limit {
-            let detail = format!("its content has more than {} bytes", self.limit);
-            return Err(Trouble::Fault(Fault { rule: Rule::Frame, detail }));
+        if let Err(limit) = self.limits.allow(self.len, self.frames.position()) {
+            let fault = Fault { rule: Rule::Frame, detail: exceeded(limit) };
+            return Err(Trouble::Fault(fault));
         }
+        let content = self.frames.content().map_err(Trouble::Fault)?;
+        let content = content.get(..len).unwrap_or_default();
         self.diff_id.update(content);
         with(content);
         self.frames.consume(len);
@@ -112,15 +119,13 @@ impl<R: Read> Data<R> {
         Ok(())
     }
 
-    fn piece(
+    fn read_piece(
         &mut self,
-        file: &File<'_>,
+        name: Name<'_>,
         number: usize,
         piece: &Piece,
-        whole: &mut (Sha256, Crc),
         findings: &mut Findings,
     ) -> Result<(), Trouble> {
-        let name = file.name;
         if !self.frames.is_at(piece.offset).map_err(Trouble::Fault)? {
             let rule = if number == 0 { Rule::FileRange } else { Rule::ChunkRange };
             let detail = format!("{name}: no frame of piece {number} begins at {}", piece.offset);
@@ -128,9 +133,7 @@ impl<R: Read> Data<R> {
         }
         let (mut sum, mut zeros) = (Sha256::new(), true);
         let hash_chunk = piece.digest.is_some();
-        self.take_exactly(piece.len, |bytes| {
-            whole.0.update(bytes);
-            whole.1.update(bytes);
+        self.take_of_file(piece.len, |bytes| {
             if hash_chunk {
                 sum.update(bytes);
             }
@@ -158,13 +161,23 @@ impl<R: Read> Data<R> {
         Ok(())
     }
 
-    fn whole_file(&mut self, file: &File<'_>, findings: &mut Findings) -> Result<(), Trouble> {
-        let mut whole = (Sha256::new(), Crc::new(CrcAlgorithm::Crc64GoIso));
-        for (number, piece) in file.pieces.iter().enumerate() {
-            self.piece(file, number, piece, &mut whole, findings)?;
-        }
+    /// Takes content of the file that is being read.
+    fn take_of_file(&mut self, len: u64, mut with: impl FnMut(&[u8])) -> Result<(), Trouble> {
+        let (mut sum, mut crc) = std::mem::replace(&mut self.whole, whole());
+        let result = self.take_exactly(len, |bytes| {
+            sum.update(bytes);
+            crc.update(bytes);
+            with(bytes);
+        });
+        self.whole = (sum, crc);
+        result
+    }
+
+    fn end_of_file(&mut self, file: &File<'_>, findings: &mut Findings) -> Result<(), Trouble> {
+        self.take_of_file(file.rest, |_| {})?;
+        let whole = std::mem::replace(&mut self.whole, whole());
         let name = file.name;
-        if let Some(end) = file.end.filter(|_| file.pieces.len() > 1)
+        if let Some(end) = file.end
             && !self.frames.is_at(end).map_err(Trouble::Fault)?
         {
             findings.add(Rule::FileRange, format!("{name}: its content does not end at {end}"));
@@ -216,17 +229,22 @@ impl<R: Read> Visit for Data<R> {
         self.settle("a header", result, findings);
     }
 
-    fn file(&mut self, file: &File<'_>, findings: &mut Findings) {
+    fn piece(&mut self, name: Name<'_>, number: usize, piece: &Piece, findings: &mut Findings) {
         if !self.adrift {
-            let result = self.whole_file(file, findings);
-            self.settle(file.name, result, findings);
+            let result = self.read_piece(name, number, piece, findings);
+            self.settle(name, result, findings);
         }
     }
 
-    fn lost_file(&mut self, name: &str, len: u64, findings: &mut Findings) {
+    fn end(&mut self, file: &File<'_>, findings: &mut Findings) {
         if !self.adrift {
-            let result = self.take_exactly(len, |_| {});
-            self.settle(shown(name), result, findings);
+            let result = self.end_of_file(file, findings);
+            self.settle(file.name, result, findings);
         }
     }
+}
+
+/// SHA-256 and CRC of nothing.
+fn whole() -> (Sha256, Crc) {
+    (Sha256::new(), Crc::new(CrcAlgorithm::Crc64GoIso))
 }

@@ -8,17 +8,18 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    LeftOut,
     claims::{Annotations, Claims, TOC_MAX},
     finding::{Findings, Rule, shown},
-    toc::read_toc,
-    walk::{Totals, Visit, Walk, Walked},
+    toc::{TocEntry, read_toc},
+    walk::{Surroundings, Totals, Visit, Walk, Walked},
 };
 use crate::image::Digest;
 
-/// Counts what goes through, up to a limit.
-struct Counted<'a, R> {
-    inner: R,
-    count: &'a Cell<u64>,
+/// Counts what goes through.
+pub(super) struct Counted<'a, R> {
+    pub(super) inner: R,
+    pub(super) count: &'a Cell<u64>,
 }
 
 impl<R: Read> Read for Counted<'_, R> {
@@ -29,34 +30,130 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-pub(super) fn decoder(
-    compressed: impl Read,
-) -> io::Result<zstd::stream::read::Decoder<'static, io::BufReader<impl Read>>> {
-    let mut decoder = zstd::stream::read::Decoder::new(compressed)?;
-    decoder.window_log_max(27)?;
-    Ok(decoder)
+/// The widest window that TOC and tar-split may have, as a power of two: 8 MiB, which is what the
+/// reference's writer takes at its highest level.
+const WINDOW_LOG_MAX: u32 = 23;
+
+/// More than an entry of the TOC can have, in bytes: names, link target and attributes take up to
+/// 1 MiB each in a tar that clients read, and JSON makes six bytes of some.
+const ENTRY_MAX: u64 = 16 << 20;
+
+/// A document may be this many times longer than its compressed form, and has [`DENSE_FROM`] bytes
+/// in any case.
+const RATIO: u64 = 1000;
+
+/// In bytes.
+const DENSE_FROM: u64 = 16 << 20;
+
+/// How far a document has been read.
+#[derive(Default)]
+struct Extent {
+    compressed: Cell<u64>,
+    raw: Cell<u64>,
+}
+
+/// A document out of its compressed form, as far as it is worth reading.
+struct Raw<'a, R: Read> {
+    decoder: zstd::stream::read::Decoder<'static, io::BufReader<Counted<'a, R>>>,
+    extent: &'a Extent,
+}
+
+impl<'a, R: Read> Raw<'a, R> {
+    fn new(inner: R, extent: &'a Extent) -> io::Result<Self> {
+        let counted = Counted { inner, count: &extent.compressed };
+        let mut decoder = zstd::stream::read::Decoder::new(counted)?;
+        decoder.window_log_max(WINDOW_LOG_MAX)?;
+        Ok(Self { decoder, extent })
+    }
+}
+
+impl<R: Read> Read for Raw<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let Extent { compressed, raw } = self.extent;
+        let len = self.decoder.read(buf)?;
+        raw.set(raw.get() + len as u64);
+        if raw.get() > compressed.get().saturating_mul(RATIO).max(DENSE_FROM) {
+            let reason = format!("it is more than {RATIO} times longer than its compressed form");
+            return Err(io::Error::other(reason));
+        }
+        Ok(len)
+    }
+}
+
+/// Fails where more than [`ENTRY_MAX`] bytes have been read and no entry has come out of them.
+struct Entrywise<'a, R> {
+    inner: R,
+    /// Bytes since the last entry.
+    since: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Entrywise<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.inner.read(buf)?;
+        self.since.set(self.since.get() + len as u64);
+        if self.since.get() > ENTRY_MAX {
+            return Err(io::Error::other(format!(
+                "an entry has more than {} MiB",
+                ENTRY_MAX >> 20
+            )));
+        }
+        Ok(len)
+    }
+}
+
+/// Reads all entries of a TOC that has been decompressed; returns its `tarSplitDigest`.
+fn entries(
+    json: impl Read,
+    most: u64,
+    mut each: impl FnMut(TocEntry),
+) -> Result<Option<String>, serde_json::Error> {
+    let (since, mut count) = (Cell::new(0), 0);
+    let json = Entrywise { inner: json.take(TOC_MAX + 1), since: &since };
+    read_toc(io::BufReader::with_capacity(64 << 10, json), |entry| {
+        count += 1;
+        // Whatever comes after too many is not read any more.
+        since.set(if count > most { ENTRY_MAX } else { 0 });
+        each(entry);
+    })
+}
+
+/// Reads the TOC alone, of which only `len` bytes count. Whether it could be read.
+pub(super) fn toc_alone(toc: impl Read, len: u64, each: impl FnMut(TocEntry)) -> io::Result<bool> {
+    let extent = Extent::default();
+    Ok(entries(Raw::new(toc, &extent)?.take(len), u64::MAX, each).is_ok())
 }
 
 pub(super) fn digest_of(bytes: impl Read) -> io::Result<Digest> {
     Hashed::new(bytes).finish()
 }
 
-/// Checks both documents, and shows `visitor` what they say. Returns whether all of the tar was
-/// walked, too.
-pub(super) fn check<V: Visit>(
+/// The most entries and chunks in a TOC of a content of `len` bytes: an entry takes a header of 512
+/// bytes, and writers cut no file into shorter chunks on the average.
+pub(super) fn entries_of(len: u64) -> u64 {
+    len / 256 + 1024
+}
+
+/// Both documents in their compressed form, as far as they were found.
+pub(super) struct Pair<R> {
+    pub(super) toc: R,
+    pub(super) tar_split: Option<R>,
+}
+
+/// Checks both documents, and shows `visitor` what they say.
+pub(super) fn check<R: Read + Clone>(
     claims: &Claims,
-    toc: impl Read + Clone,
-    tar_split: Option<impl Read + Clone>,
-    visitor: &mut V,
+    layer: Surroundings,
+    Pair { toc, tar_split }: Pair<R>,
+    visitor: &mut impl Visit,
     findings: &mut Findings,
-) -> io::Result<(Totals, bool)> {
+) -> io::Result<Walked> {
     if !is_toc(&digest_of(toc.clone())?, claims, findings) {
-        return Ok((Totals::default(), false));
+        return Ok(Walked::default());
     }
     let tar_split_digest = tar_split.clone().map(digest_of).transpose()?;
-    let reading = Reading::of(claims.bound(), toc, tar_split, visitor, findings)?;
+    let reading = Reading::of(layer, toc, tar_split, visitor, findings)?;
     reading.compare(claims, tar_split_digest.as_ref(), findings);
-    Ok((reading.walked.totals, reading.walked.complete))
+    Ok(reading.walked)
 }
 
 fn is_toc(digest: &Digest, claims: &Claims, findings: &mut Findings) -> bool {
@@ -81,28 +178,26 @@ struct Reading {
 }
 
 impl Reading {
-    /// Data has to end at `bound` in the blob.
     fn of<V: Visit>(
-        bound: u64,
+        layer: Surroundings,
         toc: impl Read,
         tar_split: Option<impl Read>,
         visitor: &mut V,
         findings: &mut Findings,
     ) -> io::Result<Self> {
-        let (toc_len, tar_split_len) = (Cell::new(0), Cell::new(0));
-        let json = Counted { inner: decoder(toc)?, count: &toc_len };
-        let json = io::BufReader::with_capacity(64 << 10, json.take(TOC_MAX + 1));
+        let [toc_extent, tar_split_extent] = [Extent::default(), Extent::default()];
+        let json = Raw::new(toc, &toc_extent)?;
         let objects = match tar_split {
-            Some(stream) => Some(Counted { inner: decoder(stream)?, count: &tar_split_len }),
+            Some(stream) => Some(Raw::new(stream, &tar_split_extent)?),
             None => None,
         };
-        let mut walk = Walk::new(objects, bound, visitor, findings);
-        let read = read_toc(json, |entry| walk.entry(entry));
+        let mut walk = Walk::new(objects, layer, visitor, findings);
+        let read = entries(json, layer.entries, |entry| walk.entry(entry));
         let whole = read.is_ok();
         let walked = walk.finish(whole);
         let committed = match read {
             Ok(digest) => digest,
-            Err(_) if toc_len.get() > TOC_MAX => {
+            Err(_) if toc_extent.raw.get() > TOC_MAX => {
                 findings.add(Rule::TocTooLong, format!("the TOC has more than {TOC_MAX} bytes"));
                 None
             }
@@ -112,7 +207,7 @@ impl Reading {
                 None
             }
         };
-        let (toc_len, tar_split_len) = (toc_len.get(), tar_split_len.get());
+        let (toc_len, tar_split_len) = (toc_extent.raw.get(), tar_split_extent.raw.get());
         Ok(Self { walked, toc_len, tar_split_len, whole, committed })
     }
 
@@ -151,19 +246,20 @@ pub struct Documents {
 
 impl Documents {
     /// Reads both to their ends, in their compressed form and side by side: for each entry of the
-    /// TOC, the tar-split stream is read up to its file object.
-    pub fn read(toc: impl Read, tar_split: impl Read) -> io::Result<Self> {
+    /// TOC, the tar-split stream is read up to its file object. They are of an image's lowest layer
+    /// or of another one.
+    pub fn read(toc: impl Read, tar_split: impl Read, lowest: bool) -> io::Result<Self> {
         let mut findings = Findings::default();
         let (mut toc, mut tar_split) = (Hashed::new(toc), Hashed::new(tar_split));
-        let bound = u64::MAX;
-        let reading = Reading::of(bound, &mut toc, Some(&mut tar_split), &mut (), &mut findings)?;
+        let layer = Surroundings { lowest, bound: u64::MAX, entries: u64::MAX };
+        let reading = Reading::of(layer, &mut toc, Some(&mut tar_split), &mut (), &mut findings)?;
         Ok(Self { reading, toc: toc.finish()?, tar_split: tar_split.finish()?, findings })
     }
 
     /// Holds them against the annotations that are to lead to them.
-    pub fn compare(mut self, annotations: &Annotations) -> (Totals, Findings) {
+    pub fn compare(mut self, annotations: &Annotations) -> (Totals, LeftOut, Findings) {
         let Some(claims) = Claims::read(annotations, &mut self.findings) else {
-            return (Totals::default(), self.findings);
+            return (Totals::default(), LeftOut::default(), self.findings);
         };
         is_toc(&self.toc, &claims, &mut self.findings);
         let Walked { totals, data_end, .. } = self.reading.walked;
@@ -172,7 +268,7 @@ impl Documents {
             self.findings.add(Rule::RangeBounds, detail);
         }
         self.reading.compare(&claims, Some(&self.tar_split), &mut self.findings);
-        (totals, self.findings)
+        (totals, self.reading.walked.left_out, self.findings)
     }
 }
 

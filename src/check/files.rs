@@ -24,27 +24,44 @@ pub(super) struct Piece {
 /// A file's name, as messages show it.
 pub(super) type Name<'a> = Shown<&'a str>;
 
-/// A regular file that is not empty.
+/// What there is to know of a regular file behind its last piece.
 #[derive(Debug)]
 pub(super) struct File<'a> {
     /// For messages.
     pub(super) name: Name<'a>,
-    /// CRC-64 of the content, as the tar-split stream has it.
-    pub(super) crc: Option<u64>,
+    /// Bytes at its end of which the TOC does not say where they are.
+    pub(super) rest: u64,
+    /// Just past a content of several pieces, where the TOC says that.
+    pub(super) end: Option<u64>,
     /// SHA-256 of the content.
     pub(super) digest: Option<Digest>,
-    /// Just past the content, where the TOC says that.
-    pub(super) end: Option<u64>,
-    /// At least one; their lengths add up to that of the file.
-    pub(super) pieces: Vec<Piece>,
+    /// CRC-64 of the content, as the tar-split stream has it.
+    pub(super) crc: Option<u64>,
 }
 
-/// Holds ranges against each other as files come in the order of the TOC.
+/// The pieces of one file, out of its entries as they come. A piece is given out when the entry after
+/// it has come, for only then is known what it is.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    /// Length of the file in bytes.
+    len: u64,
+    /// Where the next piece begins in the file.
+    at: u64,
+    /// Where those end that have been given out.
+    given: u64,
+    /// How many those are.
+    number: usize,
+    held: Option<Piece>,
+    /// No further piece can be found.
+    lost: bool,
+}
+
+/// Holds ranges against each other as pieces come in the order of the TOC.
 #[derive(Debug)]
 pub(super) struct Ranges {
-    /// Just past what the last file took, as far as that is known.
+    /// Just past what the last piece took, as far as that is known.
     taken: u64,
-    /// Where the last file began.
+    /// Where the last piece began.
     start: Option<u64>,
     /// Nothing may lie beyond.
     bound: u64,
@@ -64,82 +81,98 @@ impl Ranges {
         self.taken
     }
 
-    /// What the TOC says of a content of `len` bytes. `None` if it cannot be found by that.
-    pub(super) fn file<'a>(
+    /// `end` is just past the piece, where that is known.
+    pub(super) fn check(
         &mut self,
-        main: &'a TocEntry,
-        chunks: &[TocEntry],
-        len: u64,
-        crc: Option<u64>,
-        findings: &mut Findings,
-    ) -> Option<File<'a>> {
-        let name = shown(main.name.as_str());
-        let digest = sha256(&main.digest);
-        if digest.is_none() {
-            let detail = format!("{name}: its digest is no SHA-256: {}", shown(&main.digest));
-            findings.add(Rule::FileDigestMissing, detail);
-        }
-        let pieces = pieces(main, chunks, len, name, findings)?;
-        self.check(&pieces, main.end_offset, name, findings);
-        Some(File { name, crc, digest, end: main.end_offset, pieces })
-    }
-
-    fn check(
-        &mut self,
-        pieces: &[Piece],
+        piece: &Piece,
+        number: usize,
         end: Option<u64>,
         name: Name<'_>,
         findings: &mut Findings,
     ) {
-        let last = pieces.len().saturating_sub(1);
-        for (number, piece) in pieces.iter().enumerate() {
-            let Piece { offset, .. } = *piece;
-            if offset < self.taken || self.start.is_some_and(|start| offset <= start) {
-                let detail = format!(
-                    "{name}: piece {number} begins at {offset}, within or before what precedes it"
-                );
-                findings.add(Rule::RangeOrder, detail);
-            }
-            let end = piece.end.or(end.filter(|_| number == last));
-            if end.is_some_and(|end| end <= offset) {
-                let detail =
-                    format!("{name}: piece {number} begins at {offset} and ends at or before that");
-                findings.add(Rule::RangeOrder, detail);
-            }
-            if end.unwrap_or(offset) > self.bound {
-                let detail =
-                    format!("{name}: piece {number} goes beyond {}, where the TOC is", self.bound);
-                findings.add(Rule::RangeBounds, detail);
-            }
-            self.taken = end.unwrap_or(offset);
-            self.start = Some(offset);
+        let offset = piece.offset;
+        if offset < self.taken || self.start.is_some_and(|start| offset <= start) {
+            let detail = format!(
+                "{name}: piece {number} begins at {offset}, within or before what precedes it"
+            );
+            findings.add(Rule::RangeOrder, detail);
         }
+        if end.is_some_and(|end| end <= offset) {
+            let detail =
+                format!("{name}: piece {number} begins at {offset} and ends at or before that");
+            findings.add(Rule::RangeOrder, detail);
+        }
+        if end.unwrap_or(offset) > self.bound {
+            let detail =
+                format!("{name}: piece {number} goes beyond {}, where the TOC is", self.bound);
+            findings.add(Rule::RangeBounds, detail);
+        }
+        self.taken = end.unwrap_or(offset);
+        self.start = Some(offset);
     }
 }
 
-fn pieces(
+/// The digest of a file, which it has to have.
+pub(super) fn file_digest(
     main: &TocEntry,
-    chunks: &[TocEntry],
-    len: u64,
     name: Name<'_>,
     findings: &mut Findings,
-) -> Option<Vec<Piece>> {
-    let mut at = 0_u64;
-    let mut pieces = Vec::with_capacity(1 + chunks.len());
-    for entry in std::iter::once(main).chain(chunks) {
+) -> Option<Digest> {
+    let digest = sha256(&main.digest);
+    if digest.is_none() {
+        let detail = format!("{name}: its digest is no SHA-256: {}", shown(&main.digest));
+        findings.add(Rule::FileDigestMissing, detail);
+    }
+    digest
+}
+
+impl Pieces {
+    /// Those of a file of `len` bytes, of which the main entry comes first.
+    pub(super) fn new(len: u64) -> Self {
+        Self { len, at: 0, given: 0, number: 0, held: None, lost: false }
+    }
+
+    /// How many pieces were given out.
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// How many bytes are in none of the pieces that were given out.
+    pub(super) fn rest(&self) -> u64 {
+        self.len.saturating_sub(self.given)
+    }
+
+    /// Whether all of the file was given out.
+    pub(super) fn complete(&self) -> bool {
+        !self.lost
+    }
+
+    /// Takes in an entry, and gives out the piece of the one before.
+    pub(super) fn next(
+        &mut self,
+        entry: &TocEntry,
+        name: Name<'_>,
+        findings: &mut Findings,
+    ) -> Option<Piece> {
         let Some(offset) = entry.offset.filter(|offset| *offset > 0) else {
-            findings
-                .add(Rule::FileRange, format!("{name}: the TOC does not say where its content is"));
-            return None;
+            if !self.lost {
+                let detail = format!("{name}: the TOC does not say where its content is");
+                findings.add(Rule::FileRange, detail);
+            }
+            return self.lose();
         };
-        let alone = chunks.is_empty();
-        let size = if alone && entry.chunk_size == 0 { len } else { entry.chunk_size };
-        if entry.chunk_offset != at || size == 0 {
+        if self.lost {
+            return None;
+        }
+        let is_main = self.held.is_none();
+        let empty = self.held.as_ref().is_some_and(|held| held.len == 0);
+        if entry.chunk_offset != self.at || empty || self.at > self.len {
             let detail = format!(
-                "{name}: a chunk of {size} bytes at {}, expected at {at}",
-                entry.chunk_offset
+                "{name}: a chunk of {} bytes at {}, expected at {}",
+                entry.chunk_size, entry.chunk_offset, self.at
             );
             findings.add(Rule::ChunkSize, detail);
+            return self.lose();
         }
         if !matches!(entry.chunk_type.as_str(), "" | "zeros") {
             let detail = format!("{name}: a chunk of the type {}", shown(&entry.chunk_type));
@@ -150,24 +183,52 @@ fn pieces(
             let detail = format!("{name}: no SHA-256: {}", shown(&entry.chunk_digest));
             findings.add(Rule::ChunkDigest, detail);
         }
-        pieces.push(Piece {
+        let piece = Piece {
             offset,
-            // The end of the first is that of the file.
-            end: entry.end_offset.filter(|_| at > 0 || alone),
-            len: size,
+            // The end of the first of several is that of the file.
+            end: entry.end_offset.filter(|_| !is_main),
+            len: entry.chunk_size,
             digest,
             hole: entry.chunk_type == "zeros",
-        });
-        at = at.saturating_add(size);
+        };
+        self.at = self.at.saturating_add(piece.len);
+        let before = self.held.replace(piece)?;
+        self.give(before)
     }
-    if at != len {
-        let detail = format!("{name}: its chunks have {at} bytes together, it has {len}");
-        findings.add(Rule::ChunkSize, detail);
-        // Without their lengths, what can be checked is the file as a whole.
-        pieces.truncate(1);
-        if let Some(whole) = pieces.first_mut() {
-            *whole = Piece { len, end: None, digest: None, hole: false, ..whole.clone() };
+
+    /// The last piece of the file, if all of them are there; `end` is just past it.
+    pub(super) fn last(
+        &mut self,
+        end: Option<u64>,
+        name: Name<'_>,
+        findings: &mut Findings,
+    ) -> Option<Piece> {
+        let mut piece = self.held.take()?;
+        if self.number == 0 {
+            if piece.len == 0 {
+                (piece.len, self.at) = (self.len, self.len);
+            }
+            piece.end = end;
         }
+        if self.at != self.len {
+            let (at, len) = (self.at, self.len);
+            let detail = format!("{name}: its chunks have {at} bytes together, it has {len}");
+            findings.add(Rule::ChunkSize, detail);
+            return self.lose();
+        }
+        self.give(piece)
     }
-    Some(pieces)
+
+    #[expect(clippy::unnecessary_wraps, reason = "the last words of those who may give nothing")]
+    fn give(&mut self, piece: Piece) -> Option<Piece> {
+        self.given = self.given.saturating_add(piece.len);
+        self.number += 1;
+        Some(piece)
+    }
+
+    /// What is left can be checked as a whole only.
+    fn lose(&mut self) -> Option<Piece> {
+        (self.lost, self.held) = (true, None);
+        None
+    }
 }

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
+use super::effect::Effect;
+
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -20,73 +22,6 @@ impl fmt::Display for Severity {
             Self::Error => "error",
             Self::Warning => "warning",
         })
-    }
-}
-
-/// What clients do with a layer of which a rule does not hold. "Partial pull" is that of podman,
-/// buildah and CRI-O with `enable_partial_images`; a "full pull" is that of every other client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// No way to pull it.
-    NoPull,
-    /// A partial pull ends with an error, and does not fall back.
-    NoPartialPull,
-    /// A partial pull succeeds with composefs off only.
-    NoComposefsPull,
-    /// A full pull fails.
-    NoFullPull,
-    /// Partial pulls silently become full ones.
-    PulledWhole,
-    /// Old or strict decoders fail.
-    SomeDecoders,
-    /// Directories come out with another mode.
-    OtherMode,
-    /// Other pieces are fetched or reused than needed, at most.
-    MoreFetched,
-    /// No client looks at it.
-    Unread,
-    /// Tools that go by names and types rather than by content.
-    OtherTools,
-    /// Not the same image.
-    OtherImage,
-    /// Nobody knows.
-    Unknown,
-}
-
-impl Effect {
-    /// Who does what.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::NoPull => "no client can pull this layer",
-            Self::NoPartialPull => {
-                "podman, buildah and CRI-O with partial pulls on fail to pull this layer; full \
-                 pulls are not affected"
-            }
-            Self::NoComposefsPull => {
-                "podman with partial pulls and composefs on fails to pull this layer; other pulls \
-                 are not affected"
-            }
-            Self::NoFullPull => {
-                "full pulls by podman, docker and containerd fail; partial pulls are not affected"
-            }
-            Self::PulledWhole => "podman, buildah and CRI-O pull this layer whole, never partially",
-            Self::SomeDecoders => {
-                "the zstd command and clients with bounded memory refuse this layer"
-            }
-            Self::OtherMode => {
-                "after a partial pull such a directory has the mode 0000; full pulls give it 0755"
-            }
-            Self::MoreFetched => "all pulls succeed; a partial pull may fetch more than it needs",
-            Self::Unread => {
-                "no client of containers/storage reads it, pulls are not affected; tools that have \
-                 the blob alone are misled"
-            }
-            Self::OtherTools => {
-                "tools that go by the media type or the annotations fail; podman goes by the content"
-            }
-            Self::Unknown => "it was not looked at, so nothing is known about it",
-            Self::OtherImage => "clients get another image than from the one it was compared with",
-        }
     }
 }
 
@@ -108,6 +43,12 @@ macro_rules! rules {
             /// How much it weighs.
             pub fn severity(self) -> Severity {
                 match self { $(Self::$rule => Severity::$severity,)+ }
+            }
+
+            /// Whether this program writes no TOC for a layer that breaks it, be it an error or not.
+            pub fn forbids_toc(self) -> bool {
+                self.severity() == Severity::Error
+                    || matches!(self, Self::MissingParent | Self::TailTooLong)
             }
 
             /// What clients do where it is broken.
@@ -233,8 +174,52 @@ rules! {
     Footer "footer" Error Unread;
     /// Each directory has an entry.
     MissingParent "missing-parent" Warning OtherMode;
-    /// A directory comes before what is in it.
-    LateParent "late-parent" Warning NoComposefsPull;
+    /// A directory comes before what is in it, and the root before everything.
+    LateParent "late-parent" Error NoComposefsPull;
+    /// No path leads out of the root.
+    PathLeavesRoot "path-leaves-root" Error NoPartialPull;
+    /// Paths have at most 4096 bytes.
+    PathTooLong "path-too-long" Error NoPull;
+    /// No `..` in a path.
+    PathDots "path-dots" Error NoPartialPull;
+    /// Only directories end with a slash or are the root.
+    DirectoryName "directory-name" Error NoPartialPull;
+    /// Nothing is below a symlink or a file.
+    BelowNonDirectory "below-non-directory" Error NoComposefsPull;
+    /// A whiteout is an empty file and removes a name, or all that is in its directory.
+    WhiteoutForm "whiteout-form" Error OtherTree;
+    /// A whiteout removes nothing that is in the layer itself.
+    WhiteoutAndEntry "whiteout-and-entry" Error NoPartialPull;
+    /// No character device 0:0, which is a whiteout to overlay file systems.
+    WhiteoutDevice "whiteout-device" Error OtherTree;
+    /// No whiteouts. They are right for all clients but one.
+    Whiteout "whiteout" Warning ComposefsIgnoresWhiteouts;
+    /// No devices and FIFOs above the lowest layer.
+    SpecialAbove "special-file-above" Error LowerShowsThrough;
+    /// No devices and FIFOs in the lowest layer.
+    SpecialLeftOut "special-file-left-out" Warning NotCreated;
+    /// A hard link leads to a file that comes before it.
+    LinkTarget "link-target" Error LinkLost;
+    /// A mode has no other bits than those of permissions and of its type.
+    ModeBits "mode-bits" Error NoComposefsPull;
+    /// Only links have a target.
+    LinkName "link-name" Error OtherTree;
+    /// A hard link has the attributes of its target.
+    LinkAttributes "link-attributes" Error OtherAttributes;
+    /// The root belongs to 0:0 and has the mode 0755 or 0555.
+    RootAttributes "root-attributes" Error OtherRoot;
+    /// No attributes of overlay file systems.
+    OverlayXattr "overlay-xattr" Error OtherTree;
+    /// No extended attributes on symlinks.
+    SymlinkXattr "symlink-xattr" Error SymlinkLoses;
+    /// Symlinks belong to 0:0.
+    SymlinkOwner "symlink-owner" Warning SymlinkLoses;
+    /// Names, link targets and names of attributes are UTF-8.
+    NotUtf8 "entry-encoding" Error NoPartialPull;
+    /// Times are in the years 0 to 9999.
+    TimeRange "time-range" Error NoPartialPull;
+    /// At most 8 MiB after the last entry.
+    TailTooLong "tail-too-long" Warning MuchMemory;
     /// The layer can be read.
     Unread "unread" Error Unknown;
     /// An entry of an index has the media type and the size of its manifest.
@@ -245,14 +230,6 @@ rules! {
     OtherConfig "other-config" Error OtherImage;
     /// Both images have the same diffIDs.
     OtherDiffIds "other-diff-ids" Error OtherImage;
-}
-
-impl Rule {
-    /// Whether a layer that breaks it is not published again: it is wrong, or no TOC would have been
-    /// written for it here.
-    pub fn forbids_reuse(self) -> bool {
-        self.severity() == Severity::Error || matches!(self, Self::MissingParent | Self::LateParent)
-    }
 }
 
 impl fmt::Display for Rule {
@@ -344,6 +321,11 @@ impl Findings {
             Severity::Error => (errors + count, warnings),
             Severity::Warning => (errors, warnings + count),
         })
+    }
+
+    /// The first that forbids a TOC: this program would not have written this layer as it is.
+    pub fn first_obstacle(&self) -> Option<&Finding> {
+        self.kept.iter().find(|finding| finding.rule.forbids_toc())
     }
 
     /// The first error.

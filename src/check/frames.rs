@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_error_name};
 
 use super::finding::Rule;
+use crate::limits::{self, WIDE, Wide};
 
 /// The `zstd` command takes no larger window without being asked, nor does this program.
 const WINDOW_MAX_LOG: u32 = 27;
@@ -37,6 +38,8 @@ pub(super) struct Frames<R> {
     head: u64,
     /// No content of the current frame has been handed out.
     fresh: bool,
+    /// Kept to the end of the blob: the decoder keeps its window as long.
+    wide: Option<Wide>,
 }
 
 impl<R: Read> Frames<R> {
@@ -57,7 +60,13 @@ impl<R: Read> Frames<R> {
             in_frame: false,
             head: 0,
             fresh: true,
+            wide: None,
         }
+    }
+
+    /// How much of the blob has been decoded, in bytes.
+    pub(super) fn position(&self) -> u64 {
+        self.position
     }
 
     /// Content as far as there is some at hand; nothing at the end of the blob. To be taken with
@@ -129,7 +138,10 @@ impl<R: Read> Frames<R> {
                 self.skip_payload(u64::from(len))?;
             }
             [0x28, 0xb5, 0x2f, 0xfd, header @ ..] => {
-                self.inspect(header)?;
+                let window = self.inspect(header)?;
+                if window > WIDE && self.wide.is_none() {
+                    self.wide = Some(limits::wide());
+                }
                 (self.in_frame, self.fresh) = (true, true);
             }
             _ => return Err(self.broken("it is no zstd frame")),
@@ -137,8 +149,9 @@ impl<R: Read> Frames<R> {
         Ok(true)
     }
 
-    /// Looks at the fields behind the magic number (RFC 8878, section 3.1.1.1).
-    fn inspect(&self, header: &[u8]) -> Result<(), Fault> {
+    /// Looks at the fields behind the magic number (RFC 8878, section 3.1.1.1), and returns the
+    /// window.
+    fn inspect(&self, header: &[u8]) -> Result<u64, Fault> {
         let descriptor = header.first().copied().unwrap_or_default();
         if descriptor & 3 != 0 {
             return Err(self.fault(Rule::Dictionary, "it needs a dictionary"));
@@ -163,7 +176,7 @@ impl<R: Read> Frames<R> {
         if window > 1 << WINDOW_MAX_LOG {
             return Err(self.fault(Rule::Window, &format!("it needs a window of {window} bytes")));
         }
-        Ok(())
+        Ok(window)
     }
 
     fn rest(&self) -> &[u8] {
@@ -206,6 +219,19 @@ impl<R: Read> Frames<R> {
 
     fn fault(&self, rule: Rule, reason: &str) -> Fault {
         Fault { rule, detail: format!("the frame at {}: {reason}", self.head) }
+    }
+}
+
+/// The content as a stream.
+pub(super) struct Content<R>(pub(super) Frames<R>);
+
+impl<R: Read> Read for Content<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let content = self.0.content().map_err(|fault| io::Error::other(fault.detail))?;
+        let len = content.len().min(buf.len());
+        buf.iter_mut().zip(content).for_each(|(to, from)| *to = *from);
+        self.0.consume(len);
+        Ok(len)
     }
 }
 

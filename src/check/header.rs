@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{Date, Month};
 
 use super::{
     finding::{Findings, Rule, shown},
@@ -29,7 +29,17 @@ pub(super) fn kind_of(typeflag: u8) -> Option<&'static str> {
     })
 }
 
-/// Notes each difference but that of the name.
+/// Notes each time that readers cannot read. They read those of chunks, too.
+pub(super) fn times(toc: &TocEntry, findings: &mut Findings) {
+    for text in [&toc.modified, &toc.accessed, &toc.changed].into_iter().flatten() {
+        if rfc3339(text).is_none() {
+            let detail = format!("{}: {} is not a time", shown(&toc.name), shown(text));
+            findings.add(Rule::EntryTime, detail);
+        }
+    }
+}
+
+/// Notes each difference but that of the name, and what no TOC can say.
 pub(super) fn compare(toc: &TocEntry, tar: &Entry, findings: &mut Findings) {
     let name = shown(&tar.name);
     let mut differ = |rule, what: &str, toc: &dyn std::fmt::Debug, tar: &dyn std::fmt::Debug| {
@@ -64,8 +74,20 @@ pub(super) fn compare(toc: &TocEntry, tar: &Entry, findings: &mut Findings) {
         ("access time", &toc.accessed, tar.accessed),
         ("change time", &toc.changed, tar.changed),
     ] {
-        if instant(toc.as_deref()) != Ok(tar.filter(|time| !is_none(*time))) {
+        // Others have been told of.
+        if instant(toc.as_deref()).is_ok_and(|toc| toc != tar.filter(|time| !is_none(*time))) {
             differ(Rule::EntryTime, what, &toc, &tar);
+        }
+    }
+    for time in [Some(tar.modified), tar.accessed, tar.changed].into_iter().flatten() {
+        if !YEARS.contains(&time.seconds) {
+            differ(Rule::TimeRange, "time", &toc.modified, &time);
+        }
+    }
+    let xattr_names = tar.xattrs.keys().map(Vec::as_slice);
+    for text in [tar.name.as_slice(), &tar.link_name].into_iter().chain(xattr_names) {
+        if std::str::from_utf8(text).is_err() {
+            differ(Rule::NotUtf8, "name", &toc.name, &String::from_utf8_lossy(text));
         }
     }
     if xattrs(toc).as_ref() != Some(&tar.xattrs) {
@@ -88,9 +110,60 @@ fn is_none(time: Timestamp) -> bool {
 
 fn instant(text: Option<&str>) -> Result<Option<Timestamp>, ()> {
     let Some(text) = text else { return Ok(None) };
-    let time = OffsetDateTime::parse(text, &Rfc3339).map_err(drop)?;
-    let time = Timestamp { seconds: time.unix_timestamp(), nanos: time.nanosecond() };
+    let time = rfc3339(text).ok_or(())?;
     Ok(Some(time).filter(|time| !is_none(*time)))
+}
+
+/// The years 0 to 9999 in seconds, as far as RFC 3339 goes.
+const YEARS: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
+
+/// What every parser of Go takes (the strict one of `encoding/json` and the other of `time.Parse`):
+/// two digits a field, capital `T` and `Z`, a point before the fraction, of which nine digits count,
+/// no second 60, offsets of less than a day.
+fn rfc3339(text: &str) -> Option<Timestamp> {
+    let (date_time, rest) = text.as_bytes().split_at_checked(19)?;
+    let [y1, y2, y3, y4, b'-', mo @ .., b'T', h1, h2, b':', m1, m2, b':', s1, s2] = date_time
+    else {
+        return None;
+    };
+    let [mo1, mo2, b'-', d1, d2] = mo else { return None };
+    let year = two(*y1, *y2)? * 100 + two(*y3, *y4)?;
+    let month = Month::try_from(u8::try_from(two(*mo1, *mo2)?).ok()?).ok()?;
+    let day = u8::try_from(two(*d1, *d2)?).ok()?;
+    let date = Date::from_calendar_date(year, month, day).ok()?;
+    let [hour, minute, second] = [two(*h1, *h2)?, two(*m1, *m2)?, two(*s1, *s2)?];
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let (nanos, rest) = fraction(rest)?;
+    let offset = match *rest {
+        [b'Z'] => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let (hours, minutes) = (two(h1, h2)?, two(m1, m2)?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            let seconds = hours * 3600 + minutes * 60;
+            if sign == b'-' { -seconds } else { seconds }
+        }
+        _ => return None,
+    };
+    let of_day = i64::from(hour * 3600 + minute * 60 + second - offset);
+    Some(Timestamp { seconds: date.midnight().assume_utc().unix_timestamp() + of_day, nanos })
+}
+
+fn two(tens: u8, ones: u8) -> Option<i32> {
+    let digit = |digit: u8| digit.is_ascii_digit().then(|| i32::from(digit - b'0'));
+    Some(digit(tens)? * 10 + digit(ones)?)
+}
+
+/// Nanoseconds, and what follows them.
+fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
+    let Some(digits) = text.strip_prefix(b".") else { return Some((0, text)) };
+    let len = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = digits.split_at_checked(len).filter(|(digits, _)| !digits.is_empty())?;
+    let nine = digits.iter().chain(std::iter::repeat(&b'0')).take(9);
+    Some((nine.fold(0, |nanos, digit| nanos * 10 + u32::from(digit - b'0')), rest))
 }
 
 #[cfg(test)]
@@ -108,7 +181,26 @@ mod tests {
             ("2024-01-02T04:04:05.5+01:00", at(1_704_164_645, 500_000_000)),
             ("1969-12-31T23:59:59.5Z", at(-1, 500_000_000)),
             ("0000-01-01T00:00:00Z", at(-62_167_219_200, 0)),
+            ("2024-02-29T23:59:59.1234567899-23:59", at(1_709_337_539, 123_456_789)),
+            ("9999-12-31T23:59:59Z", at(253_402_300_799, 0)),
             ("yesterday", Err(())),
+            ("", Err(())),
+            ("2024-01-02t03:04:05Z", Err(())),
+            ("2024-01-02 03:04:05Z", Err(())),
+            ("2024-01-02T03:04:05z", Err(())),
+            ("2024-01-02T03:04:05", Err(())),
+            ("2024-01-02T03:04:05,5Z", Err(())),
+            ("2024-01-02T03:04:05.Z", Err(())),
+            ("2024-01-02T3:04:05Z", Err(())),
+            ("2024-1-02T03:04:05Z", Err(())),
+            ("2016-12-31T23:59:60Z", Err(())),
+            ("2024-01-02T24:00:00Z", Err(())),
+            ("2023-02-29T00:00:00Z", Err(())),
+            ("2024-01-02T03:04:05+24:00", Err(())),
+            ("2024-01-02T03:04:05+01:60", Err(())),
+            ("2024-01-02T03:04:05+0100", Err(())),
+            ("2024-01-02T03:04:05Z ", Err(())),
+            ("+024-01-02T03:04:05Z", Err(())),
         ] {
             assert_eq!(instant(Some(text)), expected, "{text}");
         }

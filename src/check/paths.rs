@@ -1,10 +1,19 @@
-//! The paths of a layer as clients lay them on disk.
+//! The paths of a layer as clients lay them on disk, and what goes wrong there: in a partial pull
+//! with composefs off (`pkg/chunked/storage_linux.go` and `filesystem_linux.go` of
+//! containers/storage), with composefs on (`pkg/chunked/dump/dump.go` and mkcomposefs), and in a
+//! full pull, which all others have to agree with.
 
-use std::collections::{HashMap, HashSet};
+use std::{collections::HashMap, hash::RandomState};
 
 use sha2::{Digest as _, Sha256};
 
-use super::finding::{Findings, Rule, shown};
+use super::{
+    LeftOut,
+    finding::{Findings, Rule, Shown, shown},
+    links::{self, Attributes, Target},
+    spread::{Key, Spread},
+    toc::TocEntry,
+};
 
 /// The directories that are waited for are remembered by name up to this many.
 const MISSING_MAX: usize = 1000;
@@ -12,12 +21,53 @@ const MISSING_MAX: usize = 1000;
 /// What Linux takes in one call, in bytes (`PATH_MAX`).
 const PATH_MAX: usize = 4096;
 
-/// What has come so far. Takes about 40 bytes an entry.
+const WHITEOUT: &[u8] = b".wh.";
+
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// What has come so far. Takes about 60 bytes an entry.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
-    seen: HashSet<u128>,
+    /// The layer is the lowest of its image.
+    lowest: bool,
+    seen: Spread<Seen>,
     /// Parents that have had no entry yet.
-    missing: HashMap<u128, String>,
+    missing: HashMap<Key, String>,
+    /// Paths that whiteouts remove.
+    removed: Spread<()>,
+    hasher: RandomState,
+    whiteouts: Whole,
+    symlink_owners: Whole,
+    left_out: LeftOut,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Directory,
+    /// What a hard link can lead to.
+    File(Attributes),
+    /// A device, FIFO or whiteout.
+    Other,
+}
+
+/// Something that is told once a layer, with the first that it concerns.
+#[derive(Debug, Default)]
+struct Whole {
+    count: u64,
+    first: Option<String>,
+}
+
+impl Whole {
+    fn note(&mut self, name: Shown<&str>) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| name.to_string());
+    }
+
+    fn tell(&self, rule: Rule, what: &str, findings: &mut Findings) {
+        if let Some(first) = &self.first {
+            findings.add(rule, format!("{what}: {}, the first is {first}", self.count));
+        }
+    }
 }
 
 /// The path below the layer's root: `a`, `/a`, `./a`, `a/` and `x/../a` are one. What is too long
@@ -39,72 +89,233 @@ pub(super) fn clean(name: &[u8]) -> Vec<&[u8]> {
     parts
 }
 
-fn key(parts: &[&[u8]]) -> u128 {
+/// Whether the path goes up at all, and whether above the root.
+fn goes_up(name: &[u8]) -> (bool, bool) {
+    let (mut depth, mut up, mut out) = (0_i64, false, false);
+    for part in name.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                (up, depth) = (true, depth - 1);
+                out |= depth < 0;
+            }
+            _ => depth += 1,
+        }
+    }
+    (up, out)
+}
+
+/// The hash of a path.
+pub(super) fn key(parts: &[&[u8]]) -> Key {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    let mut key = [0; 16];
-    key.copy_from_slice(&hasher.finalize()[..16]);
-    u128::from_le_bytes(key)
+    let hash = hasher.finalize();
+    let mut words = hash.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word));
+    [(); 4].map(|()| words.next().unwrap_or_default())
 }
 
 impl Paths {
+    pub(super) fn new(lowest: bool) -> Self {
+        Self { lowest, ..Self::default() }
+    }
+
+    /// How many paths have come.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
     /// Notes an entry.
-    pub(super) fn insert(&mut self, name: &[u8], findings: &mut Findings) {
-        let parts = clean(name);
+    pub(super) fn insert(&mut self, entry: &TocEntry, findings: &mut Findings) {
+        let name = shown(entry.name.as_str());
+        let raw = entry.name.as_bytes();
+        let target = if entry.kind == "hardlink" { entry.link_name.len() } else { 0 };
+        if raw.len().max(target) > PATH_MAX {
+            findings.add(Rule::PathTooLong, format!("{name} or its target is too long a path"));
+        }
+        if !entry.link_name.is_empty() && !matches!(entry.kind.as_str(), "hardlink" | "symlink") {
+            findings.add(Rule::LinkName, format!("{name} has a target, but is not a link"));
+        }
+        let parts = clean(raw);
         let path = key(&parts);
-        if !self.seen.insert(path) {
-            let detail = format!("{} lies on the path of an earlier entry", shown(name));
+        let is_dir = entry.kind == "dir";
+        match goes_up(raw) {
+            (_, true) => {
+                findings.add(Rule::PathLeavesRoot, format!("{name} leads out of the root"));
+            }
+            (true, false) => findings.add(Rule::PathDots, format!("{name} has \"..\" in it")),
+            (false, false) => {}
+        }
+        if !is_dir && (parts.is_empty() || raw.ends_with(b"/")) {
+            let detail = format!("{name} is not a directory, but has the name of one");
+            findings.add(Rule::DirectoryName, detail);
+        }
+        if self.seen.contains(path) {
+            let detail = format!("{name} has the same path as an earlier entry");
             findings.add(Rule::DuplicatePath, detail);
         }
-        if self.missing.remove(&path).is_some() {
-            let detail = format!("{} comes after an entry that is in it", shown(name));
-            findings.add(Rule::LateParent, detail);
+        if self.removed.contains(path) {
+            let detail = format!("{name} has the path that a whiteout in this layer removes");
+            findings.add(Rule::WhiteoutAndEntry, detail);
         }
-        // One look is enough where the directory itself is there.
+        attributes(parts.is_empty(), entry, findings);
+        self.comes_late(&parts, path, is_dir, name, findings);
+        self.parents(&parts, name, findings);
+        let is_whiteout = self.whiteout(&parts, entry, findings);
+        let is_special = matches!(entry.kind.as_str(), "char" | "block" | "fifo");
+        if is_special {
+            self.special(entry, findings);
+        }
+        let attributes = Attributes::of(entry, &self.hasher);
+        if entry.kind == "hardlink" {
+            let target = self.seen.get(key(&clean(entry.link_name.as_bytes())));
+            let target = match target {
+                None => Target::Nothing,
+                Some(Seen::File(attributes)) => Target::File(*attributes),
+                Some(_) => Target::NotAFile,
+            };
+            links::check(entry, attributes, target, findings);
+        }
+        if entry.kind == "symlink" && (entry.uid, entry.gid) != (0, 0) {
+            self.symlink_owners.note(name);
+        }
+        let seen = match (is_dir, is_whiteout || is_special) {
+            (true, _) => Seen::Directory,
+            (false, true) => Seen::Other,
+            (false, false) => Seen::File(attributes),
+        };
+        self.seen.insert(path, seen);
+    }
+
+    /// Whether something in the directory has come before it.
+    fn comes_late(
+        &mut self,
+        parts: &[&[u8]],
+        path: Key,
+        is_dir: bool,
+        name: Shown<&str>,
+        findings: &mut Findings,
+    ) {
+        let awaited = self.missing.remove(&path).is_some();
+        if is_dir && (awaited || parts.is_empty() && !self.seen.is_empty()) {
+            findings.add(Rule::LateParent, format!("{name} comes after an entry that is in it"));
+        } else if awaited {
+            let detail = format!("{name} is not a directory, but an earlier entry is in it");
+            findings.add(Rule::BelowNonDirectory, detail);
+        }
+    }
+
+    fn parents(&mut self, parts: &[&[u8]], name: Shown<&str>, findings: &mut Findings) {
         let Some((_, parents)) = parts.split_last() else { return };
+        // One look is enough where the directory itself is there.
         for len in (1..=parents.len()).rev() {
             let parent = parents.get(..len).unwrap_or_default();
             let path = key(parent);
-            let known = self.seen.contains(&path) || self.missing.contains_key(&path);
-            if known || self.missing.len() >= MISSING_MAX {
+            match self.seen.get(path) {
+                Some(Seen::Directory) => break,
+                Some(_) => {
+                    let detail = format!("{name} is below an entry that is not a directory");
+                    findings.add(Rule::BelowNonDirectory, detail);
+                    break;
+                }
+                None => {}
+            }
+            if self.removed.contains(path) {
+                let detail = format!("{name} is in what a whiteout in this layer removes");
+                findings.add(Rule::WhiteoutAndEntry, detail);
+            }
+            if self.missing.contains_key(&path) || self.missing.len() >= MISSING_MAX {
                 break;
             }
             self.missing.insert(path, shown(parent.join(&b'/')).to_string());
         }
     }
 
-    /// Tells of directories that never had an entry.
-    pub(super) fn finish(&mut self, findings: &mut Findings) {
+    /// Whether it has the name of a whiteout.
+    fn whiteout(&mut self, parts: &[&[u8]], entry: &TocEntry, findings: &mut Findings) -> bool {
+        let name = shown(entry.name.as_str());
+        let Some((last, parents)) = parts.split_last() else { return false };
+        let Some(target) = last.strip_prefix(WHITEOUT) else { return false };
+        if entry.kind != "reg" || entry.size != 0 {
+            findings.add(Rule::WhiteoutForm, format!("{name} is a whiteout, but no empty file"));
+        }
+        self.whiteouts.note(name);
+        if *last == OPAQUE {
+            return true;
+        }
+        if matches!(target, b"" | b"." | b"..") || target.starts_with(WHITEOUT) {
+            findings.add(Rule::WhiteoutForm, format!("{name} is a whiteout that removes no name"));
+            return true;
+        }
+        let removed = key(&[parents, &[target]].concat());
+        if self.seen.contains(removed) || self.missing.contains_key(&removed) {
+            let detail = format!("{name} removes the path of an earlier entry of this layer");
+            findings.add(Rule::WhiteoutAndEntry, detail);
+        }
+        self.removed.insert(removed, ());
+        true
+    }
+
+    fn special(&mut self, entry: &TocEntry, findings: &mut Findings) {
+        let (name, kind) = (shown(entry.name.as_str()), entry.kind.as_str());
+        if kind == "char" && (entry.dev_major, entry.dev_minor) == (0, 0) {
+            findings.add(Rule::WhiteoutDevice, format!("{name} is a character device 0:0"));
+        } else if self.lowest {
+            self.left_out.note(&entry.name);
+            findings.add(Rule::SpecialLeftOut, format!("{name} is a {kind} entry"));
+        } else {
+            findings.add(Rule::SpecialAbove, format!("{name} is a {kind} entry"));
+        }
+    }
+
+    /// Tells of what concerns the whole layer; returns what a partial pull leaves out.
+    pub(super) fn finish(&mut self, findings: &mut Findings) -> LeftOut {
         let mut names: Vec<_> = self.missing.drain().map(|(_, name)| name).collect();
         names.sort_unstable();
         for name in names {
             findings.add(Rule::MissingParent, format!("{name} has no entry of its own"));
         }
+        self.whiteouts.tell(Rule::Whiteout, "whiteouts", findings);
+        let what = "symlinks with an owner other than 0:0";
+        self.symlink_owners.tell(Rule::SymlinkOwner, what, findings);
+        std::mem::take(&mut self.left_out)
+    }
+}
+
+/// Attributes that do not come out the same after every pull.
+fn attributes(is_root: bool, entry: &TocEntry, findings: &mut Findings) {
+    let name = shown(entry.name.as_str());
+    // A full pull ignores this one.
+    let mut keys = entry.xattrs.iter().flat_map(|xattrs| xattrs.keys().map(String::as_str));
+    let ours = |key: &&str| *key != "security.selinux";
+    if keys.clone().any(|key| key.starts_with("trusted.overlay.")) {
+        findings.add(Rule::OverlayXattr, format!("{name} has attributes of overlay file systems"));
+    }
+    let any = keys.any(|key| ours(&key));
+    if entry.kind == "symlink" && any {
+        findings.add(Rule::SymlinkXattr, format!("{name} is a symlink with extended attributes"));
+    }
+    let kind = match entry.kind.as_str() {
+        "fifo" => 0o01,
+        "char" => 0o02,
+        "dir" => 0o04,
+        "block" => 0o06,
+        "symlink" => 0o12,
+        _ => 0o10,
+    };
+    if entry.mode >> 12 != 0 && entry.mode >> 12 != kind {
+        findings.add(Rule::ModeBits, format!("{name} has the mode {:o}", entry.mode));
+    }
+    let (mode, owner) = (entry.mode & 0o7777, (entry.uid, entry.gid));
+    if is_root && (any || !matches!(mode, 0o755 | 0o555) || owner != (0, 0)) {
+        let (user, group) = owner;
+        let detail = format!("{name} has the mode {mode:04o}, the owner {user}:{group}");
+        findings.add(Rule::RootAttributes, detail);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_path_under_many_names() {
-        for name in ["a/b", "/a/b", "./a//b/", "x/../a/./b", "../a/b"] {
-            assert_eq!(clean(name.as_bytes()), [b"a", b"b"], "{name}");
-        }
-    }
-
-    #[test]
-    fn a_path_of_millions_of_directories() {
-        let (mut paths, mut findings) = (Paths::default(), Findings::default());
-        for _ in 0..2 {
-            paths.insert(&b"a/".repeat(4 << 20), &mut findings);
-        }
-        assert_eq!(findings.counts().get(&Rule::DuplicatePath), Some(&1));
-        paths.finish(&mut findings);
-        assert_eq!(findings.counts().len(), 1);
-    }
-}
+mod tests;

@@ -10,9 +10,10 @@ use serde::Deserialize;
 
 use super::keys::AnyCase;
 
-/// The longest object that is taken, in bytes. Writers make segments of a few kilobytes, and of
-/// some megabytes at the end of an archive at the most.
-const OBJECT_MAX: usize = 64 << 20;
+/// The longest object that is taken, in bytes, with the blanks in and before it: one of 8 MiB, which
+/// is what a tar may have in front of one content, in base64. Writers make segments of a few
+/// kilobytes, and of some megabytes at the end of an archive at the most.
+const OBJECT_MAX: usize = 12 << 20;
 
 /// One object of the stream.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,6 +84,23 @@ impl<R: Read> Objects<R> {
         }
     }
 
+    /// Skips blanks, and line breaks, at most so many bytes. Returns how many it was.
+    fn skip_blanks(&mut self, most: usize) -> io::Result<usize> {
+        let mut skipped = 0;
+        loop {
+            let bytes = self.lines.fill_buf()?;
+            let blanks = bytes.iter().take(most - skipped);
+            let len =
+                blanks.take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
+            let more = len > 0 && len == bytes.len();
+            self.lines.consume(len);
+            skipped += len;
+            if !more || skipped == most {
+                return Ok(skipped);
+            }
+        }
+    }
+
     /// The next object, or nothing at the end.
     pub(super) fn next_object(&mut self) -> Result<Option<Object<'_>>, Broken> {
         let at = self.next;
@@ -90,6 +108,7 @@ impl<R: Read> Objects<R> {
         self.line.clear();
         let mut room = OBJECT_MAX + 1;
         loop {
+            room = room.saturating_sub(self.skip_blanks(room)?);
             let start = self.line.len();
             let read = self.lines.by_ref().take(room as u64).read_until(b'\n', &mut self.line)?;
             room = room.saturating_sub(read);
@@ -162,9 +181,26 @@ mod tests {
         let mut objects = Objects::new(json.as_bytes());
         assert_eq!(objects.next_object().unwrap(), Some(Object::Segment(b"")));
         assert_eq!(objects.next_object().unwrap(), None);
-        let lines = format!("{}\n", " ".repeat(1 << 20)).repeat(65);
+        let lines = format!("{}\n", " ".repeat(1 << 20)).repeat(13);
         let result = Objects::new(lines.as_bytes()).next_object().map(drop);
         assert!(matches!(result, Err(Broken::Form { at: 0, .. })));
+    }
+
+    #[test]
+    fn no_more_is_read_than_an_object_may_have() {
+        use std::cell::Cell;
+
+        let blanks = || io::repeat(b'\n');
+        let long = || (&b"{\"type\":2,\"payload\":\""[..]).chain(io::repeat(b'A'));
+        let lines = || (&b"{"[..]).chain(io::repeat(b'\n'));
+        for endless in [Box::new(blanks()) as Box<dyn Read>, Box::new(long()), Box::new(lines())] {
+            let read = Cell::new(0);
+            let counted = super::super::documents::Counted { inner: endless, count: &read };
+            let mut objects = Objects::new(counted);
+            assert!(matches!(objects.next_object(), Err(Broken::Form { at: 0, .. })));
+            assert!(objects.line.capacity() <= 2 * OBJECT_MAX + 1);
+            assert!(read.get() <= (OBJECT_MAX + (256 << 10)) as u64, "{}", read.get());
+        }
     }
 
     #[test]

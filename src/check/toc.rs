@@ -29,14 +29,14 @@ pub struct TocEntry {
     pub uid: i64,
     /// Group.
     pub gid: i64,
-    /// RFC 3339.
-    #[serde(rename = "modtime")]
+    /// RFC 3339. A reader takes `null` for an empty text, which is no time.
+    #[serde(rename = "modtime", deserialize_with = "text")]
     pub modified: Option<String>,
     /// RFC 3339.
-    #[serde(rename = "accesstime")]
+    #[serde(rename = "accesstime", deserialize_with = "text")]
     pub accessed: Option<String>,
     /// RFC 3339.
-    #[serde(rename = "changetime")]
+    #[serde(rename = "changetime", deserialize_with = "text")]
     pub changed: Option<String>,
     /// Device number.
     #[serde(rename = "devmajor")]
@@ -66,6 +66,10 @@ pub struct TocEntry {
     /// Empty, or `zeros`.
     #[serde(rename = "chunktype")]
     pub chunk_type: String,
+}
+
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(deserializer).map(|text: Option<String>| Some(text.unwrap_or_default()))
 }
 
 /// More attributes than fit into an extended header of 1 MiB, at 19 bytes each.

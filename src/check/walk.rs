@@ -2,37 +2,45 @@
 //! against its place. Both are streams, so the work takes no more memory for a longer layer but
 //! for the set of its paths.
 
-use std::{collections::BTreeSet, io::Read};
+use std::{collections::BTreeMap, io::Read};
 
 use super::{
-    files::{File, Ranges},
+    LeftOut,
+    files::{File, Name, Piece, Pieces, Ranges, file_digest},
     finding::{Findings, Rule, shown},
     header,
-    paths::{Paths, clean},
-    tar_split::{Broken, Object, Objects},
+    paths::{Paths, clean, key},
+    spread::Key,
+    stream::{Header, Headers},
     toc::TocEntry,
 };
-use crate::tar;
+use crate::{image::Digest, tar};
 
-/// More chunks than a file can have in a TOC that clients take: each takes some 200 bytes there,
-/// of 150 MiB. All of a file's are held, however short a hostile TOC makes them.
-const CHUNKS_MAX: usize = 1 << 20;
+/// More entries than any writer gets into a TOC that clients take: each takes 80 bytes there at the
+/// least, of 150 MiB.
+const ENTRIES_MAX: u64 = 1 << 21;
+
+/// Of a TOC without headers to compare it with, so many paths are held against each other.
+const ALONE_MAX: u64 = 1 << 16;
+
+/// Where TOC and tar go different ways, so many names are compared.
+const ASTRAY_MAX: usize = 1000;
 
 /// What the walk comes across, in the order of the tar.
 pub(super) trait Visit {
     /// Bytes of the tar that are no content.
     fn segment(&mut self, raw: &[u8], findings: &mut Findings);
-    /// A content that the TOC tells the place of.
-    fn file(&mut self, file: &File<'_>, findings: &mut Findings);
-    /// A content of which only the length is known.
-    fn lost_file(&mut self, name: &str, len: u64, findings: &mut Findings);
+    /// A piece of a content, in its turn from 0.
+    fn piece(&mut self, name: Name<'_>, number: usize, piece: &Piece, findings: &mut Findings);
+    /// A content that has come to its end.
+    fn end(&mut self, file: &File<'_>, findings: &mut Findings);
 }
 
 /// For who wants to know of the documents alone.
 impl Visit for () {
     fn segment(&mut self, _: &[u8], _: &mut Findings) {}
-    fn file(&mut self, _: &File<'_>, _: &mut Findings) {}
-    fn lost_file(&mut self, _: &str, _: u64, _: &mut Findings) {}
+    fn piece(&mut self, _: Name<'_>, _: usize, _: &Piece, _: &mut Findings) {}
+    fn end(&mut self, _: &File<'_>, _: &mut Findings) {}
 }
 
 /// What the documents have come to.
@@ -48,27 +56,57 @@ pub struct Totals {
     pub tar_len: u64,
 }
 
+/// What is known of a layer beforehand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings {
+    /// It is the lowest layer of its image.
+    pub(super) lowest: bool,
+    /// Where data has to end in the blob.
+    pub(super) bound: u64,
+    /// More entries and chunks than this cannot be in its TOC.
+    pub(super) entries: u64,
+}
+
 /// How far the walk has come.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Walked {
     pub(super) totals: Totals,
+    /// What a partial pull does not create.
+    pub(super) left_out: LeftOut,
     /// All of the tar was walked.
     pub(super) complete: bool,
     /// Where the data ends in the blob, as far as the TOC says that.
     pub(super) data_end: u64,
 }
 
-/// A header of the tar-split stream with the file object that follows it.
-struct Header {
-    entry: tar::Entry,
-    crc: Option<u64>,
-}
-
 /// The entry whose chunks may be yet to come.
 struct Open {
     toc: TocEntry,
     header: Option<Header>,
-    chunks: Vec<TocEntry>,
+    /// Length of its content in bytes.
+    len: u64,
+    digest: Option<Digest>,
+    pieces: Pieces,
+    /// Entries for chunks behind its own.
+    chunks: u64,
+}
+
+/// Names in the TOC since it went another way than the tar.
+#[derive(Default)]
+struct Astray {
+    /// By their hashes, as messages show them.
+    names: BTreeMap<Key, String>,
+    /// There are more than are kept.
+    full: bool,
+}
+
+impl Astray {
+    fn insert(&mut self, name: &[u8]) {
+        self.full |= self.names.len() >= ASTRAY_MAX;
+        if !self.full {
+            self.names.insert(key(&[name]), shown(name).to_string());
+        }
+    }
 }
 
 pub(super) struct Walk<'a, R, V> {
@@ -79,18 +117,16 @@ pub(super) struct Walk<'a, R, V> {
     ranges: Ranges,
     open: Option<Open>,
     totals: Totals,
-    /// Names in the TOC since it went another way than the tar.
-    astray: Option<BTreeSet<Vec<u8>>>,
+    astray: Option<Astray>,
     /// The name in the tar where that happened.
     fork: Option<Vec<u8>>,
 }
 
 impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
-    /// `bound` is where data has to end in the blob. Without a tar-split stream the TOC is checked
-    /// alone.
+    /// Without a tar-split stream the TOC is checked alone.
     pub(super) fn new(
         tar_split: Option<R>,
-        bound: u64,
+        layer: Surroundings,
         visitor: &'a mut V,
         findings: &'a mut Findings,
     ) -> Self {
@@ -98,8 +134,8 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
             headers: tar_split.map(Headers::new),
             visitor,
             findings,
-            paths: Paths::default(),
-            ranges: Ranges::new(bound),
+            paths: Paths::new(layer.lowest),
+            ranges: Ranges::new(layer.bound),
             open: None,
             totals: Totals::default(),
             astray: None,
@@ -109,34 +145,25 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
 
     /// Takes in an entry of the TOC.
     pub(super) fn entry(&mut self, toc: TocEntry) {
+        header::times(&toc, self.findings);
         if toc.kind == "chunk" {
-            match &mut self.open {
-                _ if self.astray.is_some() => {}
-                Some(open) if open.toc.kind == "reg" && open.toc.name == toc.name => {
-                    if open.chunks.len() < CHUNKS_MAX {
-                        open.chunks.push(TocEntry {
-                            kind: String::new(),
-                            name: String::new(),
-                            xattrs: None,
-                            ..toc
-                        });
-                    } else {
-                        let detail = format!("{} has too many chunks", shown(&toc.name));
-                        self.findings.add(Rule::ChunkEntry, detail);
-                    }
-                }
-                _ => {
-                    let detail = format!("a chunk of {} does not follow it", shown(&toc.name));
-                    self.findings.add(Rule::ChunkEntry, detail);
-                }
-            }
-            return;
+            return self.chunk(&toc);
         }
         self.close();
         self.totals.entries += 1;
-        self.paths.insert(toc.name.as_bytes(), self.findings);
+        if self.totals.entries > ENTRIES_MAX {
+            let detail = format!("the TOC has more than {ENTRIES_MAX} entries");
+            self.findings.add(Rule::TocTooLong, detail);
+            return;
+        }
+        if self.astray.as_ref().is_some_and(|astray| astray.full) {
+            return;
+        }
+        if self.headers.is_some() || self.totals.entries <= ALONE_MAX {
+            self.paths.insert(&toc, self.findings);
+        }
         if let Some(astray) = &mut self.astray {
-            astray.insert(toc.name.into_bytes());
+            astray.insert(toc.name.as_bytes());
             return;
         }
         let header = self.next_header();
@@ -145,10 +172,48 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
                 Some(found) if self.same_name(&toc, &found.entry) => {
                     header::compare(&toc, &found.entry, self.findings);
                 }
-                _ => return self.go_astray(toc, header),
+                _ => return self.go_astray(&toc, header),
             }
         }
-        self.open = Some(Open { toc, header, chunks: Vec::new() });
+        self.begin(toc, header);
+    }
+
+    fn begin(&mut self, toc: TocEntry, header: Option<Header>) {
+        let len = match &header {
+            Some(header) => header.entry.payload_len,
+            None if toc.kind == "reg" => u64::try_from(toc.size).unwrap_or_default(),
+            None => 0,
+        };
+        let (mut pieces, mut digest) = (Pieces::new(len), None);
+        if len > 0 {
+            let name = shown(toc.name.as_str());
+            digest = file_digest(&toc, name, self.findings);
+            pieces.next(&toc, name, self.findings);
+        }
+        self.open = Some(Open { toc, header, len, digest, pieces, chunks: 0 });
+    }
+
+    fn chunk(&mut self, toc: &TocEntry) {
+        let open = match &mut self.open {
+            _ if self.astray.is_some() => return,
+            Some(open) if open.toc.kind == "reg" && open.toc.name == toc.name => open,
+            _ => {
+                let detail = format!("a chunk of {} does not follow it", shown(&toc.name));
+                return self.findings.add(Rule::ChunkEntry, detail);
+            }
+        };
+        open.chunks += 1;
+        if open.len > 0 {
+            let name = shown(open.toc.name.as_str());
+            let number = open.pieces.number();
+            if let Some(piece) = open.pieces.next(toc, name, self.findings) {
+                self.ranges.check(&piece, number, piece.end, name, self.findings);
+                // Without the headers in front of it, a content cannot be found in the data.
+                if open.header.is_some() {
+                    self.visitor.piece(name, number, &piece, self.findings);
+                }
+            }
+        }
     }
 
     /// Whether it is the same entry, if perhaps under a changed name.
@@ -186,17 +251,18 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
     }
 
     /// From here on only names are compared, to tell what is missing.
-    fn go_astray(&mut self, toc: TocEntry, header: Option<Header>) {
+    fn go_astray(&mut self, toc: &TocEntry, header: Option<Header>) {
         if self.headers.is_none() {
             return;
         }
-        self.astray = Some(BTreeSet::from([toc.name.into_bytes()]));
+        self.astray.get_or_insert_default().insert(toc.name.as_bytes());
         self.fork = header.map(|header| header.entry.name);
     }
 
     /// Tells of a name in the tar that the TOC, which has been read, does not have.
     fn is_missing(&mut self, name: &[u8]) -> bool {
-        let known = self.astray.get_or_insert_default().remove(name);
+        let astray = self.astray.get_or_insert_default();
+        let known = astray.names.remove(&key(&[name])).is_some() || astray.full;
         if !known {
             self.findings.add(Rule::EntryMissing, format!("{} is not in the TOC", shown(name)));
         }
@@ -205,42 +271,45 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
 
     /// Comes to an end with the entry at hand.
     fn close(&mut self) {
-        let Some(Open { toc, header, chunks }) = self.open.take() else { return };
-        let len = match &header {
-            Some(header) => header.entry.payload_len,
-            None if toc.kind == "reg" => u64::try_from(toc.size).unwrap_or_default(),
-            None => 0,
-        };
+        let Some(open) = self.open.take() else { return };
+        let Open { toc, header, len, digest, mut pieces, chunks } = open;
+        let name = shown(toc.name.as_str());
         if len == 0 {
-            if !chunks.is_empty() {
-                let detail = format!("{} has chunks and no content", shown(&toc.name));
+            if chunks > 0 {
+                let detail = format!("{name} has chunks and no content");
                 self.findings.add(Rule::ChunkEntry, detail);
             }
             return;
         }
         self.totals.files += 1;
-        self.totals.chunks += 1 + chunks.len() as u64;
+        self.totals.chunks += 1 + chunks;
         // A TOC may claim more than any file can have.
         self.totals.tar_len = self.totals.tar_len.saturating_add(len);
-        let crc = header.as_ref().and_then(|header| header.crc);
-        match self.ranges.file(&toc, &chunks, len, crc, self.findings) {
-            // Without the headers in front of it, a content cannot be found in the data.
-            _ if header.is_none() => {}
-            Some(file) => self.visitor.file(&file, self.findings),
-            None => self.visitor.lost_file(&toc.name, len, self.findings),
+        let number = pieces.number();
+        if let Some(piece) = pieces.last(toc.end_offset, name, self.findings) {
+            let end = piece.end.or(toc.end_offset);
+            self.ranges.check(&piece, number, end, name, self.findings);
+            if header.is_some() {
+                self.visitor.piece(name, number, &piece, self.findings);
+            }
+        }
+        if let Some(header) = header {
+            let end = toc.end_offset.filter(|_| number > 0 && pieces.complete());
+            let file = File { name, rest: pieces.rest(), end, digest, crc: header.crc };
+            self.visitor.end(&file, self.findings);
         }
     }
 
     /// Comes to the end of the TOC, which was read `whole` or in part.
     pub(super) fn finish(mut self, whole: bool) -> Walked {
         self.close();
+        let left_out = if whole { self.paths.finish(self.findings) } else { LeftOut::default() };
         let complete = whole && self.finish_tar();
-        Walked { totals: self.totals, complete, data_end: self.ranges.end() }
+        Walked { totals: self.totals, left_out, complete, data_end: self.ranges.end() }
     }
 
     /// Whether the tar ends where the TOC does.
     fn finish_tar(&mut self) -> bool {
-        self.paths.finish(self.findings);
         let fork = self.fork.take();
         let mut missing = fork.is_some_and(|name| self.is_missing(&name));
         while let Some(header) = self.next_header() {
@@ -251,9 +320,17 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
             let detail = format!("object {at} of the tar-split stream has another number");
             self.findings.add(Rule::TarSplitOrder, detail);
         }
-        let Some(extra) = self.astray.take() else { return true };
+        let Some(Astray { names, full }) = self.astray.take() else { return true };
+        if full {
+            let detail =
+                format!("more than {ASTRAY_MAX} entries of the TOC are not where the tar has them");
+            self.findings.add(Rule::EntryOrder, detail);
+            return false;
+        }
+        let mut extra: Vec<_> = names.into_values().collect();
+        extra.sort_unstable();
         for name in &extra {
-            let detail = format!("{} is in the TOC and not in the tar", shown(name));
+            let detail = format!("{name} is in the TOC and not in the tar");
             self.findings.add(Rule::EntryExtra, detail);
         }
         if !missing && extra.is_empty() {
@@ -263,121 +340,16 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
     }
 }
 
-/// The tar-split stream as a row of headers.
-struct Headers<R> {
-    objects: Objects<R>,
-    /// Of the last content, to be skipped in front of the next header.
-    padding: u64,
-}
-
-impl<R: Read> Headers<R> {
-    fn new(json: R) -> Self {
-        Self { objects: Objects::new(json), padding: 0 }
-    }
-
-    /// Goes on to the next header, past segments that have none (`tar/asm/iterate.go` of
-    /// vbatts/tar-split says how a client reads them).
-    fn next(
-        &mut self,
-        findings: &mut Findings,
-        mut segment: impl FnMut(&[u8], &mut Findings),
-    ) -> Result<Option<Header>, Stop> {
-        let entry = loop {
-            match self.objects.next_object()? {
-                None => return Ok(None),
-                Some(Object::File { name, .. }) => {
-                    let detail = format!("the file object of {} follows no header", shown(&name));
-                    return Err((Rule::TarSplitFile, detail));
-                }
-                Some(Object::Segment(raw)) => {
-                    let header = header_in(raw, std::mem::take(&mut self.padding))?;
-                    segment(raw, findings);
-                    if let Some(entry) = header {
-                        break entry;
-                    }
-                }
-            }
-        };
-        self.padding = entry.payload_len.wrapping_neg() % 512;
-        let Some(Object::File { name, size, crc }) = self.objects.next_object()? else {
-            let detail = format!("{} has no file object", shown(&entry.name));
-            return Err((Rule::TarSplitFile, detail));
-        };
-        let crc = file_object(&entry, &name, size, crc, findings);
-        Ok(Some(Header { entry, crc }))
-    }
-}
-
-/// Why the tar-split stream cannot be followed any further.
-type Stop = (Rule, String);
-
-impl From<Broken> for Stop {
-    fn from(broken: Broken) -> Self {
-        let rule = match broken {
-            Broken::Encoding(_) => Rule::TarSplitEncoding,
-            Broken::Form { .. } => Rule::TarSplitJson,
-        };
-        (rule, broken.to_string())
-    }
-}
-
-/// The header in a segment, or nothing where it holds none.
-fn header_in(raw: &[u8], padding: u64) -> Result<Option<tar::Entry>, Stop> {
-    let stop = |detail| Err((Rule::TarSplitSegment, detail));
-    let skip = usize::try_from(padding).unwrap_or(usize::MAX);
-    let Some(raw) = raw.get(skip..) else {
-        let len = raw.len();
-        return stop(format!("a segment of {len} bytes where a padding of {padding} has to be"));
-    };
-    let mut reader = tar::Reader::new(raw);
-    match reader.next_step() {
-        Ok(tar::Step::End) => Ok(None),
-        Ok(tar::Step::Entry(entry)) if reader.position() < raw.len() as u64 => {
-            stop(format!("more than one header in the segment of {}", shown(&entry.name)))
-        }
-        Ok(tar::Step::Entry(entry)) => Ok(Some(*entry)),
-        Err(error) => stop(format!("a segment that holds no header: {error}")),
-    }
-}
-
-/// Returns the content's CRC.
-fn file_object(
-    entry: &tar::Entry,
-    name: &[u8],
-    size: i64,
-    crc: &[u8],
-    findings: &mut Findings,
-) -> Option<u64> {
-    let shown_name = shown(&entry.name);
-    if name != entry.name {
-        let detail = format!("the file object of {shown_name} has the name {}", shown(name));
-        findings.add(Rule::TarSplitFile, detail);
-    }
-    if u64::try_from(size) != Ok(entry.payload_len) {
-        let detail = format!(
-            "the file object of {shown_name} has the size {size}, the tar has {} bytes",
-            entry.payload_len
-        );
-        findings.add(Rule::TarSplitFile, detail);
-    }
-    if entry.payload_len == 0 {
-        return None;
-    }
-    let crc = <[u8; 8]>::try_from(crc).ok().map(u64::from_be_bytes);
-    if crc.is_none() {
-        findings.add(Rule::TarSplitCrc, format!("{shown_name} has no CRC"));
-    }
-    crc
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const ANY: Surroundings = Surroundings { lowest: true, bound: u64::MAX, entries: u64::MAX };
+
     fn walk(entries: impl IntoIterator<Item = TocEntry>) -> (Totals, Findings) {
         let mut findings = Findings::default();
         let (mut visitor, none) = ((), None::<&[u8]>);
-        let mut walk = Walk::new(none, u64::MAX, &mut visitor, &mut findings);
+        let mut walk = Walk::new(none, ANY, &mut visitor, &mut findings);
         entries.into_iter().for_each(|entry| walk.entry(entry));
         (walk.finish(true).totals, findings)
     }
@@ -394,11 +366,27 @@ mod tests {
     }
 
     #[test]
-    fn chunks_beyond_all_measure() {
-        let chunk = TocEntry { kind: "chunk".to_owned(), ..TocEntry::default() };
-        let chunks = std::iter::repeat_n(chunk, CHUNKS_MAX + 5);
-        let (totals, findings) = walk(std::iter::once(file("", 7)).chain(chunks));
-        assert_eq!(totals.chunks, CHUNKS_MAX as u64 + 1);
-        assert_eq!(findings.counts().get(&Rule::ChunkEntry), Some(&5));
+    fn entries_beyond_all_measure() {
+        let mut findings = Findings::default();
+        let (mut visitor, none) = ((), None::<&[u8]>);
+        let mut walk = Walk::new(none, ANY, &mut visitor, &mut findings);
+        (0..ALONE_MAX + 10).for_each(|n| walk.entry(file(&n.to_string(), 0)));
+        assert_eq!(walk.paths.len() as u64, ALONE_MAX);
+        walk.totals.entries = ENTRIES_MAX - 5;
+        (0..10).for_each(|n| walk.entry(file(&n.to_string(), 0)));
+        assert_eq!(walk.finish(true).totals.entries, ENTRIES_MAX + 5);
+        assert_eq!(findings.counts().get(&Rule::TocTooLong), Some(&5));
+    }
+
+    #[test]
+    fn very_many_names_that_differ_are_not_kept() {
+        let mut findings = Findings::default();
+        let mut visitor = ();
+        let mut walk = Walk::new(Some(&b""[..]), ANY, &mut visitor, &mut findings);
+        (0..5 * ASTRAY_MAX).for_each(|n| walk.entry(file(&n.to_string(), 0)));
+        assert_eq!(walk.astray.as_ref().map(|astray| astray.names.len()), Some(ASTRAY_MAX));
+        assert!(walk.paths.len() <= ASTRAY_MAX + 1);
+        assert!(!walk.finish(true).complete);
+        assert_eq!(findings.counts().get(&Rule::EntryOrder), Some(&1));
     }
 }

@@ -1,15 +1,19 @@
-//! The two documents behind the data, TOC and tar-split: compressed while they grow, so that only
-//! their compressed form is ever held.
+//! The two documents behind the data, TOC and tar-split: compressed while they grow, and written
+//! wherever the caller wants them.
 
 use std::io::{self, BufWriter, Write};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::image::Digest;
 
 /// A finished document.
 #[derive(Debug, Clone)]
-pub struct Document {
+pub struct Document<W = Vec<u8>> {
     /// The compressed form, one zstd frame.
-    pub compressed: Vec<u8>,
+    pub compressed: W,
+    /// Length in bytes of the compressed form.
+    pub len: u64,
     /// Length in bytes before compression.
     pub raw_len: u64,
     /// Digest of the compressed form.
@@ -19,15 +23,35 @@ pub struct Document {
 /// Bytes that are handed to zstd at once: JSON comes a few bytes at a time.
 const PIECE: usize = 32 << 10;
 
-/// Takes in a document and keeps it compressed.
-pub(super) struct DocumentWriter {
-    encoder: BufWriter<zstd::stream::write::Encoder<'static, Vec<u8>>>,
+/// Takes in a document and hands on its compressed form.
+pub(super) struct DocumentWriter<W: Write> {
+    encoder: BufWriter<zstd::stream::write::Encoder<'static, Hashed<W>>>,
     raw_len: u64,
 }
 
-impl DocumentWriter {
-    pub(super) fn new(level: i32) -> io::Result<Self> {
-        let encoder = zstd::stream::write::Encoder::new(Vec::new(), level)?;
+struct Hashed<W> {
+    sink: W,
+    hasher: Sha256,
+    len: u64,
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.sink.write(bytes)?;
+        self.hasher.update(&bytes[..taken]);
+        self.len += taken as u64;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}
+
+impl<W: Write> DocumentWriter<W> {
+    pub(super) fn new(level: i32, sink: W) -> io::Result<Self> {
+        let sink = Hashed { sink, hasher: Sha256::new(), len: 0 };
+        let encoder = zstd::stream::write::Encoder::new(sink, level)?;
         Ok(Self { encoder: BufWriter::with_capacity(PIECE, encoder), raw_len: 0 })
     }
 
@@ -35,20 +59,20 @@ impl DocumentWriter {
         self.raw_len
     }
 
-    /// What there is of the compressed form.
-    pub(super) fn compressed(&self) -> &[u8] {
-        self.encoder.get_ref().get_ref()
+    /// Length of what there is of the compressed form.
+    pub(super) fn len(&self) -> u64 {
+        self.encoder.get_ref().get_ref().len
     }
 
-    pub(super) fn finish(self) -> io::Result<Document> {
+    pub(super) fn finish(self) -> io::Result<Document<W>> {
         let encoder = self.encoder.into_inner().map_err(io::IntoInnerError::into_error)?;
-        let compressed = encoder.finish()?;
-        let digest = Digest::sha256_of(&compressed);
-        Ok(Document { compressed, raw_len: self.raw_len, digest })
+        let Hashed { sink, hasher, len } = encoder.finish()?;
+        let digest = Digest::from_sha256(hasher.finalize().into());
+        Ok(Document { compressed: sink, len, raw_len: self.raw_len, digest })
     }
 }
 
-impl Write for DocumentWriter {
+impl<W: Write> Write for DocumentWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = self.encoder.write(bytes)?;
         self.raw_len += taken as u64;

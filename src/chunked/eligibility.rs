@@ -1,11 +1,13 @@
 //! Which layers can have an honest TOC. A client that pulls in parts fails hard on a layer whose
 //! TOC it finds wrong, so a layer in doubt gets none and is pulled whole.
 
-use std::collections::{HashMap, HashSet};
+mod paths;
 
-use sha2::{Digest as _, Sha256};
-
+pub use self::paths::Paths;
 use crate::tar::Entry;
+
+/// The most entries of a layer with a TOC.
+pub const ENTRIES_MAX: u64 = 1 << 20;
 
 /// Why a layer gets no TOC.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,8 +38,8 @@ pub enum Unchunkable {
         /// The entry.
         name: String,
     },
-    /// Clients refuse a TOC in which two entries come to lie on one path.
-    #[error("{name:?} comes to lie on the same path as an earlier entry")]
+    /// Clients refuse a TOC in which two entries have one path.
+    #[error("{name:?} has the same path as an earlier entry")]
     SamePath {
         /// The later entry.
         name: String,
@@ -45,6 +47,12 @@ pub enum Unchunkable {
     /// The path has more `..` than parents.
     #[error("{name:?} leads out of the layer's root")]
     LeavesRoot {
+        /// The entry.
+        name: String,
+    },
+    /// No client can make it (`PATH_MAX`).
+    #[error("{name:?} has a path or a hard link's target that is too long for Linux")]
+    PathTooLong {
         /// The entry.
         name: String,
     },
@@ -60,23 +68,92 @@ pub enum Unchunkable {
         /// The entry.
         name: String,
     },
-    /// A client that pulls in parts would make the directory with mode 0000, in this layer and so
-    /// over the one of a layer below.
-    #[error("the layer has no entry for the directory of {name:?}")]
+    /// Clients that pull in parts make a directory without an entry with mode 0000, and composefs
+    /// wants a directory before what is in it.
+    #[error("no entry for the directory of {name:?} comes before it")]
     NoParent {
         /// The first such entry.
         name: String,
     },
-    /// Clients turn it into something else and then miss its content.
-    #[error("{name:?} is a whiteout with content")]
-    WhiteoutContent {
+    /// Composefs refuses a root that comes late, and others give it another mode than a full pull.
+    #[error("{name:?} is the layer's root, but other entries come before it")]
+    LateRoot {
+        /// The entry, as it spells the root.
+        name: String,
+    },
+    /// Composefs knows no path that leads through a symlink, and nothing is below a file.
+    #[error("{name:?} is below an entry that is not a directory")]
+    BelowNonDirectory {
+        /// The entry.
+        name: String,
+    },
+    /// Clients go by its name and turn it into something else, and then miss what it was.
+    #[error("{name:?} has the name of a whiteout, but is not an empty file or removes no name")]
+    WhiteoutForm {
         /// The whiteout.
         name: String,
     },
-    /// Clients that pull in parts do not make devices and FIFOs, and then miss them here.
-    #[error("{name:?} is a hard link to a device or FIFO")]
-    LinkToSpecial {
+    /// Clients that pull in parts make the whiteout and the entry on the same path, and fail.
+    #[error("{name:?} has the same path as what a whiteout in this layer removes")]
+    RemovedHere {
+        /// The later of the two.
+        name: String,
+    },
+    /// To overlay file systems such a device is a whiteout, to composefs it is none.
+    #[error("{name:?} is a character device 0:0, which overlay file systems take for a whiteout")]
+    WhiteoutDevice {
+        /// The device.
+        name: String,
+    },
+    /// Clients that pull in parts do not make devices and FIFOs, so what a lower layer has on the
+    /// same path shows through.
+    #[error("{name:?} is a device or FIFO, and the layer is not the lowest one of its image")]
+    Special {
+        /// The entry.
+        name: String,
+    },
+    /// Clients that pull in parts do not find it, or not at this moment.
+    #[error("{name:?} is a hard link to a device, a FIFO or no earlier file of this layer")]
+    LinkTarget {
         /// The link.
+        name: String,
+    },
+    /// mkcomposefs refuses it.
+    #[error("{name:?} has bits that do not belong to a mode")]
+    Mode {
+        /// The entry.
+        name: String,
+    },
+    /// With composefs it is taken for where the content is.
+    #[error("{name:?} has a link target, but is not a link")]
+    LinkName {
+        /// The entry.
+        name: String,
+    },
+    /// With composefs these attributes mean nothing, to other overlays they mean much.
+    #[error("{name:?} has an attribute that overlay file systems take for their own")]
+    OverlayXattr {
+        /// The entry.
+        name: String,
+    },
+    /// Clients that pull in parts leave the attributes out.
+    #[error("{name:?} is a symlink with extended attributes")]
+    SymlinkXattr {
+        /// The symlink.
+        name: String,
+    },
+    /// After a full pull all names of a file have the attributes of the last one, with composefs
+    /// those of the first.
+    #[error("{name:?} is a hard link with other attributes than its target")]
+    LinkAttributes {
+        /// The link.
+        name: String,
+    },
+    /// A full pull ignores what the layer says of the root, a partial one does not, and where
+    /// another user than root owns it, composefs cannot be mounted.
+    #[error("{name:?} is the layer's root and has attributes that a full pull ignores")]
+    RootAttributes {
+        /// The entry, as it spells the root.
         name: String,
     },
     /// Clients want the padding whole or not at all.
@@ -85,6 +162,12 @@ pub enum Unchunkable {
     /// Clients ignore a TOC that is longer.
     #[error("the TOC would be longer than the {} MiB that clients read", super::toc::TOC_MAX >> 20)]
     TocTooLong,
+    /// Walking them takes memory, both here and at clients.
+    #[error("it has more than {ENTRIES_MAX} entries")]
+    TooManyEntries,
+    /// The headers hold more that cannot be compressed than the layer is worth.
+    #[error("TOC and tar-split would take more than half as many bytes as the layer has")]
+    MetadataTooLong,
     /// Clients hold what follows the last entry in memory as one piece of text.
     #[error("more than {} MiB follow the end of the archive", super::tar_split::TAIL_MAX >> 20)]
     TailTooLong,
@@ -126,202 +209,37 @@ fn lossy(name: &[u8]) -> String {
     text
 }
 
-/// So many directories may have their entries after that of something in them; a few bytes of a
-/// hostile name are a directory each.
-const AWAITED_MAX: usize = 1 << 16;
-
-/// The paths of a layer, and what they are to each other. Takes about 30 bytes an entry.
-#[derive(Debug, Default)]
-pub struct Paths {
-    seen: HashSet<PathHash>,
-    /// Directories that had no entry when something in them had one, with that entry's name. Most
-    /// layers have none.
-    awaited: HashMap<PathHash, String>,
-    /// Devices and FIFOs.
-    special: HashSet<PathHash>,
+/// What a partial pull of a layer does not create, although the layer keeps its TOC: devices and
+/// FIFOs of an image's lowest layer, below which there is nothing that could show through.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct LeftOut {
+    /// How many entries that is.
+    pub count: u64,
+    /// Their names, up to [`LeftOut::NAMES_MAX`], as messages show them.
+    pub names: Vec<String>,
 }
 
-/// Half a SHA-256: should two paths ever share one, the layer is pulled whole, no worse.
-type PathHash = u128;
+impl LeftOut {
+    /// So many names are kept. A distribution's base has eight devices.
+    pub const NAMES_MAX: usize = 20;
 
-impl Paths {
-    /// Notes an entry, unless a client that pulls in parts (`pkg/chunked/storage_linux.go` and
-    /// `filesystem_linux.go` of containers/storage) would stumble over it.
-    pub fn admit(&mut self, entry: &Entry) -> Result<(), Unchunkable> {
-        let name = || lossy(&entry.name);
-        let path = self.insert(&entry.name)?;
-        let is_dir = entry.typeflag == b'5';
-        if !is_dir && (path.is_empty() || entry.name.ends_with(b"/")) {
-            return Err(Unchunkable::DirectoryName { name: name() });
-        }
-        let is_whiteout = path.last().is_some_and(|last| last.starts_with(b".wh."));
-        if is_whiteout && entry.payload_len > 0 {
-            return Err(Unchunkable::WhiteoutContent { name: name() });
-        }
-        if matches!(entry.typeflag, b'3' | b'4' | b'6') {
-            self.special.insert(hash(&path));
-        }
-        if entry.typeflag == b'1' {
-            let target = split(&entry.link_name);
-            if self.special.contains(&hash(&target)) {
-                return Err(Unchunkable::LinkToSpecial { name: name() });
-            }
-        }
-        Ok(())
+    /// A partial pull creates everything.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
-    /// To be asked after the last entry: whether all entries had the directories that they are in.
-    pub fn finish(mut self) -> Result<(), Unchunkable> {
-        self.awaited.retain(|path, _| !self.seen.contains(path));
-        match self.awaited.into_values().min() {
-            None => Ok(()),
-            Some(name) => Err(Unchunkable::NoParent { name }),
-        }
-    }
-
-    /// Notes a path as a client lays it on disk: `a`, `/a`, `./a` and `a/` are one.
-    fn insert<'a>(&mut self, name: &'a [u8]) -> Result<Vec<&'a [u8]>, Unchunkable> {
-        let mut depth = 0_usize;
-        for part in split(name) {
-            depth = match part {
-                b".." => depth.checked_sub(1),
-                _ => Some(depth + 1),
-            }
-            .ok_or_else(|| Unchunkable::LeavesRoot { name: lossy(name) })?;
-        }
-        let path = split(name);
-        if path.contains(&&b".."[..]) {
-            return Err(Unchunkable::Detour { name: lossy(name) });
-        }
-        if !self.seen.insert(hash(&path)) {
-            return Err(Unchunkable::SamePath { name: lossy(name) });
-        }
-        self.await_parents(&path, name)?;
-        Ok(path)
-    }
-
-    /// The root needs no entry. Above a directory that has one, all has been asked for already.
-    fn await_parents(&mut self, path: &[&[u8]], name: &[u8]) -> Result<(), Unchunkable> {
-        let Some((_, parents)) = path.split_last() else { return Ok(()) };
-        if parents.is_empty() || self.seen.contains(&hash(parents)) {
-            return Ok(());
-        }
-        let name = lossy(name);
-        let mut hasher = Sha256::new();
-        for part in parents {
-            add_part(&mut hasher, part);
-            let parent = half(hasher.clone());
-            if !self.seen.contains(&parent) {
-                self.awaited.entry(parent).or_insert_with(|| name.clone());
-            }
-            if self.awaited.len() > AWAITED_MAX {
-                return Err(Unchunkable::NoParent { name });
-            }
-        }
-        Ok(())
-    }
-}
-
-fn split(name: &[u8]) -> Vec<&[u8]> {
-    let parts = name.split(|byte| *byte == b'/');
-    parts.filter(|part| !matches!(*part, b"" | b".")).collect()
-}
-
-fn hash(path: &[&[u8]]) -> PathHash {
-    let mut hasher = Sha256::new();
-    for part in path {
-        add_part(&mut hasher, part);
-    }
-    half(hasher)
-}
-
-fn add_part(hasher: &mut Sha256, part: &[u8]) {
-    hasher.update(part);
-    hasher.update(b"/");
-}
-
-fn half(hasher: Sha256) -> PathHash {
-    let mut half = [0; 16];
-    half.copy_from_slice(&hasher.finalize()[..16]);
-    PathHash::from_ne_bytes(half)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(typeflag: u8, name: &str) -> Entry {
-        Entry { typeflag, name: name.into(), ..Entry::default() }
-    }
-
-    #[test]
-    fn one_path_in_many_spellings() {
-        for other in ["a/b", "./a/b", "/a/b", "a//b", "a/b/", "a/./b"] {
-            let mut paths = Paths::default();
-            assert_eq!(paths.admit(&entry(b'0', "a/b")), Ok(()));
-            assert_eq!(paths.admit(&entry(b'5', "a")), Ok(()));
-            assert_eq!(paths.admit(&entry(b'0', "ab")), Ok(()));
-            let expected = Unchunkable::SamePath { name: other.to_owned() };
-            assert_eq!(paths.admit(&entry(b'0', other)), Err(expected));
-        }
-    }
-
-    #[test]
-    fn the_root_is_a_path_like_others_and_nothing_is_above_it() {
-        let mut paths = Paths::default();
-        assert_eq!(paths.admit(&entry(b'5', "./")), Ok(()));
-        let again = paths.admit(&entry(b'5', "/"));
-        assert!(matches!(again, Err(Unchunkable::SamePath { .. })));
-        for out in ["..", "../a", "a/../../b", "/.."] {
-            let result = paths.admit(&entry(b'0', out));
-            assert!(matches!(result, Err(Unchunkable::LeavesRoot { .. })));
-        }
-        for detour in ["x/../a", "a/..", "a/b/../c"] {
-            let result = paths.admit(&entry(b'5', detour));
-            assert!(matches!(result, Err(Unchunkable::Detour { .. })));
-        }
-    }
-
-    #[test]
-    fn what_is_no_directory_has_no_name_of_one() {
-        for name in ["", "/", ".", "a/"] {
-            for typeflag in [b'0', b'1', b'2'] {
-                let result = Paths::default().admit(&entry(typeflag, name));
-                assert!(matches!(result, Err(Unchunkable::DirectoryName { .. })), "{name}");
+    /// Adds the entry if a partial pull leaves it out.
+    pub fn note(&mut self, entry: &Entry) {
+        if is_special(entry) {
+            self.count += 1;
+            if self.names.len() < Self::NAMES_MAX {
+                self.names.push(lossy(&entry.name));
             }
         }
     }
+}
 
-    #[test]
-    fn parents_may_come_late_but_have_to_come() {
-        let mut paths = Paths::default();
-        for (typeflag, name) in [(b'0', "a/b/c"), (b'0', "a/b/d"), (b'5', "a/"), (b'0', "e")] {
-            assert_eq!(paths.admit(&entry(typeflag, name)), Ok(()));
-        }
-        let late = paths.admit(&entry(b'5', "./a/b"));
-        assert_eq!((late, paths.finish()), (Ok(()), Ok(())));
-
-        let mut paths = Paths::default();
-        for (typeflag, name) in [(b'0', "a/b/c"), (b'5', "a/b/")] {
-            assert_eq!(paths.admit(&entry(typeflag, name)), Ok(()));
-        }
-        assert_eq!(paths.finish(), Err(Unchunkable::NoParent { name: "a/b/c".into() }));
-    }
-
-    #[test]
-    fn a_name_of_very_many_directories_takes_little() {
-        let result = Paths::default().admit(&entry(b'0', &("d/".repeat(500_000) + "f")));
-        assert!(matches!(result, Err(Unchunkable::NoParent { .. })));
-    }
-
-    #[test]
-    fn what_clients_do_not_make_cannot_be_needed() {
-        let mut paths = Paths::default();
-        assert_eq!(paths.admit(&entry(b'6', "fifo")), Ok(()));
-        let link = Entry { link_name: b"./fifo".to_vec(), ..entry(b'1', "link") };
-        assert_eq!(paths.admit(&link), Err(Unchunkable::LinkToSpecial { name: "link".into() }));
-        assert_eq!(paths.admit(&entry(b'0', ".wh.a")), Ok(()));
-        let full = Entry { payload_len: 1, ..entry(b'0', ".wh.b") };
-        assert_eq!(paths.admit(&full), Err(Unchunkable::WhiteoutContent { name: ".wh.b".into() }));
-    }
+/// Character device, block device, FIFO.
+fn is_special(entry: &Entry) -> bool {
+    matches!(entry.typeflag, b'3' | b'4' | b'6')
 }

@@ -142,13 +142,18 @@ impl FrameEncoder {
     }
 }
 
-/// Writes a skippable frame, always with the first of the sixteen magic numbers, as the reference
-/// does (`appendZstdSkippableFrame` in `pkg/chunked/internal/minimal/compression.go`).
+/// What stands in front of a payload of `len` bytes in a skippable frame: always the first of the
+/// sixteen magic numbers, as the reference does (`appendZstdSkippableFrame` in
+/// `pkg/chunked/internal/minimal/compression.go`).
+pub fn skippable_header(len: u64) -> io::Result<[u8; SKIPPABLE_HEADER]> {
+    let short = u32::try_from(len).map_err(|_| io::Error::other(FrameError::TooLong { len }))?;
+    let both = u64::from(short) << 32 | u64::from(SKIPPABLE_MAGIC);
+    Ok(both.to_le_bytes())
+}
+
+/// Writes a skippable frame.
 pub fn write_skippable(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
-    let len = u32::try_from(payload.len())
-        .map_err(|_| io::Error::other(FrameError::TooLong { len: payload.len() as u64 }))?;
-    out.write_all(&SKIPPABLE_MAGIC.to_le_bytes())?;
-    out.write_all(&len.to_le_bytes())?;
+    out.write_all(&skippable_header(payload.len() as u64)?)?;
     out.write_all(payload)
 }
 

@@ -9,11 +9,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use super::document::{Document, DocumentWriter};
 
 /// The most that may follow the last entry, in bytes.
-pub const TAIL_MAX: u64 = 32 << 20;
+pub const TAIL_MAX: u64 = 8 << 20;
 
 /// Writes the stream.
-pub struct TarSplitWriter {
-    document: DocumentWriter,
+pub struct TarSplitWriter<W: Write = Vec<u8>> {
+    document: DocumentWriter<W>,
     position: u64,
     scratch: String,
     tail: Tail,
@@ -28,10 +28,17 @@ struct Tail {
 }
 
 impl TarSplitWriter {
-    /// An empty stream, to be compressed at `level`.
+    /// An empty stream in memory, to be compressed at `level`.
     pub fn new(level: i32) -> io::Result<Self> {
+        Self::to(Vec::new(), level)
+    }
+}
+
+impl<W: Write> TarSplitWriter<W> {
+    /// An empty stream whose compressed form goes to `sink`.
+    pub fn to(sink: W, level: i32) -> io::Result<Self> {
         Ok(Self {
-            document: DocumentWriter::new(level)?,
+            document: DocumentWriter::new(level, sink)?,
             position: 0,
             scratch: String::new(),
             tail: Tail::default(),
@@ -88,13 +95,13 @@ impl TarSplitWriter {
         self.tail.len > TAIL_MAX
     }
 
-    /// What there is of its compressed form.
-    pub fn compressed(&self) -> &[u8] {
-        self.document.compressed()
+    /// Length in bytes of what there is of its compressed form.
+    pub fn compressed_len(&self) -> u64 {
+        self.document.len()
     }
 
     /// Closes the stream.
-    pub fn finish(mut self) -> io::Result<Document> {
+    pub fn finish(mut self) -> io::Result<Document<W>> {
         if self.tail.len > 0 {
             let rest = STANDARD.encode(&self.tail.carry);
             let at = self.next_position();

@@ -20,6 +20,9 @@ use crate::{
 /// `pkg/chunked/storage_linux.go`), in bytes.
 pub const TOC_MAX: u64 = 150 << 20;
 
+/// What a chunk takes in the TOC at the least, in bytes, without the name of its file.
+const CHUNK_LEAST: u64 = 140;
+
 /// Stays under [`TOC_MAX`] with room for what is still to be written when it is exceeded.
 const ROOM_AT_THE_END: u64 = 1 << 10;
 
@@ -195,15 +198,22 @@ impl ChunkFields {
 }
 
 /// Writes the TOC, entry by entry in the order of the tar.
-pub struct TocWriter {
-    document: DocumentWriter,
+pub struct TocWriter<W: Write = Vec<u8>> {
+    document: DocumentWriter<W>,
     entries: u64,
 }
 
 impl TocWriter {
-    /// An empty TOC, to be compressed at `level`.
+    /// An empty TOC in memory, to be compressed at `level`.
     pub fn new(level: i32) -> io::Result<Self> {
-        let mut document = DocumentWriter::new(level)?;
+        Self::to(Vec::new(), level)
+    }
+}
+
+impl<W: Write> TocWriter<W> {
+    /// An empty TOC whose compressed form goes to `sink`.
+    pub fn to(sink: W, level: i32) -> io::Result<Self> {
+        let mut document = DocumentWriter::new(level, sink)?;
         document.write_all(b"{\"version\":1,\"entries\":[")?;
         Ok(Self { document, entries: 0 })
     }
@@ -253,14 +263,20 @@ impl TocWriter {
         self.entries
     }
 
-    /// What there is of its compressed form.
-    pub fn compressed(&self) -> &[u8] {
-        self.document.compressed()
+    /// Whether a file with this name and so many chunks would make the TOC too long.
+    pub fn has_no_room_for(&self, name: &str, chunks: usize) -> bool {
+        let least = (CHUNK_LEAST + name.len() as u64).saturating_mul(chunks as u64);
+        self.document.raw_len().saturating_add(least) > TOC_MAX
+    }
+
+    /// Length in bytes of what there is of its compressed form.
+    pub fn compressed_len(&self) -> u64 {
+        self.document.len()
     }
 
     /// Closes the TOC; it commits to the tar-split stream with `tar_split`, the digest of the
     /// stream's compressed form.
-    pub fn finish(mut self, tar_split: &Digest) -> io::Result<Document> {
+    pub fn finish(mut self, tar_split: &Digest) -> io::Result<Document<W>> {
         write!(self.document, "],\"tarSplitDigest\":\"{tar_split}\"}}")?;
         self.document.finish()
     }

@@ -24,10 +24,10 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Args {
-    /// The image: REPOSITORY[:TAG]@DIGEST in a registry, or oci:DIR[:TAG] in an OCI image layout
+    /// The image: REPOSITORY[:TAG]@DIGEST in a registry, or oci:DIR[:NAME] in an OCI image layout
     #[arg(env = "RECOMPRESS_SOURCE")]
     pub source: String,
-    /// Where to put the result: REPOSITORY:TAG or oci:DIR[:TAG]. Without it, next to the source
+    /// Where to put the result: REPOSITORY:TAG or oci:DIR[:NAME]. Without it, next to the source
     /// under its tag with the format as a suffix: app:1.2 becomes app:1.2-zstd-chunked
     #[arg(env = "RECOMPRESS_DESTINATION")]
     pub destination: Option<String>,

@@ -10,7 +10,7 @@ use crate::{
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The image: REPOSITORY:TAG or REPOSITORY@DIGEST in a registry, or oci:DIR[:TAG] in an OCI
+    /// The image: REPOSITORY:TAG or REPOSITORY@DIGEST in a registry, or oci:DIR[:NAME] in an OCI
     /// image layout
     pub image: String,
     /// List what is in the TOC of each layer, with its place in the blob

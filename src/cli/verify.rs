@@ -10,7 +10,7 @@ use crate::{
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The image: REPOSITORY:TAG or REPOSITORY@DIGEST in a registry, or oci:DIR[:TAG] in an OCI
+    /// The image: REPOSITORY:TAG or REPOSITORY@DIGEST in a registry, or oci:DIR[:NAME] in an OCI
     /// image layout
     pub image: String,
     /// Another image, and the proof that both hold the same root file system: its layers are
@@ -20,6 +20,13 @@ pub struct Args {
     /// Which image of an index: OS/ARCH[/VARIANT]. Without it, each image of the index is verified
     #[arg(long, env = "RECOMPRESS_PLATFORM")]
     pub platform: Option<String>,
+    /// Maximum decompressed layer size, as in 300GiB; without it 256GiB
+    #[arg(long, env = "RECOMPRESS_MAX_LAYER_SIZE", value_name = "SIZE")]
+    pub max_layer_size: Option<String>,
+    /// Maximum ratio of decompressed to compressed size for a layer of more than 1 GiB; without it
+    /// 1000
+    #[arg(long, env = "RECOMPRESS_MAX_COMPRESSION_RATIO", value_name = "N")]
+    pub max_compression_ratio: Option<String>,
     /// How registries are accessed.
     #[command(flatten)]
     pub access: AccessArgs,

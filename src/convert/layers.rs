@@ -59,8 +59,9 @@ impl<R: Read> Read for Permitted<R> {
 }
 
 /// One piece of work. The same blob under another diffID is a contradiction, and has to be found
-/// out as one.
-type Key<'a> = (&'a Digest, &'a Digest, Format);
+/// out as one; and what is the lowest layer of one image may have a TOC that it cannot have
+/// elsewhere.
+type Key<'a> = (&'a Digest, &'a Digest, Format, bool);
 
 struct Task<'a> {
     /// For messages: which layer of which image.
@@ -68,6 +69,8 @@ struct Task<'a> {
     number: usize,
     layer: &'a PlannedLayer,
     format: Format,
+    /// It is the lowest one of its image.
+    lowest: bool,
 }
 
 /// What the layers have become.
@@ -136,14 +139,15 @@ fn tasks(plan: &Plan) -> (Vec<Task<'_>>, Vec<Vec<usize>>) {
             let platform = image.source.platform.as_ref().filter(|_| plan.index.is_some());
             let id_of = |(place, layer)| {
                 let layer: &PlannedLayer = layer;
-                let key = (&layer.blob.digest, &layer.diff_id, variant.format);
+                let lowest = place == 0;
+                let key = (&layer.blob.digest, &layer.diff_id, variant.format, lowest);
                 *known.entry(key).or_insert_with(|| {
                     let number = place + 1;
                     let label = match platform {
                         Some(platform) => format!("{platform} layer {number}"),
                         None => format!("layer {number}"),
                     };
-                    tasks.push(Task { label, number, layer, format: variant.format });
+                    tasks.push(Task { label, number, layer, format: variant.format, lowest });
                     tasks.len() - 1
                 })
             };
@@ -185,12 +189,13 @@ impl Context<'_> {
 
     /// What an earlier run has made, if that is right.
     async fn reuse(&self, task: &Task<'_>) -> Result<Option<LayerReport>, ConvertError> {
-        let Task { number, layer, format, .. } = task;
-        let Some(known) = self.reusable.get(layer, *format) else { return Ok(None) };
+        let Task { number, layer, format, lowest, .. } = task;
+        let Some(known) = self.reusable.get(layer, *format, *lowest) else { return Ok(None) };
         let slot = self.slots.acquire().await;
         let _slot = slot.map_err(|_| ConvertError::Internal("slots closed".into()))?;
-        let limit = self.job.limits.size;
-        let proved = known.prove(self.destination, &layer.diff_id, *format, limit).await;
+        let (limits, len) = (self.job.limits, layer.blob.size);
+        let wanted = (&layer.diff_id, *format, *lowest);
+        let proved = known.prove(self.destination, wanted, limits, len).await;
         Ok(proved.map(|Proved { blob, raw_len, outline }| LayerReport {
             number: *number,
             source_digest: layer.blob.digest.clone(),
@@ -233,7 +238,8 @@ impl Context<'_> {
             progress: Arc::clone(&progress),
         });
         let (pool, format) = (Arc::clone(self.pool), task.format);
-        let recipe = Recipe { chunked: format == Format::ZstdChunked, ..self.job.zstd };
+        let chunked = format == Format::ZstdChunked;
+        let recipe = Recipe { chunked, lowest: task.lowest, ..self.job.zstd };
         let gzip_level = self.job.gzip_level;
         let expected = layer.diff_id.clone();
         let blob = Permitted { blob, _slot: slot };
@@ -241,8 +247,7 @@ impl Context<'_> {
             let mut sink = BufWriter::with_capacity(SPOOL_BUFFER, &mut writer);
             let expected = Some(&expected);
             let converted = if format == Format::Gzip {
-                let threads = pool.threads();
-                layer::gzip::to_gzip(blob, &mut sink, expected, gzip_level, threads, &progress)
+                layer::gzip::to_gzip(blob, &mut sink, expected, gzip_level, &pool, &progress)
             } else {
                 layer::convert(blob, &mut sink, expected, recipe, &pool, &progress)
             };
@@ -261,7 +266,7 @@ impl Context<'_> {
     }
 
     fn report(&self, task: &Task<'_>, converted: Converted) -> Result<LayerReport, ConvertError> {
-        let Task { number, layer, label, format } = task;
+        let Task { number, layer, label, format, .. } = task;
         let reason = match &converted.outline {
             Err(Some(reason)) => Some(reason.to_string()),
             _ => None,

@@ -4,7 +4,8 @@
 //! Anybody who may push there can put something that says the same. So a layer counts only if it
 //! passes all that `verify` asks: its content has the diffID of the source's config, and its TOC
 //! describes just that content. Such a layer is right whoever made it. Checking costs a download
-//! and a fraction of the time that it takes to compress.
+//! and a fraction of the time that it takes to compress; what is longer than the layer of the source
+//! may come to is given up on before that takes more.
 
 use std::collections::HashMap;
 
@@ -16,13 +17,14 @@ use super::{
 };
 use crate::{
     check::{self, Annotations, Claims, Findings, Kind, Verdict},
-    chunked::{annotations::ChunkedAnnotations, footer::Position},
+    chunked::{annotations::ChunkedAnnotations, eligibility::LeftOut, footer::Position},
     image::{
         BlobId, Digest, EntryKind,
         annotations::{FORMAT, SOURCE_DIGEST},
         media_type::OCI_LAYER_ZSTD,
     },
     layer::Outline,
+    limits::Limits,
     store::{RawManifest, Selector, Store},
 };
 
@@ -41,10 +43,10 @@ pub(super) struct Proved {
     pub(super) outline: Option<Outline>,
 }
 
-/// What there is, by the source's blob, its diffID and the format.
+/// What there is, by the source's blob, its diffID, the format and whether it is the lowest layer.
 #[derive(Debug, Default)]
 pub(super) struct Reusable {
-    layers: HashMap<(Digest, Digest, Format), Known>,
+    layers: HashMap<(Digest, Digest, Format, bool), Known>,
 }
 
 impl Reusable {
@@ -85,30 +87,34 @@ impl Reusable {
             if !is_it {
                 continue;
             }
-            for (layer, old) in manifest.layers.iter().zip(&image.layers) {
-                let key = (old.blob.digest.clone(), old.diff_id.clone(), variant.format);
+            for (number, (layer, old)) in manifest.layers.iter().zip(&image.layers).enumerate() {
+                let (digest, diff_id) = (old.blob.digest.clone(), old.diff_id.clone());
+                let key = (digest, diff_id, variant.format, number == 0);
                 let (blob, annotations) = (layer.blob.clone(), layer.annotations.clone());
                 self.layers.insert(key, Known { blob, annotations });
             }
         }
     }
 
-    pub(super) fn get(&self, layer: &PlannedLayer, format: Format) -> Option<&Known> {
-        self.layers.get(&(layer.blob.digest.clone(), layer.diff_id.clone(), format))
+    pub(super) fn get(&self, layer: &PlannedLayer, format: Format, lowest: bool) -> Option<&Known> {
+        self.layers.get(&(layer.blob.digest.clone(), layer.diff_id.clone(), format, lowest))
     }
 }
 
 impl Known {
-    /// Downloads the layer and checks all of it. `None`: it is of no use. It may come to `limit`
-    /// bytes.
+    /// Downloads the layer and checks all of it. `None`: it is of no use, or not what this program
+    /// would make of that diffID in that format, of the lowest layer or another one. It may come to
+    /// what the limits allow the layer of the source, of `source_len` bytes, to come to.
     pub(super) async fn prove(
         &self,
         destination: &Store,
-        diff_id: &Digest,
-        format: Format,
-        limit: u64,
+        (diff_id, format, lowest): (&Digest, Format, bool),
+        limits: Limits,
+        source_len: u64,
     ) -> Option<Proved> {
-        if self.blob.size > limit {
+        let limits = limits.for_replacement_of(source_len);
+        // Frames that save nothing, TOC and tar-split make a blob longer than its content.
+        if self.blob.size > limits.size.saturating_mul(2) {
             return None;
         }
         let reader = destination.blob(&self.blob.digest, self.blob.size).await.ok()?;
@@ -122,7 +128,8 @@ impl Known {
                 media_type: OCI_LAYER_ZSTD,
                 annotations: &known.annotations,
                 diff_id: &diff_id,
-                limit,
+                limits,
+                lowest,
             };
             let verdict = check::layer(subject).ok()?;
             known.judge(&verdict, format)
@@ -136,7 +143,7 @@ impl Known {
     }
 
     fn judge(self, verdict: &Verdict, format: Format) -> Option<Proved> {
-        if verdict.findings.kept().iter().any(|finding| finding.rule.forbids_reuse()) {
+        if verdict.findings.first_obstacle().is_some() {
             return None;
         }
         let outline = match (format, verdict.kind) {
@@ -157,6 +164,10 @@ impl Known {
                     entries: totals.entries,
                     files: totals.files,
                     chunks: totals.chunks,
+                    left_out: LeftOut {
+                        count: verdict.left_out.count,
+                        names: verdict.left_out.names.clone(),
+                    },
                 })
             }
             (Format::Zstd, Kind::Zstd) => None,

@@ -38,6 +38,24 @@ pub const FORMAT: &str = "io.github.recompress-image.format";
 /// (quay/quay, `image/oci/manifest.py`).
 pub const EXPIRES_AFTER: &str = "quay.expires-after";
 
+/// On a layer: in use in 2023, and until 2022; clients of today ignore them.
+pub const OBSOLETE: [&str; 3] = [
+    "io.github.containers.zstd-chunked.tarsplit-checksum",
+    "io.containers.zstd-chunked.manifest-checksum",
+    "io.containers.zstd-chunked.manifest-position",
+];
+
+/// On the manifest of a sigstore bundle: what is in it.
+pub const BUNDLE_PREDICATE: &str = "dev.sigstore.bundle.predicateType";
+/// On the manifest of a sigstore bundle: an envelope with a statement, or a plain signature.
+pub const BUNDLE_CONTENT: &str = "dev.sigstore.bundle.content";
+
+/// On a layer: a name for the file that it is downloaded into (image-spec, annotations.md).
+pub const TITLE: &str = "org.opencontainers.image.title";
+
+/// How keys begin on the layers of a Tekton bundle (tektoncd/pipeline, `docs/tekton-bundle-contracts.md`).
+pub const TEKTON_BUNDLE: &str = "dev.tekton.image.";
+
 /// How keys begin that speak of the bytes of a blob or manifest, or point at something made from
 /// them: they are wrong as soon as the bytes are others. zstd:chunked's own (the second until 2022;
 /// the sentinel of container-libs#681 is among them), those of containerd's snapshotters (stargz,

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{
     BlobId, Digest,
+    annotations::TITLE,
     media_type::{EMPTY, OCI_CONFIG, OCI_MANIFEST},
 };
 
@@ -50,7 +51,7 @@ pub fn referring(document: &Document<'_>, subject: &SubjectManifest<'_>) -> Vec<
             "mediaType": document.media_type,
             "digest": document.blob.digest,
             "size": document.blob.size,
-            "annotations": { "org.opencontainers.image.title": document.file_name },
+            "annotations": { TITLE: document.file_name },
         }],
         "subject": {
             "mediaType": subject.media_type,

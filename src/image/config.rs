@@ -84,13 +84,14 @@ impl ImageConfig {
     }
 }
 
+/// Go reads a time from the text of the field, in which an escape is not part of a time.
 fn check_time(object: &Object) -> Result<(), JsonError> {
-    match object.text("created")? {
-        Some(time) if !is_go_time(&time) => {
-            Err(JsonError::Type { field: "created".into(), expected: "a time of RFC 3339" })
-        }
-        _ => Ok(()),
+    let Some(text) = object.raw("created") else { return Ok(()) };
+    let time = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    if time.is_some_and(is_go_time) {
+        return Ok(());
     }
+    Err(JsonError::Type { field: "created".into(), expected: "a time of RFC 3339" })
 }
 
 fn check_history(config: &Object) -> Result<(), JsonError> {
@@ -115,10 +116,11 @@ fn execution_labels(config: &Object) -> Result<Annotations, JsonError> {
         execution.texts(name)?;
     }
     for name in ["ExposedPorts", "Volumes"] {
-        for key in execution.object(name, &[])?.iter().flat_map(|set| {
-            set.names().map(|key| set.object(key, &[]).map(drop)).collect::<Vec<_>>()
-        }) {
-            key?;
+        for value in execution.object(name, &[])?.unwrap_or_default().values() {
+            if value != "null" && !value.starts_with('{') {
+                let (field, expected) = (name.to_owned(), "an object of objects");
+                return Err(JsonError::Type { field, expected });
+            }
         }
     }
     execution.boolean("ArgsEscaped")?;
@@ -175,6 +177,7 @@ mod tests {
             r#"{"os.features":["a",1]}"#,
             r#"{"created":"yesterday"}"#,
             r#"{"created":""}"#,
+            r#"{"created":"2024-01-02T03:04:05\u005a"}"#,
             r#"{"history":[1]}"#,
             r#"{"history":[{"empty_layer":"no"}]}"#,
             r#"{"config":{"Env":"A=B"}}"#,

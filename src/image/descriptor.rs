@@ -147,16 +147,17 @@ impl Descriptor {
     pub fn forget_bytes(&mut self) -> Result<Vec<String>, DocumentError> {
         let keys = self.annotations.keys().filter(|key| annotations::is_of_the_bytes(key));
         let keys: Vec<String> = keys.cloned().collect();
-        for key in &keys {
-            self.set_annotation(key, None)?;
-        }
+        self.object.edit("annotations", |object| {
+            object.retain(|key| !annotations::is_of_the_bytes(key));
+        })?;
+        self.annotations.retain(|key, _| !annotations::is_of_the_bytes(key));
         Ok(keys)
     }
 
     /// Makes it name other content. Content that is inlined, and other places to fetch it from, are
     /// those of the old one.
     pub fn point_at(&mut self, media_type: &str, blob: BlobId) {
-        if blob.digest != self.blob.digest {
+        if blob != self.blob {
             self.object.remove("data");
             self.object.remove("urls");
             self.urls.clear();
@@ -296,5 +297,10 @@ mod tests {
         assert!(!descriptor.object().has("data") && descriptor.urls.is_empty());
         assert_eq!(descriptor.annotations.len(), 1);
         assert!(descriptor.object().has("x"));
+
+        let mut longer = read(&of(b"abc", &more)).unwrap();
+        let digest = longer.blob.digest.clone();
+        longer.point_at("b/c", BlobId { digest, size: 4 });
+        assert!(!longer.object().has("data"));
     }
 }

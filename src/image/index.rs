@@ -152,9 +152,7 @@ impl Index {
         let mut object = self.object.clone();
         object.set("mediaType", &OCI_INDEX);
         object.edit("annotations", |object| {
-            for key in &stale {
-                object.remove(key);
-            }
+            object.retain(|key| !annotations::is_of_the_bytes(key));
             for (key, value) in annotations {
                 object.set(key, value);
             }

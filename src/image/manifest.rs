@@ -72,7 +72,7 @@ impl Manifest {
             return artifact(self.kind());
         }
         // Tekton's bundles look like images, and their contract forbids zstd.
-        let is_bundle = |key: &String| key.starts_with("dev.tekton.image.");
+        let is_bundle = |key: &String| key.starts_with(annotations::TEKTON_BUNDLE);
         if self.layers.iter().any(|layer| layer.annotations.keys().any(is_bundle)) {
             return artifact("a Tekton bundle");
         }
@@ -149,9 +149,7 @@ impl Manifest {
         let stale = self.annotations.keys().filter(|key| annotations::is_of_the_bytes(key));
         let stale: Vec<String> = stale.cloned().collect();
         self.object.edit("annotations", |object| {
-            for key in &stale {
-                object.remove(key);
-            }
+            object.retain(|key| !annotations::is_of_the_bytes(key));
             for (key, value) in annotations {
                 object.set(key, value);
             }

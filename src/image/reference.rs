@@ -1,7 +1,7 @@
 //! Image references: what a user types to name an image.
 //!
 //! Two kinds are known: an image in a registry (`quay.io/org/app:1.2@sha256:…`, with or without
-//! `docker://` in front) and an image in an OCI image layout on disk (`oci:DIR[:TAG][@DIGEST]`).
+//! `docker://` in front) and an image in an OCI image layout on disk (`oci:DIR[:NAME][@DIGEST]`).
 //! The grammar of registry references is that of `github.com/distribution/reference`
 //! (regexp.go and normalize.go): short names mean docker.io, as docker has it.
 
@@ -56,6 +56,13 @@ pub enum ReferenceError {
          begin with . or -, as in 1.2-rc.1"
     )]
     Tag(String),
+    /// The name of an image in a layout is malformed.
+    #[error(
+        "invalid image name {0:?} after the first colon of an OCI image layout; expected letters and \
+         digits with single separators (- . _ : @ + /) between them, as in oci:DIR:1.2 or \
+         oci:DIR:quay.io/org/app:1.2; the name of the directory cannot have a colon"
+    )]
+    RefName(String),
     /// What follows the `@` is no digest.
     #[error("{0}, as in quay.io/org/app@sha256:9f86… (64 digits)")]
     Digest(#[from] DigestError),
@@ -70,8 +77,34 @@ pub fn is_valid_tag(tag: &str) -> bool {
         && tag.bytes().all(|b| word(b) || matches!(b, b'.' | b'-'))
 }
 
+/// The longest name of an image in a layout, in bytes. The specification has no limit.
+pub(crate) const REF_NAME_MAX: usize = 512;
+
+/// Whether `name` may name an image in a layout: by image-spec, annotations.md (`ref.name`), or as a
+/// tag. Nothing that could be taken for a digest may follow an `@`.
+pub fn is_valid_ref_name(name: &str) -> bool {
+    let component = |part: &str| {
+        let separated = part.replace("--", "-");
+        separated
+            .split(['-', '.', '_', ':', '@', '+'])
+            .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric()))
+    };
+    name.len() <= REF_NAME_MAX
+        && (is_valid_tag(name) || name.split('/').all(component))
+        && layout::split_digest(name).1.is_none()
+}
+
+/// `name` if it may name an image in a layout.
+pub(crate) fn checked_ref_name(name: &str) -> Result<String, ReferenceError> {
+    if is_valid_ref_name(name) {
+        Ok(name.to_owned())
+    } else {
+        Err(ReferenceError::RefName(shorten(name)))
+    }
+}
+
 /// `tag` if it is one.
-fn checked_tag(tag: &str) -> Result<String, ReferenceError> {
+pub(crate) fn checked_tag(tag: &str) -> Result<String, ReferenceError> {
     if is_valid_tag(tag) { Ok(tag.to_owned()) } else { Err(ReferenceError::Tag(shorten(tag))) }
 }
 

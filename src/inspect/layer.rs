@@ -9,6 +9,7 @@ use super::report::{Entry, Largest, LayerReport};
 use crate::{
     check::{self, Claims, Findings, Kind, Section, TocEntry},
     image::{Descriptor, Digest},
+    limits::Limits,
     tar::{Reader, Step, TarError},
 };
 
@@ -49,7 +50,8 @@ fn toc(
         annotations: &descriptor.annotations,
         // Not looked at for a TOC.
         diff_id: &Digest::sha256_of(b""),
-        limit: 0,
+        limits: Limits::default(),
+        lowest: false,
     };
     let (mut chunks, mut holes, mut entries) = (0, 0_u64, with_toc.then(Vec::new));
     let sound = check::toc_entries(layer, |entry: TocEntry| {
@@ -75,7 +77,7 @@ fn toc(
 
 fn tar(kind: Kind, blob: Section<'_>, report: &mut LayerReport) -> Result<(), TarError> {
     let failed = |source| TarError::Io { position: 0, source };
-    let tar = BufReader::with_capacity(64 << 10, check::tar_stream(kind, blob).map_err(failed)?);
+    let tar = BufReader::with_capacity(64 << 10, check::tar_stream(kind, blob));
     let mut reader = Reader::new(tar);
     while let Step::Entry(entry) = reader.next_step()? {
         report.entries += 1;

@@ -1,6 +1,6 @@
 //! Puts the encoded frames in order, writes the blob, and writes TOC and tar-split along with it.
 
-use std::{io::Write, mem};
+use std::io::{self, Read, Write};
 
 use crossbeam_channel::{Receiver, Sender};
 use sha2::{Digest as _, Sha256};
@@ -9,16 +9,17 @@ use super::{
     LayerError, Progress, Recipe,
     batch::{Batch, DigestFrom, Item, Mark},
     pool::Frames,
-    proof::Proof,
+    proof::{Proof, Verdict},
+    scratch::Scratch,
     zeros::ZeroDigests,
 };
 use crate::{
     check,
     chunked::{
         annotations::ChunkedAnnotations,
-        eligibility::Unchunkable,
+        eligibility::{LeftOut, Unchunkable},
         footer::{Footer, Position},
-        frame::{SKIPPABLE_HEADER, write_skippable},
+        frame::{SKIPPABLE_HEADER, skippable_header, write_skippable},
         tar_split::TarSplitWriter,
         toc::{ChunkPlace, Content, Metadata, TocWriter},
     },
@@ -46,6 +47,8 @@ pub struct Outline {
     pub files: u64,
     /// Pieces that a client can fetch on their own: chunks, and files in one piece.
     pub chunks: u64,
+    /// What a partial pull does not create.
+    pub left_out: LeftOut,
 }
 
 impl Outline {
@@ -54,9 +57,13 @@ impl Outline {
     fn compare(&self, documents: check::Documents) -> Result<u64, LayerError> {
         let annotations = self.annotations.to_pairs();
         let annotations = annotations.map(|(key, value)| (key.to_owned(), value)).into();
-        let (totals, findings) = documents.compare(&annotations);
-        if let Some(check::Finding { rule, detail }) = findings.first_error() {
+        let (totals, left_out, findings) = documents.compare(&annotations);
+        if let Some(check::Finding { rule, detail }) = findings.first_obstacle() {
             return Err(LayerError::SelfCheck(format!("{rule}: {detail}")));
+        }
+        if left_out.count != self.left_out.count {
+            let detail = format!("{:?} was written, {left_out:?} was read back", self.left_out);
+            return Err(LayerError::SelfCheck(detail));
         }
         let check::Totals { entries, files, chunks, tar_len } = totals;
         if (entries, files, chunks) != (self.entries, self.files, self.chunks) {
@@ -82,12 +89,37 @@ impl<W: Write> Spool<'_, W> {
         self.progress.wrote(bytes.len());
         self.inner.write_all(bytes).map_err(LayerError::Spool)
     }
+
+    fn copy(&mut self, mut from: impl Read) -> Result<(), LayerError> {
+        let mut piece = vec![0; DOCUMENT_PIECE];
+        loop {
+            match from.read(&mut piece).map_err(LayerError::Scratch)? {
+                0 => return Ok(()),
+                len => self.write(&piece[..len])?,
+            }
+        }
+    }
 }
 
+/// TOC or tar-split could not be written: by the system's fault or by that of the encoder.
+fn not_written(error: io::Error) -> LayerError {
+    if error.raw_os_error().is_some() {
+        LayerError::Scratch(error)
+    } else {
+        LayerError::Metadata(error)
+    }
+}
+
+/// Bytes of a document that are copied at once.
+const DOCUMENT_PIECE: usize = 256 << 10;
+
+/// TOC and tar-split may take half as many bytes as the tar, and this much more.
+const METADATA_FLOOR: u64 = 4 << 20;
+
 struct Outliner {
-    proof: Proof,
-    toc: TocWriter,
-    tar_split: TarSplitWriter,
+    verdict: Verdict,
+    toc: TocWriter<Scratch>,
+    tar_split: TarSplitWriter<Scratch>,
     open: Option<OpenEntry>,
     entries: u64,
     files: u64,
@@ -96,6 +128,8 @@ struct Outliner {
     padding: u64,
     /// Bytes after the last entry.
     tail_len: u64,
+    /// Bytes of the tar so far.
+    tar_len: u64,
 }
 
 /// An entry whose content has not come to its end.
@@ -112,7 +146,7 @@ pub(super) fn assemble(
     sink: impl Write,
     items: &Receiver<Item>,
     sums: &Receiver<Vec<[u8; 32]>>,
-    buffers: &Sender<Vec<u8>>,
+    turns: &Sender<()>,
     proof: Option<Proof>,
     progress: &Progress,
 ) -> Result<Assembled, LayerError> {
@@ -122,10 +156,10 @@ pub(super) fn assemble(
         None => Err(None),
     };
     let mut zeros = ZeroDigests::default();
-    loop {
+    let left_out = loop {
         let (batch, marks, frames) = match items.recv() {
             Ok(Item::Batch { batch, marks, frames }) => (batch, marks, frames),
-            Ok(Item::End) => break,
+            Ok(Item::End(left_out)) => break left_out,
             Err(_) => return Err(LayerError::Interrupted),
         };
         let frames = frames.recv().map_err(|_| LayerError::WorkerLost)??;
@@ -140,15 +174,13 @@ pub(super) fn assemble(
                 outline = Err(Some(reason));
             }
         }
-        if let Some(mut batch) = std::sync::Arc::into_inner(batch) {
-            batch.data.clear();
-            // The walker may have ended already.
-            let _ = buffers.send(mem::take(&mut batch.data));
-        }
-    }
+        // Its memory goes with its last owner, and the walker may begin another one.
+        drop(batch);
+        let _ = turns.send(());
+    };
     let mut checked = None;
     let outline = match outline {
-        Ok(outliner) => match outliner.finish(&mut spool)? {
+        Ok(outliner) => match outliner.finish(&mut spool, left_out)? {
             Ok((outline, tar_len)) => {
                 checked = Some(tar_len);
                 Ok(outline)
@@ -193,15 +225,16 @@ impl<I: Iterator<Item = [u8; 32]>> Digests<'_, I> {
 impl Outliner {
     fn new(level: i32, proof: Proof) -> Result<Self, LayerError> {
         Ok(Self {
-            proof,
-            toc: TocWriter::new(level).map_err(LayerError::Metadata)?,
-            tar_split: TarSplitWriter::new(level).map_err(LayerError::Metadata)?,
+            verdict: proof.verdict,
+            toc: TocWriter::to(proof.toc, level).map_err(not_written)?,
+            tar_split: TarSplitWriter::to(proof.tar_split, level).map_err(not_written)?,
             open: None,
             entries: 0,
             files: 0,
             chunks: 0,
             padding: 0,
             tail_len: 0,
+            tar_len: 0,
         })
     }
 
@@ -217,9 +250,9 @@ impl Outliner {
         for mark in marks {
             match mark {
                 Mark::Entry { raw, metadata } => {
-                    self.close_without_content().map_err(LayerError::Metadata)?;
+                    self.close_without_content().map_err(not_written)?;
                     self.padding = 0;
-                    self.tar_split.segment(&batch.data[raw]).map_err(LayerError::Metadata)?;
+                    self.tar_split.segment(&batch.data[raw]).map_err(not_written)?;
                     let open =
                         OpenEntry { metadata: *metadata, offset: 0, next: 0, chunks: Vec::new() };
                     self.open = Some(open);
@@ -233,6 +266,9 @@ impl Outliner {
                 Mark::ChunkEnd { frame, len, hole, digest } => {
                     let digest = digests.take(digest)?;
                     if let Some(open) = &mut self.open {
+                        if self.toc.has_no_room_for(open.metadata.name(), open.chunks.len()) {
+                            return Ok(Err(Unchunkable::TocTooLong));
+                        }
                         open.chunks.push(ChunkPlace { offset: open.next, len, hole, digest });
                         open.next = start + digests.end(frame);
                     }
@@ -241,12 +277,12 @@ impl Outliner {
                     let digest = digests.take(DigestFrom::Sum)?;
                     self.padding = len.wrapping_neg() % 512;
                     let end = start + digests.end(frame);
-                    self.close(digest, end, len, crc).map_err(LayerError::Metadata)?;
+                    self.close(digest, end, len, crc).map_err(not_written)?;
                 }
                 Mark::Tail { raw } => {
-                    self.close_without_content().map_err(LayerError::Metadata)?;
+                    self.close_without_content().map_err(not_written)?;
                     self.tail_len += raw.len() as u64;
-                    self.tar_split.tail(&batch.data[raw]).map_err(LayerError::Metadata)?;
+                    self.tar_split.tail(&batch.data[raw]).map_err(not_written)?;
                     if self.tar_split.is_too_long() {
                         return Ok(Err(Unchunkable::TailTooLong));
                     }
@@ -254,8 +290,15 @@ impl Outliner {
                 Mark::Unchunkable(reason) => return Ok(Err(reason)),
             }
         }
-        self.proof.show(self.toc.compressed(), self.tar_split.compressed());
-        Ok(if self.toc.is_too_long() { Err(Unchunkable::TocTooLong) } else { Ok(()) })
+        self.tar_len += batch.data.len() as u64;
+        let metadata = self.toc.compressed_len() + self.tar_split.compressed_len();
+        Ok(if self.toc.is_too_long() {
+            Err(Unchunkable::TocTooLong)
+        } else if metadata > METADATA_FLOOR + self.tar_len / 2 {
+            Err(Unchunkable::MetadataTooLong)
+        } else {
+            Ok(())
+        })
     }
 
     fn close_without_content(&mut self) -> std::io::Result<()> {
@@ -284,23 +327,26 @@ impl Outliner {
     fn finish(
         mut self,
         spool: &mut Spool<'_, impl Write>,
+        left_out: LeftOut,
     ) -> Result<Result<(Outline, u64), Unchunkable>, LayerError> {
-        self.close_without_content().map_err(LayerError::Metadata)?;
+        self.close_without_content().map_err(not_written)?;
         if self.tail_len > 0 && self.tail_len < self.padding {
             return Ok(Err(Unchunkable::PaddingCutShort));
         }
-        let tar_split = self.tar_split.finish().map_err(LayerError::Metadata)?;
-        let toc = self.toc.finish(&tar_split.digest).map_err(LayerError::Metadata)?;
-        let mut frames = Vec::new();
-        let mut place = |payload: &[u8], raw_len| {
-            let offset = spool.len + (frames.len() + SKIPPABLE_HEADER) as u64;
-            write_skippable(&mut frames, payload).map_err(LayerError::Metadata)?;
-            Ok::<_, LayerError>(Position { offset, len: payload.len() as u64, raw_len })
+        let tar_split = self.tar_split.finish().map_err(not_written)?;
+        let toc = self.toc.finish(&tar_split.digest).map_err(not_written)?;
+        let toc_place = Position {
+            offset: spool.len + SKIPPABLE_HEADER as u64,
+            len: toc.len,
+            raw_len: toc.raw_len,
         };
-        let toc_place = place(&toc.compressed, toc.raw_len)?;
-        let tar_split_place = place(&tar_split.compressed, tar_split.raw_len)?;
-        let footer = Footer { toc: toc_place, tar_split: tar_split_place };
-        write_skippable(&mut frames, &footer.to_bytes()).map_err(LayerError::Metadata)?;
+        let tar_split_place = Position {
+            offset: toc_place.offset + toc.len + SKIPPABLE_HEADER as u64,
+            len: tar_split.len,
+            raw_len: tar_split.raw_len,
+        };
+        // The readers come to an end only when nothing more can be written.
+        let documents = [toc.compressed, tar_split.compressed].map(|document| document.reader());
         let outline = Outline {
             annotations: ChunkedAnnotations {
                 toc_digest: toc.digest,
@@ -310,10 +356,17 @@ impl Outliner {
             entries: self.entries,
             files: self.files,
             chunks: self.chunks,
+            left_out,
         };
-        let documents = self.proof.finish(&toc.compressed, &tar_split.compressed)?;
-        let tar_len = outline.compare(documents)?;
-        spool.write(&frames)?;
+        let tar_len = outline.compare(self.verdict.wait()?)?;
+        for (document, place) in documents.into_iter().zip([toc_place, tar_split_place]) {
+            spool.write(&skippable_header(place.len).map_err(LayerError::Metadata)?)?;
+            spool.copy(document)?;
+        }
+        let (mut frame, footer) =
+            (Vec::new(), Footer { toc: toc_place, tar_split: tar_split_place });
+        write_skippable(&mut frame, &footer.to_bytes()).map_err(LayerError::Metadata)?;
+        spool.write(&frame)?;
         Ok(Ok((outline, tar_len)))
     }
 }

@@ -5,9 +5,15 @@ use std::{ops::Range, sync::Arc};
 
 use crossbeam_channel::Receiver;
 
-use super::{LayerError, pool::Frames};
+use super::{
+    LayerError,
+    pool::{Frames, Units},
+};
 use crate::{
-    chunked::{eligibility::Unchunkable, toc::Metadata},
+    chunked::{
+        eligibility::{LeftOut, Unchunkable},
+        toc::Metadata,
+    },
     image::Digest,
 };
 
@@ -16,6 +22,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) data: Vec<u8>,
+    /// The room that it takes.
+    pub(super) room: Vec<Units>,
     /// In order and without gaps; the last ends where `data` does.
     pub(super) frames: Vec<Frame>,
     /// What is hashed along with the tar, in order: files, and chunks that go across frames.
@@ -89,8 +97,8 @@ pub(super) enum Item {
         marks: Vec<Mark>,
         frames: Receiver<Result<Frames, LayerError>>,
     },
-    /// The tar has come to its end.
-    End,
+    /// The tar has come to its end; this is what a partial pull does not create.
+    End(LeftOut),
 }
 
 /// What the digester tells at the end.

@@ -8,12 +8,10 @@ use std::{
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::zstd_frames::ZstdFrames;
+
 /// Input is read in pieces of this many bytes.
 const INPUT_BUFFER: usize = 256 << 10;
-
-/// The largest window a zstd frame may ask for, as a power of two: 128 MiB, the most that the
-/// `zstd` command takes without being asked.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -45,7 +43,9 @@ impl fmt::Display for Compression {
 
 /// A compression that clients know and this program does not.
 #[derive(Debug, thiserror::Error)]
-#[error("it is compressed with {0}; only gzip, zstd and uncompressed layers can be converted")]
+#[error(
+    "the layer is compressed with {0}; only gzip, zstd and uncompressed layers can be converted"
+)]
 pub struct UnsupportedCompression(&'static str);
 
 /// A tar stream out of a blob.
@@ -60,7 +60,7 @@ type Blob<R> = BufReader<io::Chain<Cursor<Vec<u8>>, R>>;
 enum Inner<R: BufRead> {
     None(R),
     Gzip(Box<MultiGzDecoder<R>>),
-    Zstd(Box<zstd::stream::read::Decoder<'static, R>>),
+    Zstd(Box<ZstdFrames<R>>),
 }
 
 impl<R: Read> Decompressor<R> {
@@ -73,11 +73,7 @@ impl<R: Read> Decompressor<R> {
         let inner = match kind {
             Compression::None => Inner::None(blob),
             Compression::Gzip => Inner::Gzip(Box::new(MultiGzDecoder::new(blob))),
-            Compression::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(blob)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-                Inner::Zstd(Box::new(decoder))
-            }
+            Compression::Zstd => Inner::Zstd(Box::new(ZstdFrames::new(blob)?)),
         };
         Ok(Self { kind, inner })
     }
@@ -92,7 +88,7 @@ impl<R: Read> Decompressor<R> {
         let mut blob = match self.inner {
             Inner::None(blob) => blob,
             Inner::Gzip(decoder) => decoder.into_inner(),
-            Inner::Zstd(decoder) => decoder.finish(),
+            Inner::Zstd(frames) => frames.into_inner(),
         };
         io::copy(&mut blob, &mut io::sink()).map(drop)
     }

@@ -9,12 +9,12 @@ use std::{
     thread,
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use flate2::{Compress, Crc, Decompress, FlushCompress, FlushDecompress, Status};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Compression, Converted, LayerError, Progress,
+    Compression, Converted, LayerError, Pool, Progress,
     decompress::{self, Decompressor},
     input::{Blob, classify, fill},
 };
@@ -40,15 +40,17 @@ struct SinkError(io::Error);
 
 /// Makes the layer that `blob` delivers gzip, and writes it to `sink`. With `expected`, the
 /// content's diffID is compared with it. `level` is 0 to [`LEVEL_MAX`], and of no meaning for a
-/// layer that is gzip already. Blocks until done.
+/// layer that is gzip already. Blocks until done. The new blob does not depend on the number of
+/// threads.
 ///
-/// Memory: `2 * threads + 2` pieces of 1 MiB, and their deflated form.
+/// Memory: with `t` threads in the pool, `t + 3` pieces of 1 MiB or their deflated form, and both of
+/// each piece that a thread is working on.
 pub fn to_gzip(
     blob: impl Read,
     sink: impl Write + Send,
     expected: Option<&Digest>,
     level: u32,
-    threads: usize,
+    pool: &Pool,
     progress: &Progress,
 ) -> Result<Converted, LayerError> {
     let mut blob = Blob::new(blob, progress);
@@ -64,7 +66,7 @@ pub fn to_gzip(
     let sink = if source == Compression::Gzip {
         pass_on(blob, sink, &mut content)?
     } else {
-        encode(blob, sink, &mut content, level, threads)?
+        encode(blob, sink, &mut content, level, pool)?
     };
     let diff_id = content.diff_id.finish();
     if let Some(expected) = expected
@@ -163,44 +165,29 @@ fn pass_on<'a, W: Write>(
     Ok(tee.to)
 }
 
-type Deflated = Result<Vec<u8>, LayerError>;
-
-struct Job {
-    piece: Vec<u8>,
-    done: Sender<Deflated>,
-}
+pub(super) type Deflated = Result<Vec<u8>, LayerError>;
 
 fn encode<'a, W: Write + Send>(
     blob: impl Read,
     mut sink: Output<'a, W>,
     content: &mut Content,
     level: u32,
-    threads: usize,
+    pool: &Pool,
 ) -> Result<Output<'a, W>, LayerError> {
-    let threads = threads.max(1);
-    let (jobs, inbox) = bounded::<Job>(threads);
-    let (order, answers) = bounded::<Receiver<Deflated>>(threads);
+    // Bounds the pieces under way: the pool takes as many as it is given.
+    let (order, answers) = bounded::<Receiver<Deflated>>(pool.threads());
     // The writer may fail while the blob is still being read, for hours perhaps.
     let broken = AtomicBool::new(false);
     thread::scope(|scope| {
-        for _ in 0..threads {
-            let inbox = inbox.clone();
-            scope.spawn(move || {
-                for Job { piece, done } in inbox {
-                    // Nobody waits any more if the writer has failed.
-                    let _ = done.send(deflate(&piece, level));
-                }
-            });
-        }
-        drop(inbox);
         let broken = &broken;
         let writer = scope.spawn(move || {
             let written = write(&mut sink, &answers);
             broken.store(written.is_err(), Ordering::Relaxed);
             written.map(|()| sink)
         });
-        let read = read(blob, content, &jobs, &order, broken);
-        drop((jobs, order));
+        let deflate = |piece| order.send(pool.deflate(piece, level)).is_ok();
+        let read = read(blob, content, deflate, broken);
+        drop(order);
         let written = writer.join().unwrap_or(Err(LayerError::WorkerLost));
         match (read, written) {
             (Ok(()) | Err(LayerError::Interrupted), written) => {
@@ -220,8 +207,7 @@ fn encode<'a, W: Write + Send>(
 fn read(
     blob: impl Read,
     content: &mut Content,
-    jobs: &Sender<Job>,
-    order: &Sender<Receiver<Deflated>>,
+    mut hand_on: impl FnMut(Vec<u8>) -> bool,
     broken: &AtomicBool,
 ) -> Result<(), LayerError> {
     let mut tar = Decompressor::new(blob).map_err(|error| classify(error, None))?;
@@ -243,9 +229,7 @@ fn read(
             return Ok(());
         }
         content.crc.update(&piece);
-        let (done, answer) = bounded(1);
-        let handed_on = order.send(answer).is_ok() && jobs.send(Job { piece, done }).is_ok();
-        if !handed_on || broken.load(Ordering::Relaxed) {
+        if !hand_on(piece) || broken.load(Ordering::Relaxed) {
             return Err(LayerError::Interrupted);
         }
     }
@@ -264,7 +248,7 @@ fn write(
 }
 
 /// Blocks of a deflate stream that is not at its end, inflated again and compared.
-fn deflate(piece: &[u8], level: u32) -> Deflated {
+pub(super) fn deflate(piece: &[u8], level: u32) -> Deflated {
     let broken = || LayerError::Metadata(io::Error::other("a piece of gzip cannot be encoded"));
     let mut encoder = Compress::new(flate2::Compression::new(level.min(LEVEL_MAX)), false);
     let mut out = Vec::with_capacity(piece.len() / 2 + 1024);
@@ -305,8 +289,8 @@ mod tests {
     }
 
     fn made(blob: &[u8], threads: usize) -> Result<(Converted, Vec<u8>), LayerError> {
-        let mut out = Vec::new();
-        let converted = to_gzip(blob, &mut out, None, 6, threads, &Progress::default())?;
+        let (mut out, pool) = (Vec::new(), Pool::new(threads).unwrap());
+        let converted = to_gzip(blob, &mut out, None, 6, &pool, &Progress::default())?;
         Ok((converted, out))
     }
 
@@ -345,8 +329,9 @@ mod tests {
             assert_eq!(converted.digest, Digest::sha256_of(blob));
         }
         let wrong = Some(Digest::sha256_of(b"another"));
-        let progress = Progress::default();
-        let error = to_gzip(&gzip[..], io::sink(), wrong.as_ref(), 6, 1, &progress).unwrap_err();
+        let (progress, pool) = (Progress::default(), Pool::new(1).unwrap());
+        let error =
+            to_gzip(&gzip[..], io::sink(), wrong.as_ref(), 6, &pool, &progress).unwrap_err();
         assert!(matches!(error, LayerError::DiffId { .. }), "{error:?}");
         for bad in [&gzip[..gzip.len() - 1], &[&gzip[..], b"garbage"].concat()] {
             let error = made(bad, 1).unwrap_err();
@@ -369,8 +354,8 @@ mod tests {
         let tar = noise(30 * PIECE);
         let gzip = made(&tar, 2).unwrap().1;
         for blob in [&tar, &gzip] {
-            let progress = Progress::default();
-            let error = to_gzip(&blob[..], Full(100_000), None, 6, 2, &progress).unwrap_err();
+            let (progress, pool) = (Progress::default(), Pool::new(2).unwrap());
+            let error = to_gzip(&blob[..], Full(100_000), None, 6, &pool, &progress).unwrap_err();
             assert!(matches!(error, LayerError::Spool(_)), "{error:?}");
             assert!(progress.bytes_read() < blob.len() as u64);
         }

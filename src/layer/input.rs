@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::{
     LayerError, Progress,
-    decompress::{Compression, Decompressor},
+    decompress::{Compression, Decompressor, UnsupportedCompression},
 };
 
 /// The tar goes from thread to thread in pieces of this many bytes.
@@ -96,7 +96,10 @@ pub(super) fn fill(from: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> 
 pub(super) fn classify(error: io::Error, kind: Option<Compression>) -> LayerError {
     match error.downcast::<BlobError>() {
         Ok(BlobError(error)) => LayerError::Blob(error),
-        Err(error) => LayerError::Decompress { kind, source: error },
+        Err(error) => match error.downcast::<UnsupportedCompression>() {
+            Ok(unsupported) => LayerError::Unsupported(unsupported),
+            Err(source) => LayerError::Decompress { kind, source },
+        },
     }
 }
 

@@ -1,7 +1,7 @@
-//! The worker threads, shared by all layers: they encode frames and prove them.
+//! The worker threads, shared by all layers: they encode frames or pieces of gzip, and prove them.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
 
@@ -11,8 +11,17 @@ use sha2::{Digest as _, Sha256};
 use super::{
     LayerError,
     batch::{Batch, FrameOf},
+    gzip::{Deflated, deflate},
+    walker::{CHUNKED_BATCH, PLAIN_BATCH},
 };
-use crate::chunked::frame::FrameEncoder;
+use crate::{chunked::frame::FrameEncoder, tar::MAX_METADATA};
+
+/// So many batches more than threads are under way: one is filled, and two wait to be written.
+pub(super) const SPARE_BATCHES: usize = 3;
+
+/// Mebibytes that the longest header takes.
+const LONGEST_HEADER: usize = 8;
+const _: () = assert!(MAX_METADATA <= (LONGEST_HEADER * CHUNKED_BATCH) as u64);
 
 /// Encoded frames of one batch.
 #[derive(Debug, Default)]
@@ -22,20 +31,42 @@ pub(super) struct Frames {
     pub(super) ends: Vec<(usize, Option<[u8; 32]>)>,
 }
 
-struct Job {
-    batch: Arc<Batch>,
-    level: i32,
-    done: Sender<Result<Frames, LayerError>>,
+enum Job {
+    Frames { batch: Arc<Batch>, level: i32, done: Sender<Result<Frames, LayerError>> },
+    Gzip { piece: Vec<u8>, level: u32, done: Sender<Deflated> },
 }
 
-/// A fixed number of threads that encode frames for whoever asks. They end when the pool goes.
+/// A fixed number of threads that encode for whoever asks. They end when the pool goes.
 pub struct Pool {
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
+    budget: Arc<Budget>,
+}
+
+/// Mebibytes of batches that may still be begun, by all layers together.
+#[derive(Debug)]
+struct Budget {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// A part of the budget, given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Units {
+    budget: Arc<Budget>,
+    count: usize,
+}
+
+impl Drop for Units {
+    fn drop(&mut self) {
+        *self.budget.free.lock().unwrap_or_else(PoisonError::into_inner) += self.count;
+        self.budget.freed.notify_all();
+    }
 }
 
 impl Pool {
-    /// Starts `threads` threads, at least one.
+    /// Starts `threads` threads, at least one. Four layers may use them at a time, and one more for
+    /// each four threads.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         // Not bounded here: whoever asks has a bounded number of batches to hand in.
         let (jobs, inbox) = unbounded::<Job>();
@@ -44,8 +75,23 @@ impl Pool {
                 let inbox = inbox.clone();
                 thread::Builder::new().name(format!("encode-{number}")).spawn(move || work(&inbox))
             })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { jobs: Some(jobs), threads })
+            .collect::<Result<Vec<_>, _>>()?;
+        // As much as one layer of plain zstd uses, and more than one with a TOC does.
+        let units = PLAIN_BATCH / CHUNKED_BATCH;
+        let free = units * (threads.len() + SPARE_BATCHES);
+        // Four layers may hold a batch each, and one of them still gets room for a long header.
+        let free = free.max(units * 4 + LONGEST_HEADER);
+        let budget = Arc::new(Budget { free: Mutex::new(free), freed: Condvar::new() });
+        Ok(Self { jobs: Some(jobs), threads, budget })
+    }
+
+    /// Waits until there is room for so many mebibytes. Whoever waits may hold one batch that is not
+    /// complete, and no more.
+    pub(super) fn room_for(&self, count: usize) -> Units {
+        let free = self.budget.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let enough = self.budget.freed.wait_while(free, |free| *free < count);
+        *enough.unwrap_or_else(PoisonError::into_inner) -= count;
+        Units { budget: Arc::clone(&self.budget), count }
     }
 
     /// How many threads there are.
@@ -63,7 +109,16 @@ impl Pool {
         let (done, answer) = bounded(1);
         if let Some(jobs) = &self.jobs {
             // Fails only when all workers are gone, which the closed channel tells.
-            let _ = jobs.send(Job { batch, level, done });
+            let _ = jobs.send(Job::Frames { batch, level, done });
+        }
+        answer
+    }
+
+    /// The same for a piece of a gzip stream.
+    pub(super) fn deflate(&self, piece: Vec<u8>, level: u32) -> Receiver<Deflated> {
+        let (done, answer) = bounded(1);
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.send(Job::Gzip { piece, level, done });
         }
         answer
     }
@@ -81,11 +136,17 @@ impl Drop for Pool {
 
 fn work(inbox: &Receiver<Job>) {
     let mut encoder = FrameEncoder::new();
-    for Job { batch, level, done } in inbox {
-        let frames = encode(&mut encoder, &batch, level);
-        // The batch is let go before the answer, so that its memory can be used again.
-        drop(batch);
-        let _ = done.send(frames);
+    for job in inbox {
+        match job {
+            Job::Frames { batch, level, done } => {
+                let frames = encode(&mut encoder, &batch, level);
+                // The batch is let go before the answer, so that its memory can be used again.
+                drop(batch);
+                let _ = done.send(frames);
+            }
+            // Nobody waits any more if the writer has failed.
+            Job::Gzip { piece, level, done } => drop(done.send(deflate(&piece, level))),
+        }
     }
 }
 

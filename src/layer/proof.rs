@@ -2,90 +2,68 @@
 //! that writers have in mind, as clients will do: when the last entry is written, all but a few have
 //! been checked.
 
-use std::io;
+use std::io::{self, BufReader};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::{LayerError, input::Pieces};
+use super::{
+    LayerError,
+    scratch::{Scratch, ScratchReader},
+};
 use crate::check::Documents;
 
-/// So much of a document is waited for, in bytes: who waits for it has to be woken up.
-const PIECE: usize = 64 << 10;
+/// Bytes that are read of a document at once.
+const BUFFER: usize = 64 << 10;
 
-/// A document on its way to who reads it back.
-struct Feed {
-    /// Not bounded: what waits here is a part of what is held anyway.
-    pieces: Sender<Vec<u8>>,
-    sent: usize,
-}
-
-impl Feed {
-    /// `document` is all of it so far, in its compressed form.
-    fn send(&mut self, document: &[u8], least: usize) {
-        let rest = document.get(self.sent..).unwrap_or_default();
-        if rest.len() >= least {
-            // Fails only where the reader has failed, which is told at the end.
-            let _ = self.pieces.send(rest.to_vec());
-            self.sent = document.len();
-        }
-    }
-}
-
-/// Where the assembler sends both documents, and learns what they have come to.
+/// Both documents on their way to who reads them back.
 pub(super) struct Proof {
-    toc: Feed,
-    tar_split: Feed,
-    documents: Receiver<io::Result<Documents>>,
+    pub(super) toc: Scratch,
+    pub(super) tar_split: Scratch,
+    pub(super) verdict: Verdict,
 }
+
+/// What the documents have come to.
+pub(super) struct Verdict(Receiver<io::Result<Documents>>);
 
 /// To be read on a thread of its own.
 pub(super) struct Proofreader {
-    toc: Pieces,
-    tar_split: Pieces,
+    toc: ScratchReader,
+    tar_split: ScratchReader,
     documents: Sender<io::Result<Documents>>,
+    lowest: bool,
 }
 
-pub(super) fn begin() -> (Proof, Proofreader) {
-    let feed = || {
-        let (pieces, incoming) = unbounded();
-        // Nobody wants spent pieces back.
-        (Feed { pieces, sent: 0 }, Pieces::new(incoming, unbounded().0))
-    };
-    let ((toc, toc_in), (tar_split, tar_split_in)) = (feed(), feed());
-    let (done, documents) = unbounded();
-    let reader = Proofreader { toc: toc_in, tar_split: tar_split_in, documents: done };
-    (Proof { toc, tar_split, documents }, reader)
+/// For the lowest layer of an image or another one.
+pub(super) fn begin(lowest: bool) -> (Proof, Proofreader) {
+    let (toc, tar_split) = (Scratch::new(), Scratch::new());
+    let (documents, verdict) = bounded(1);
+    let reader =
+        Proofreader { toc: toc.reader(), tar_split: tar_split.reader(), documents, lowest };
+    (Proof { toc, tar_split, verdict: Verdict(verdict) }, reader)
 }
 
-impl Proof {
-    /// Shows what there is of both documents in their compressed form.
-    pub(super) fn show(&mut self, toc: &[u8], tar_split: &[u8]) {
-        self.toc.send(toc, PIECE);
-        self.tar_split.send(tar_split, PIECE);
-    }
-
-    /// Shows all of both documents, and waits for what they have come to.
-    pub(super) fn finish(mut self, toc: &[u8], tar_split: &[u8]) -> Result<Documents, LayerError> {
-        self.toc.send(toc, 0);
-        self.tar_split.send(tar_split, 0);
-        drop((self.toc, self.tar_split));
-        let documents = self.documents.recv().map_err(|_| LayerError::WorkerLost)?;
-        documents.map_err(LayerError::Metadata)
+impl Verdict {
+    /// Waits until both documents have been read, which have to be complete.
+    pub(super) fn wait(self) -> Result<Documents, LayerError> {
+        let documents = self.0.recv().map_err(|_| LayerError::WorkerLost)?;
+        documents.map_err(LayerError::Scratch)
     }
 }
 
 impl Proofreader {
     /// Reads until both documents have come to their ends.
     pub(super) fn read(self) {
+        let [toc, tar_split] =
+            [self.toc, self.tar_split].map(|document| BufReader::with_capacity(BUFFER, document));
         // Nobody wants to know if the layer turned out to have no TOC.
-        let _ = self.documents.send(Documents::read(self.toc, self.tar_split));
+        let _ = self.documents.send(Documents::read(toc, tar_split, self.lowest));
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::thread;
+    use std::{io::Write as _, thread};
 
     use super::*;
     use crate::{
@@ -126,7 +104,7 @@ mod tests {
     fn annotations(toc: &Document, tar_split: &Document) -> crate::check::Annotations {
         let place = |document: &Document, offset| Position {
             offset,
-            len: document.compressed.len() as u64,
+            len: document.len,
             raw_len: document.raw_len,
         };
         let annotations = ChunkedAnnotations {
@@ -137,21 +115,28 @@ mod tests {
         annotations.to_pairs().map(|(key, value)| (key.to_owned(), value)).into()
     }
 
+    /// Writes both a little at a time, and reads them meanwhile.
+    fn proofread(toc: &Document, tar_split: &Document) -> Documents {
+        let (Proof { toc: mut toc_out, tar_split: mut split_out, verdict }, reader) = begin(false);
+        thread::scope(|scope| {
+            scope.spawn(|| reader.read());
+            for piece in toc.compressed.chunks(1000) {
+                toc_out.write_all(piece).unwrap();
+            }
+            for piece in tar_split.compressed.chunks(1000) {
+                split_out.write_all(piece).unwrap();
+            }
+            drop((toc_out, split_out));
+            verdict.wait().unwrap()
+        })
+    }
+
     #[test]
     fn what_grows_is_read_as_a_whole() {
         let (toc, tar_split) = documents();
-        assert!(toc.compressed.len() > 2 * PIECE && tar_split.compressed.len() > 2 * PIECE);
-        let (mut proof, reader) = begin();
-        let documents = thread::scope(|scope| {
-            scope.spawn(|| reader.read());
-            for len in (0..toc.compressed.len()).step_by(1000) {
-                let [toc, tar_split] = [&toc, &tar_split]
-                    .map(|all| all.compressed.get(..len).unwrap_or(&all.compressed));
-                proof.show(toc, tar_split);
-            }
-            proof.finish(&toc.compressed, &tar_split.compressed).unwrap()
-        });
-        let (totals, findings) = documents.compare(&annotations(&toc, &tar_split));
+        assert!(toc.compressed.len() > 2 * BUFFER && tar_split.compressed.len() > 2 * BUFFER);
+        let documents = proofread(&toc, &tar_split);
+        let (totals, _, findings) = documents.compare(&annotations(&toc, &tar_split));
         assert!(findings.first_error().is_none(), "{findings:?}");
         assert_eq!(totals.entries, 20_000);
     }
@@ -160,21 +145,18 @@ mod tests {
     fn a_fault_is_found_and_nobody_waits() {
         let (toc, tar_split) = documents();
         let mut broken = tar_split.clone();
-        broken.compressed[PIECE / 2] ^= 1;
-        let (proof, reader) = begin();
-        let documents = thread::scope(|scope| {
-            scope.spawn(|| reader.read());
-            proof.finish(&toc.compressed, &broken.compressed).unwrap()
-        });
-        let (_, findings) = documents.compare(&annotations(&toc, &broken));
+        broken.compressed[BUFFER / 2] ^= 1;
+        let documents = proofread(&toc, &broken);
+        let (_, _, findings) = documents.compare(&annotations(&toc, &broken));
         assert!(findings.first_error().is_some());
     }
 
     #[test]
     fn a_proof_that_nobody_wants_any_more_ends() {
         let (toc, tar_split) = documents();
-        let (mut proof, reader) = begin();
-        proof.show(&toc.compressed[..2 * PIECE], &tar_split.compressed);
+        let (mut proof, reader) = begin(false);
+        proof.toc.write_all(&toc.compressed[..2 * BUFFER]).unwrap();
+        proof.tar_split.write_all(&tar_split.compressed).unwrap();
         drop(proof);
         reader.read();
     }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     chunked::{
         chunker::{Chunk, Chunker},
-        eligibility::{Paths, Unchunkable},
+        eligibility::{ENTRIES_MAX, LeftOut, Paths, Unchunkable},
         toc::Metadata,
     },
     tar::{Entry, Reader, Step},
@@ -39,8 +39,8 @@ const BLOCK: u64 = 512;
 /// Where batches go.
 pub(super) struct Output<'a> {
     pub(super) pool: &'a Pool,
-    /// Buffers to use again. Their number bounds the memory: without one, the walker waits.
-    pub(super) buffers: &'a Receiver<Vec<u8>>,
+    /// Their number bounds the batches under way: without one, the walker waits.
+    pub(super) turns: &'a Receiver<()>,
     pub(super) digester: Sender<Arc<Batch>>,
     pub(super) assembler: Sender<Item>,
 }
@@ -53,6 +53,9 @@ pub(super) struct Walker<'a> {
     /// Where the open frame begins in the batch's data.
     frame_start: usize,
     paths: Paths,
+    left_out: LeftOut,
+    /// Those of a layer that may have a TOC.
+    entries: u64,
     chunked: bool,
     begun: bool,
 }
@@ -72,7 +75,9 @@ impl<'a> Walker<'a> {
             batch: Batch::default(),
             marks: Vec::new(),
             frame_start: 0,
-            paths: Paths::default(),
+            paths: Paths::new(recipe.lowest),
+            left_out: LeftOut::default(),
+            entries: 0,
             chunked: recipe.chunked,
             begun: false,
         }
@@ -80,7 +85,7 @@ impl<'a> Walker<'a> {
 
     /// Takes the tar apart to its last byte.
     pub(super) fn walk(mut self, tar: impl BufRead) -> Result<(), LayerError> {
-        self.batch.data = self.buffer()?;
+        self.begin()?;
         let mut reader = Reader::new(tar);
         let mut padding = 0;
         while let Step::Entry(entry) = reader.next_step().map_err(LayerError::tar)? {
@@ -104,23 +109,36 @@ impl<'a> Walker<'a> {
             self.push_frame(0, FrameOf::Tar);
         }
         self.flush()?;
-        self.output.assembler.send(Item::End).map_err(|_| LayerError::Interrupted)
+        let end = Item::End(self.left_out);
+        self.output.assembler.send(end).map_err(|_| LayerError::Interrupted)
     }
 
     fn headers(&mut self, raw: &[u8], entry: &Entry) -> Result<(), LayerError> {
         self.make_room(raw.len())?;
+        let more = raw.len().saturating_sub(self.capacity()).div_ceil(CHUNKED_BATCH);
+        if more > 0 {
+            self.batch.room.push(self.output.pool.room_for(more));
+        }
         let start = self.batch.data.len();
         self.batch.data.extend_from_slice(raw);
         if !self.chunked {
             return Ok(());
         }
-        let admitted =
-            Metadata::of(entry).and_then(|found| self.paths.admit(entry).map(|()| found));
+        self.entries += 1;
+        let admitted = Metadata::of(entry)
+            .and_then(|found| self.paths.admit(entry).map(|()| found))
+            .and_then(|found| {
+                let few = self.entries <= ENTRIES_MAX;
+                few.then_some(found).ok_or(Unchunkable::TooManyEntries)
+            });
         match admitted {
-            Ok(metadata) => self.marks.push(Mark::Entry {
-                raw: start..self.batch.data.len(),
-                metadata: Box::new(metadata),
-            }),
+            Ok(metadata) => {
+                self.left_out.note(entry);
+                self.marks.push(Mark::Entry {
+                    raw: start..self.batch.data.len(),
+                    metadata: Box::new(metadata),
+                });
+            }
             Err(reason) => self.give_up(reason),
         }
         Ok(())
@@ -133,8 +151,6 @@ impl<'a> Walker<'a> {
         }
         if !raw.is_empty() && raw.len() < padding {
             self.give_up(Unchunkable::PaddingCutShort);
-        } else if let Err(reason) = std::mem::take(&mut self.paths).finish() {
-            self.give_up(reason);
         }
     }
 
@@ -333,12 +349,15 @@ impl<'a> Walker<'a> {
         }
         self.begun = true;
         self.frame_start = 0;
-        self.batch.data = self.buffer()?;
-        Ok(())
+        self.begin()
     }
 
-    fn buffer(&self) -> Result<Vec<u8>, LayerError> {
-        self.output.buffers.recv().map_err(|_| LayerError::Interrupted)
+    /// Begins a batch as soon as there is room for it.
+    fn begin(&mut self) -> Result<(), LayerError> {
+        self.output.turns.recv().map_err(|_| LayerError::Interrupted)?;
+        let units = self.capacity() / CHUNKED_BATCH;
+        self.batch.room.push(self.output.pool.room_for(units));
+        Ok(())
     }
 }
 

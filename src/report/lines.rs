@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use crate::chunked::eligibility::LeftOut;
+
 use super::{
     AttachedReport, Event, LayerKind, LayerReport, Summary,
     human::{percent, size},
@@ -47,7 +49,8 @@ fn converted(label: &str, report: &LayerReport) -> String {
     }
     if report.reused {
         let (kind, size) = (kind.as_str(), size(report.size));
-        return format!("{label}: {kind} {size}, made by an earlier run and checked");
+        let text = format!("{label}: {kind} {size}, made by an earlier run and checked");
+        return text + &left_out(report);
     }
     if report.digest == report.source_digest {
         return format!("{label}: {} {}, unchanged", kind.as_str(), size(report.size));
@@ -66,7 +69,21 @@ fn converted(label: &str, report: &LayerReport) -> String {
     if let Some(reason) = &report.reason {
         text += &format!("\n  it cannot be pulled partially: {reason}");
     }
-    text
+    text + &left_out(report)
+}
+
+/// A line on what partial pulls do not create.
+fn left_out(report: &LayerReport) -> String {
+    let Some(LeftOut { count, names }) = report.outline.as_ref().map(|outline| &outline.left_out)
+    else {
+        return String::new();
+    };
+    let Some(first) = names.first() else { return String::new() };
+    let (what, more) = match *count {
+        1 => ("device or FIFO", String::new()),
+        count => ("devices and FIFOs", format!(" and {} more", count - 1)),
+    };
+    format!("\n  partial pulls leave out {count} {what}: {first:?}{more}")
 }
 
 fn published(summary: &Summary) -> String {

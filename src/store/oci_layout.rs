@@ -5,9 +5,10 @@ mod index;
 mod referrers;
 
 use std::{
+    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
@@ -23,6 +24,9 @@ use crate::image::Digest;
 #[derive(Clone, Debug)]
 pub struct OciLayout {
     root: PathBuf,
+    intent: Intent,
+    /// Blobs that were written, or found to be right, since the layout was opened.
+    proven: Arc<Mutex<HashSet<Digest>>>,
 }
 
 /// A directory is no layout, or not one that has what was asked for.
@@ -79,7 +83,7 @@ pub enum LayoutError {
 impl OciLayout {
     /// Opens the layout in `root`. To push, a missing or empty directory is made a layout.
     pub async fn open(root: &Path, intent: Intent) -> Result<Self, StoreError> {
-        let layout = Self { root: root.to_owned() };
+        let layout = Self { root: root.to_owned(), intent, proven: Arc::default() };
         layout
             .blocking(move |layout| match intent {
                 Intent::Pull => layout.check(),
@@ -121,10 +125,15 @@ impl OciLayout {
         .await
     }
 
+    /// In a layout that is written to, a damaged blob is none: it is going to be replaced.
     pub(super) async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
         let digest = digest.clone();
-        self.blocking(move |layout| {
-            Ok(layout.open_blob(&digest)?.is_some_and(|(_, length)| length == size))
+        self.while_wanted(move |layout, stop| {
+            let Some((file, length)) = layout.open_blob(&digest)? else { return Ok(false) };
+            if length != size {
+                return Ok(false);
+            }
+            Ok(layout.intent == Intent::Pull || layout.is_proven(&digest, file, stop)?)
         })
         .await
     }
@@ -137,7 +146,7 @@ impl OciLayout {
         progress: impl Fn(u64) + Send + 'static,
     ) -> Result<(), StoreError> {
         let digest = digest.clone();
-        self.copying(move |layout, stop| {
+        self.while_wanted(move |layout, stop| {
             layout.write_blob(&digest, size, &content, stop, &progress)
         })
         .await
@@ -155,9 +164,11 @@ impl OciLayout {
         if self.has_blob(&digest, size).await? {
             return Ok(true);
         }
-        self.copying(move |layout, stop| layout.take_in(&spool, &digest, size, stop, &progress))
-            .await
-            .map(|()| false)
+        self.while_wanted(move |layout, stop| {
+            layout.take_in(&spool, &digest, size, stop, &progress)
+        })
+        .await
+        .map(|()| false)
     }
 
     pub(super) async fn put_manifest(
@@ -197,10 +208,10 @@ impl OciLayout {
 
     /// The same for work that may be long. It is told when this future has been dropped: it would
     /// else go on as long as it takes.
-    async fn copying(
+    async fn while_wanted<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Self, &dyn Fn() -> bool) -> Result<(), StoreError> + Send + 'static,
-    ) -> Result<(), StoreError> {
+        work: impl FnOnce(&Self, &dyn Fn() -> bool) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let wanted = Arc::new(());
         let still_wanted = Arc::downgrade(&wanted);
         self.blocking(move |layout| work(layout, &|| still_wanted.strong_count() == 0)).await
@@ -232,19 +243,22 @@ impl OciLayout {
     }
 
     fn check_or_create(&self) -> Result<(), StoreError> {
-        match fs::read_dir(&self.root) {
-            Ok(mut entries) => match self.check() {
-                Err(StoreError::Layout(LayoutError::NoLayout(_))) => {
-                    if entries.next().is_some() {
-                        return Err(LayoutError::Occupied(self.root.clone()).into());
-                    }
-                }
-                checked => return checked,
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(StoreError::io(&self.root)(error)),
+        match self.check() {
+            Err(StoreError::Layout(LayoutError::Missing(_) | LayoutError::NoLayout(_))) => {}
+            checked => return checked,
         }
-        self.create()
+        fs::create_dir_all(&self.root).map_err(StoreError::io(&self.root))?;
+        let _lock = self.lock()?;
+        // Another process may have made it a layout meanwhile.
+        match self.check() {
+            Err(StoreError::Layout(LayoutError::NoLayout(_))) => {}
+            checked => return checked,
+        }
+        if self.is_unfinished().map_err(StoreError::io(&self.root))? {
+            self.create()
+        } else {
+            Err(LayoutError::Occupied(self.root.clone()).into())
+        }
     }
 }
 

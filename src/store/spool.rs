@@ -41,7 +41,7 @@ struct TempFile {
 /// Others may read what is in a layout, as far as the umask allows.
 const LAYOUT_MODE: u32 = 0o644;
 /// How the names of files begin that are not finished.
-const UNFINISHED: &str = ".tmp-";
+pub(super) const UNFINISHED: &str = ".tmp-";
 
 impl TempFile {
     fn new() -> io::Result<Self> {

@@ -29,11 +29,12 @@ fn big_image(peers: &Peers) -> Image {
     let large_parts = ["usr/bin", "usr/libexec", "usr/sbin"];
     let layers = thread::scope(|scope| {
         let real = scope.spawn(|| Layer::gzip(dir, |out| trees::real(out, root, &large_parts)));
+        // Devices have to be in the lowest layer, or it would become plain zstd.
         let mut layers = vec![
+            Layer::gzip(dir, |out| trees::every_kind(out)),
             Layer::gzip(dir, |out| trees::real(out, root, &small_parts)),
             Layer::gzip(dir, |out| trees::many_small(out, 14_000)),
             Layer::gzip(dir, |out| trees::large_with_holes(out, 24_000_000)),
-            Layer::gzip(dir, |out| trees::every_kind(out)),
             Layer::gzip(dir, |out| trees::whiteouts(out, "small/0003/file-300", "small/0005")),
         ];
         layers.insert(1, real.join().unwrap());

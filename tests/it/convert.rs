@@ -182,7 +182,7 @@ fn a_layer_without_an_honest_toc_becomes_plain_zstd() {
     assert_eq!(report["plain_layers"], 1);
     assert_eq!(report["layers"][0]["kind"], "zstd");
     let reason = report["layers"][0]["reason"].as_str().unwrap();
-    assert!(reason.contains("\"dir/\" comes to lie on the same path"), "{reason}");
+    assert!(reason.contains("\"dir/\" has the same path"), "{reason}");
     assert_eq!(report["layers"][1]["kind"], "zstd:chunked");
     let (new, _) = manifest(dir.path(), "in-zstd-chunked").unwrap();
     assert_eq!(new["layers"][0]["annotations"], json!({"ostree.components": "kernel"}));

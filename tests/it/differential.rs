@@ -119,8 +119,8 @@ fn dialects() -> Vec<u8> {
         .sized(block(Dialect::Gnu, b'0', "go-1.7").prefix(b"prefix"), b"content")
         .header(block(Dialect::Ustar, b'3', "char").device(1, 3).owner(3_000_000, 1))
         .header(block(Dialect::Ustar, b'4', "block").device(259, 70_000))
-        .header(block(Dialect::Ustar, b'6', "fifo").mode(0o100_600))
-        .sized(block(Dialect::Ustar, b'0', "device").device(3, 4).link_name(b"x"), b"content")
+        .header(block(Dialect::Ustar, b'6', "fifo").mode(0o010_600))
+        .sized(block(Dialect::Ustar, b'0', "device").device(3, 4), b"content")
         .end()
         .finish()
 }
@@ -192,7 +192,8 @@ fn toc_and_tar_split_are_those_of_the_reference() {
     let manifest: Value = serde_json::from_slice(&blob(&index["manifests"][0]["digest"])).unwrap();
 
     let pool = Pool::new(2).unwrap();
-    let recipe = Recipe { chunked: true, level: 1, metadata_level: 3, cuts: Cuts::REFERENCE };
+    let recipe =
+        Recipe { chunked: true, level: 1, metadata_level: 3, cuts: Cuts::REFERENCE, lowest: true };
     for (number, (name, tar)) in tars.iter().enumerate() {
         let layer = &manifest["layers"][number];
         let (toc, tar_split) = positions(&layer["annotations"]);

@@ -24,9 +24,9 @@ use self::{
 use crate::{
     layout::{program, text},
     support::{
+        each::{Pulled, Pulls, Wanted, pull_each},
         need,
         peers::Peers,
-        pulls::{Pulled, Pulls, Wanted, pull_each},
         registry::Registry,
     },
 };

@@ -168,7 +168,7 @@ fn sources_that_cannot_be_converted() {
         },
         Case {
             name: "xz",
-            code: 4,
+            code: 5,
             words: &["layer 1", "compressed with xz", "only gzip, zstd and uncompressed"],
             spoil: |layout| replace(layout, b"\xfd7zXZ\0 and so on"),
         },

@@ -19,9 +19,9 @@ use self::source::Source;
 use crate::{
     layout::{manifest, program, text},
     support::{
+        each::{Pulled, Wanted, pull_each},
         need,
         peers::Peers,
-        pulls::{Pulled, Wanted, pull_each},
         registry::Registry,
         work_dir,
     },

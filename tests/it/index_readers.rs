@@ -48,8 +48,8 @@ fn readers_take_their_part_of_a_dual_index() {
     let Some(registry) = need(test, Registry::start()) else { return };
     let layers = || {
         vec![
-            Layer::gzip(peers.work(), |out| trees::many_small(out, 300)),
             Layer::gzip(peers.work(), |out| trees::every_kind(out)),
+            Layer::gzip(peers.work(), |out| trees::many_small(out, 300)),
         ]
     };
     let image = Image::new(Style::Oci, layers());

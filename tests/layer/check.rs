@@ -115,7 +115,7 @@ impl<'a> Layer<'a> {
         rebuilt.extend(lines.next().map(|tail| base64(&tail["payload"])).unwrap_or_default());
         assert_eq!(lines.next(), None);
         assert!(rebuilt == tar, "the tar-split rebuilds something else");
-        let Outline { entries: e, files: f, chunks: c, .. } = *self.outline;
+        let &Outline { entries: e, files: f, chunks: c, .. } = self.outline;
         assert_eq!((e, f, c), (entries, files, pieces));
     }
 

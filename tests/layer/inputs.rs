@@ -121,10 +121,9 @@ pub(crate) fn tar() -> impl Strategy<Value = (Vec<u8>, bool)> {
             if !parts.is_empty() {
                 parts.swap(at.index(last + 1), last);
             }
-            let builder = parts
-                .iter()
-                .enumerate()
-                .fold(TarBuilder::new(), |tar, (number, part)| add(tar, number, part));
+            let target = TarBuilder::new().file(Dialect::Ustar, b"target", b"");
+            let builder =
+                parts.iter().enumerate().fold(target, |tar, (number, part)| add(tar, number, part));
             let garbage = if zeros < 1024 { &[] } else { &garbage[..] };
             (builder.zeros(zeros).raw(garbage).finish(), fit)
         },
@@ -139,8 +138,13 @@ fn add(tar: TarBuilder, number: usize, part: &Part) -> TarBuilder {
             tar.file(*dialect, name.as_bytes(), &content(stretches))
         }
         Part::HeaderOnly { dialect, typeflag, size } => {
-            let header = HeaderBlock::new(*dialect, *typeflag, name.as_bytes());
-            tar.header(header.link_name(b"target").size(*size))
+            // The oldest headers have no device numbers, and 0:0 is a whiteout.
+            let dialect = if *typeflag == b'3' { Dialect::Ustar } else { *dialect };
+            let header = HeaderBlock::new(dialect, *typeflag, name.as_bytes());
+            let header = if *typeflag == b'3' { header.device(1, 3) } else { header };
+            let is_link = matches!(*typeflag, b'1' | b'2');
+            let header = if is_link { header.link_name(b"target") } else { header };
+            tar.header(header.size(*size))
         }
         Part::Pax { key, value } => tar.pax(&[(key.as_bytes(), value)]).header(block(b'0')),
         Part::LongName(len) => {
@@ -163,6 +167,8 @@ pub(crate) fn recipe() -> impl Strategy<Value = Recipe> {
         level,
         metadata_level: 3,
         cuts,
+        // Or devices would rule out a TOC.
+        lowest: true,
     })
 }
 

@@ -24,7 +24,7 @@ use self::{
 static POOLS: LazyLock<[Pool; 3]> = LazyLock::new(|| [1, 2, 8].map(|n| Pool::new(n).unwrap()));
 
 const CHUNKED: Recipe =
-    Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE };
+    Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE, lowest: true };
 
 /// Whether the tar reader alone takes it.
 fn is_tar(tar: &[u8]) -> bool {

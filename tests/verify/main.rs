@@ -9,3 +9,4 @@ mod it {
 }
 mod mutations;
 mod specimen;
+mod trees;

@@ -7,6 +7,7 @@ use recompress_image::{
     check::{self, Annotations, Layer, Verdict},
     image::{Digest, media_type::OCI_LAYER_ZSTD},
     layer::{self, Cuts, Pool, Progress, Recipe},
+    limits::Limits,
     tar::testing::{Dialect, HeaderBlock, TarBuilder},
 };
 use serde_json::Value;
@@ -22,12 +23,24 @@ pub(crate) struct Specimen {
     pub(crate) annotations: Annotations,
     pub(crate) media_type: String,
     pub(crate) diff_id: Digest,
+    /// It is the lowest layer of its image.
+    pub(crate) lowest: bool,
 }
 
 impl Specimen {
     /// What the program makes of a tar.
     pub(crate) fn converted(tar: &[u8], chunked: bool) -> Self {
-        let recipe = Recipe { chunked, level: 3, metadata_level: 3, cuts: Cuts::REFERENCE };
+        Self::made(tar, chunked, true)
+    }
+
+    /// What it makes of a tar that is not the lowest layer.
+    pub(crate) fn converted_above(tar: &[u8]) -> Self {
+        Self::made(tar, true, false)
+    }
+
+    fn made(tar: &[u8], chunked: bool, lowest: bool) -> Self {
+        let cuts = Cuts::REFERENCE;
+        let recipe = Recipe { chunked, level: 3, metadata_level: 3, cuts, lowest };
         let mut blob = Vec::new();
         let pool = Pool::new(1).unwrap();
         let done =
@@ -39,6 +52,7 @@ impl Specimen {
             annotations: pairs.map(|(key, value)| (key.to_owned(), value)).collect(),
             media_type: OCI_LAYER_ZSTD.to_owned(),
             diff_id: done.diff_id,
+            lowest,
         }
     }
 
@@ -56,7 +70,8 @@ impl Specimen {
             media_type: &self.media_type,
             annotations: &self.annotations,
             diff_id: &self.diff_id,
-            limit,
+            limits: Limits { size: limit, ratio: u64::MAX },
+            lowest: self.lowest,
         })
         .unwrap()
     }
@@ -103,7 +118,7 @@ pub(crate) fn tar() -> Vec<u8> {
         .pax(&times)
         .file(Dialect::Ustar, b"d/pax", b"content")
         .sized(gnu(b'0', b"d/big").modified(1), &big)
-        .header(gnu(b'1', b"d/hard").link_name(b"d/a"))
+        .header(gnu(b'1', b"d/hard").link_name(b"d/a").owner(1000, 1001).modified(1_700_000_000))
         .header(gnu(b'2', b"d/soft").link_name(b"a"))
         .header(gnu(b'3', b"d/char").device(5, 300))
         .header(gnu(b'6', b"d/fifo"))
@@ -234,6 +249,7 @@ impl Parts {
             annotations: annotations.into(),
             media_type: OCI_LAYER_ZSTD.to_owned(),
             diff_id: self.diff_id,
+            lowest: true,
         }
     }
 }

@@ -261,7 +261,7 @@ impl Planning<'_> {
         else {
             return Ok(None);
         };
-        prove(self.source, image, *format).await
+        prove(self.source, image, *format, self.job.limits).await
     }
 
     /// A variant is made again. What it is to be made from cannot be.
@@ -467,7 +467,7 @@ impl Planning<'_> {
                 Err(error) => return Err(error.into()),
             };
             let format = format_of(&member.entry, &image.manifest);
-            if prove(self.source, &image, format).await?.is_some() {
+            if prove(self.source, &image, format, self.job.limits).await?.is_some() {
                 return Ok(false);
             }
         }

@@ -3,6 +3,7 @@
 use crate::{
     check::{Findings, Rule},
     convert::{ConvertError, format::Format},
+    limits::Limits,
     source::{Source, SourceImage},
     verify,
 };
@@ -13,15 +14,16 @@ pub(super) async fn prove(
     source: &Source,
     image: &SourceImage,
     format: Format,
+    limits: Limits,
 ) -> Result<Option<String>, ConvertError> {
-    let report = verify::image_report(source, image).await?;
+    let report = verify::image_report(source, image, limits).await?;
     // An image that all clients can read is judged as they do it, by its content.
     let counts = |rule: Rule| match format {
         Format::Gzip => rule.effect() == crate::check::Effect::NoPull,
         Format::Zstd | Format::ZstdChunked => true,
     };
     let wrong = |findings: &Findings| {
-        let errors = findings.kept().iter().filter(|finding| finding.rule.forbids_reuse());
+        let errors = findings.kept().iter().filter(|finding| finding.rule.forbids_toc());
         let mut errors = errors.filter(|finding| counts(finding.rule));
         errors.next().map(|finding| format!("{}: {}", finding.rule, finding.detail))
     };

@@ -1,13 +1,28 @@
 //! Tags for destinations that nobody named.
 
-use crate::image::{Digest, ImageReference};
+use crate::image::{
+    Digest, ImageReference,
+    reference::{REF_NAME_MAX, is_valid_tag},
+};
 
 /// The tag for a destination that nobody named: the source's, with the platform where one was
 /// picked, and the format. Two runs of a matrix, over images, platforms or formats, never share
-/// one.
-pub(crate) fn derived_tag(source: &ImageReference, platforms: &[&str], suffix: &str) -> String {
-    const TAG_MAX: usize = 128;
+/// one. `place` is where the tag is to be.
+pub(crate) fn derived_tag(
+    source: &ImageReference,
+    place: &ImageReference,
+    platforms: &[&str],
+    suffix: &str,
+) -> String {
+    let in_registry = matches!(place, ImageReference::Registry(_));
+    let max = if in_registry { TAG_MAX } else { REF_NAME_MAX };
     let base = match (source.tag(), source.digest()) {
+        (Some(name), _) if in_registry && !is_valid_tag(name) => {
+            // The name of an image in a layout may have what no tag has.
+            let plain =
+                |c: char| if c.is_ascii_alphanumeric() || ".-".contains(c) { c } else { '-' };
+            format!("{}-{}", name.chars().map(plain).collect::<String>(), short_hash(name))
+        }
         (Some(tag), _) => tag.to_owned(),
         (None, Some(digest)) => digest.hex()[..64].to_owned(),
         (None, None) => "latest".to_owned(),
@@ -16,14 +31,21 @@ pub(crate) fn derived_tag(source: &ImageReference, platforms: &[&str], suffix: &
     let in_tag = |text: &&str| format!("-{}", text.replace(['/', '('], "-").replace(')', ""));
     let platforms: String = platforms.iter().map(in_tag).collect();
     let suffix = format!("{platforms}-{suffix}");
-    if base.len() + suffix.len() <= TAG_MAX {
+    if base.len() + suffix.len() <= max {
         return base + &suffix;
     }
     // Cut short, with what was cut off told apart by its hash.
-    let hash = &Digest::sha256_of(base.as_bytes()).hex()[..12].to_owned();
-    let keep = TAG_MAX.saturating_sub(suffix.len() + 1 + hash.len());
-    let kept = &base[..keep.min(base.len())];
+    let hash = short_hash(&base);
+    let keep = max.saturating_sub(suffix.len() + 1 + hash.len());
+    let kept = base[..keep.min(base.len())].trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
     format!("{kept}-{hash}{suffix}")
+}
+
+/// The longest tag (distribution-spec, "Pulling manifests").
+const TAG_MAX: usize = 128;
+
+fn short_hash(name: &str) -> String {
+    Digest::sha256_of(name.as_bytes()).hex()[..12].to_owned()
 }
 
 #[cfg(test)]
@@ -48,13 +70,34 @@ mod tests {
         ];
         for (source, platform, expected) in cases {
             let source: ImageReference = source.parse().unwrap();
-            assert_eq!(derived_tag(&source, &platform, "zstd-chunked"), expected);
+            assert_eq!(derived_tag(&source, &source, &platform, "zstd-chunked"), expected);
         }
         let tag = |end| {
             let source = format!("q.io/a:{long}{end}@sha256:{hex}").parse().unwrap();
-            derived_tag(&source, &[], "zstd-chunked")
+            derived_tag(&source, &source, &[], "zstd-chunked")
         };
         assert_eq!(tag("a").len(), 128);
         assert_ne!(tag("a"), tag("b"));
+    }
+
+    #[test]
+    fn names_of_images_in_layouts() {
+        let [layout, registry]: [ImageReference; 2] =
+            ["oci:out", "q.io/a"].map(|text| text.parse().unwrap());
+        let tag = |name: &str, place| {
+            let source = format!("oci:dir:{name}").parse().unwrap();
+            let tag = derived_tag(&source, place, &[], "zstd");
+            place.with_tag(&tag).unwrap();
+            tag
+        };
+        assert_eq!(tag("q.io/a:1", &layout), "q.io/a:1-zstd");
+        assert_eq!(tag("1.2", &registry), "1.2-zstd");
+        let long = format!("{}/x", "y".repeat(509));
+        for name in ["q.io/a:1", "q.io/a/1", "q.io:a:1", &long] {
+            let tag = tag(name, &registry);
+            assert!(tag.len() <= 128 && tag.ends_with("-zstd"), "{tag}");
+        }
+        assert_ne!(tag("q.io/a:1", &registry), tag("q.io/a/1", &registry));
+        assert!(tag(&long, &layout).len() <= 512);
     }
 }

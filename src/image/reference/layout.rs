@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path, str::FromStr};
 
-use super::{ReferenceError, checked_tag};
+use super::{ReferenceError, checked_ref_name};
 use crate::image::Digest;
 
 /// An image in an OCI image layout (image-spec, image-layout.md): a directory, and perhaps which
@@ -20,7 +20,7 @@ impl LayoutReference {
         Path::new(&self.dir)
     }
 
-    /// The tag: the annotation `org.opencontainers.image.ref.name` in `index.json`.
+    /// The image's name: the annotation `org.opencontainers.image.ref.name` in `index.json`.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
@@ -30,27 +30,33 @@ impl LayoutReference {
         self.digest.as_ref()
     }
 
-    /// The same layout under another tag, without a digest.
+    /// Another image of the same layout, without a digest.
     pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
-        Ok(Self { tag: Some(checked_tag(tag)?), digest: None, ..self.clone() })
+        Ok(Self { tag: Some(checked_ref_name(tag)?), digest: None, ..self.clone() })
+    }
+}
+
+/// What is in front of an `@`, and what is behind it, if that looks like a digest.
+pub(super) fn split_digest(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once('@') {
+        Some((rest, digest)) if digest.starts_with("sha") && digest.contains(':') => {
+            (rest, Some(digest))
+        }
+        _ => (text, None),
     }
 }
 
 impl FromStr for LayoutReference {
     type Err = ReferenceError;
 
-    /// Parses what follows `oci:`. A colon with a slash after it belongs to the directory, and so
-    /// does an `@` that no digest follows.
+    /// Parses what follows `oci:`. The directory ends at the first colon, as with skopeo (`splitPathAndImage`
+    /// in `oci/internal/oci_util.go` of containers/image), but for that of a digest at the end.
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let (rest, digest) = match text.rsplit_once('@') {
-            Some((rest, digest)) if digest.starts_with("sha") && digest.contains(':') => {
-                (rest, Some(digest.parse::<Digest>()?))
-            }
-            _ => (text, None),
-        };
-        let (dir, tag) = match rest.rsplit_once(':') {
-            Some((dir, tag)) if !tag.contains('/') => (dir, Some(checked_tag(tag)?)),
-            _ => (rest, None),
+        let (rest, digest) = split_digest(text);
+        let digest = digest.map(str::parse::<Digest>).transpose()?;
+        let (dir, tag) = match rest.split_once(':') {
+            Some((dir, name)) => (dir, Some(checked_ref_name(name)?)),
+            None => (rest, None),
         };
         if dir.is_empty() {
             return Err(ReferenceError::Empty);

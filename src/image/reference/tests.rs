@@ -70,7 +70,16 @@ fn layout_references() {
     assert_eq!(full.dir(), Path::new("/a b/c@d"));
     assert_eq!(full.tag(), Some("1.2"));
     assert_eq!(full.digest().unwrap().as_str(), DIGEST);
-    assert_eq!(layout("oci:a:b/c").dir(), Path::new("a:b/c"));
+    let named = layout(&format!("oci:dir:registry.example:5000/org/app:1.2@{DIGEST}"));
+    assert_eq!(named.dir(), Path::new("dir"));
+    assert_eq!(named.tag(), Some("registry.example:5000/org/app:1.2"));
+    assert_eq!(named.digest().unwrap().as_str(), DIGEST);
+    for name in ["b/c", "1.2", "_", "a@b+c--d", "a:b:c", "_1__2-", "a/b@1"] {
+        let text = format!("oci:a:{name}");
+        let reference = layout(&text);
+        assert_eq!((reference.dir(), reference.tag()), (Path::new("a"), Some(name)));
+        assert_eq!(reference.to_string(), text);
+    }
     assert_eq!(full.with_tag("x").unwrap().to_string(), "oci:/a b/c@d:x");
 }
 
@@ -98,9 +107,15 @@ fn what_is_refused_and_why() {
         error(&format!("quay.io/{}", "a".repeat(256))),
         ReferenceError::Repository(_)
     ));
-    for tag in ["app:", "app:-x", "oci:dir:", "oci:dir:a b", &format!("app:{}", "x".repeat(129))] {
+    for tag in ["app:", "app:-x", &format!("app:{}", "x".repeat(129))] {
         assert!(matches!(error(tag), ReferenceError::Tag(_)), "{tag}");
     }
+    for name in ["", "a b", "/a", "a/", "a//b", ":a", "a---b/c", "a..b/c", "@0", &"x".repeat(513)] {
+        let text = format!("oci:dir:{name}");
+        assert!(matches!(error(&text), ReferenceError::RefName(_)), "{text}");
+    }
+    let digest = layout("oci:dir").with_tag(&format!("a@{DIGEST}"));
+    assert!(matches!(digest, Err(ReferenceError::RefName(_))), "it would not be read back");
     for digest in ["app@sha256:12", "app@", &format!("app@{DIGEST}@{DIGEST}"), "oci:dir@sha256:12"]
     {
         assert!(matches!(error(digest), ReferenceError::Digest(_)), "{digest}");

@@ -1,9 +1,11 @@
 //! The files of a layout: every one is whole or absent, whenever the process ends.
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
+    sync::{MutexGuard, PoisonError},
 };
 
 use super::{LayoutError, OciLayout, index::LayoutIndex, is_absent};
@@ -25,7 +27,36 @@ const INDEX: &str = "index.json";
 const PIECE: usize = 1 << 20;
 
 impl OciLayout {
-    /// Makes the directory a layout without images.
+    /// Locks the layout for as long as the handle that is returned is open. The lock is on the
+    /// directory, so that no file stays behind. Some network file systems have none; renames keep
+    /// each file whole even there.
+    pub(super) fn lock(&self) -> Result<File, StoreError> {
+        let directory = File::open(&self.root).map_err(StoreError::io(&self.root))?;
+        if let Err(error) = directory.lock() {
+            tracing::debug!(layout = %self.root.display(), %error, "cannot lock the layout");
+        }
+        Ok(directory)
+    }
+
+    /// Whether the directory is empty, or has nothing in it but what [`create`](Self::create) may
+    /// have left when it was interrupted.
+    pub(super) fn is_unfinished(&self) -> io::Result<bool> {
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            let path = entry.path();
+            let ours = match entry.file_name().as_encoded_bytes() {
+                b"blobs" => path.is_dir() && fs::read_dir(path)?.next().is_none(),
+                b"index.json" => read_small(&path)? == LayoutIndex::empty().to_bytes(),
+                name => name.starts_with(spool::UNFINISHED.as_bytes()),
+            };
+            if !ours {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the directory a layout without images. To be called with the lock held.
     pub(super) fn create(&self) -> Result<(), StoreError> {
         fs::create_dir_all(self.root.join("blobs")).map_err(StoreError::io(&self.root))?;
         let index = self.root.join(INDEX);
@@ -49,12 +80,7 @@ impl OciLayout {
         &self,
         change: impl FnOnce(&mut LayoutIndex) -> Result<(), DocumentError>,
     ) -> Result<(), StoreError> {
-        let directory = File::open(&self.root).map_err(StoreError::io(&self.root))?;
-        // The lock is on the directory, so that no file stays behind, and ends with the handle.
-        // Some network file systems have none; the rename keeps the file whole even there.
-        if let Err(error) = directory.lock() {
-            tracing::debug!(layout = %self.root.display(), %error, "cannot lock the layout");
-        }
+        let _lock = self.lock()?;
         let mut index = self.read_index()?;
         let path = self.root.join(INDEX);
         change(&mut index).map_err(|reason| LayoutError::Damaged {
@@ -79,6 +105,35 @@ impl OciLayout {
         }
     }
 
+    /// Whether a blob has its digest. Each is read only once.
+    pub(super) fn is_proven(
+        &self,
+        digest: &Digest,
+        mut blob: File,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<bool, StoreError> {
+        if self.proven().contains(digest) {
+            return Ok(true);
+        }
+        let path = self.blob_path(digest);
+        let mut hasher = digest.hasher();
+        pieces(&mut blob, &path, &path, stop, |piece| {
+            hasher.update(piece);
+            Ok(())
+        })?;
+        let is_right = hasher.finish() == *digest;
+        if is_right {
+            self.proven().insert(digest.clone());
+        } else {
+            tracing::warn!(%digest, layout = %self.root.display(), "replacing a damaged blob");
+        }
+        Ok(is_right)
+    }
+
+    fn proven(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Copies a blob into the layout, if its size and digest are right, and unless `stop` says in
     /// the middle of it that nobody wants it any more.
     pub(super) fn write_blob(
@@ -98,24 +153,14 @@ impl OciLayout {
         };
         let mut new = NewFile::beside(&target)?;
         let mut hasher = digest.hasher();
-        let mut buffer = vec![0; PIECE];
         let mut copied = 0;
-        loop {
-            if stop() {
-                return Err(StoreError::io(&target)(ErrorKind::Interrupted.into()));
-            }
-            let read = match source.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(StoreError::io(source_path)(error)),
-            };
-            let piece = buffer.get(..read).unwrap_or_default();
+        pieces(&mut source, source_path, &target, stop, |piece| {
             hasher.update(piece);
             new.write(piece)?;
-            copied += read as u64;
+            copied += piece.len() as u64;
             progress(copied);
-        }
+            Ok(())
+        })?;
         let actual = hasher.finish();
         let (what, place) = (blob_name(digest), source_path.display().to_string());
         if copied != size {
@@ -126,7 +171,9 @@ impl OciLayout {
             let expected = digest.clone();
             return Err(StoreError::DigestMismatch { what, place, expected, actual });
         }
-        new.finish()
+        new.finish()?;
+        self.proven().insert(digest.clone());
+        Ok(())
     }
 
     /// Where blobs can be made that need only be given their names at the end.
@@ -147,14 +194,38 @@ impl OciLayout {
         let directory = target.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(directory).map_err(StoreError::io(directory))?;
         if spool.persist(&target).map_err(StoreError::io(&target))? {
-            return sync_directory(&target);
+            sync_directory(&target)?;
+            self.proven().insert(digest.clone());
+            return Ok(());
         }
         let content = BlobContent::File(spool.path().to_owned());
         self.write_blob(digest, size, &content, stop, progress)
     }
 
-    fn blob_path(&self, digest: &Digest) -> PathBuf {
+    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.root.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
+    }
+}
+
+/// Reads a file to its end, unless `stop` says in the middle of it that nobody wants that any more.
+fn pieces(
+    source: &mut impl Read,
+    source_path: &Path,
+    target: &Path,
+    stop: &dyn Fn() -> bool,
+    mut each: impl FnMut(&[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut buffer = vec![0; PIECE];
+    loop {
+        if stop() {
+            return Err(StoreError::io(target)(ErrorKind::Interrupted.into()));
+        }
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => each(buffer.get(..read).unwrap_or_default())?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(StoreError::io(source_path)(error)),
+        }
     }
 }
 

@@ -244,3 +244,35 @@ async fn a_damaged_index_is_refused() {
         assert_eq!(fs::read_to_string(layout.root.join("index.json")).unwrap(), bad);
     }
 }
+
+#[tokio::test]
+async fn a_damaged_blob_counts_only_where_nothing_is_written() {
+    let (_dir, layout) = new_layout().await;
+    let (digest, content) = (Digest::sha256_of(b"right"), Bytes::from_static(b"right"));
+    let content = BlobContent::Bytes(content);
+    layout.put_blob(&digest, 5, content.clone(), |_| ()).await.unwrap();
+    fs::write(layout.blob_path(&digest), b"wrong").unwrap();
+    let open = |intent| OciLayout::open(&layout.root, intent);
+    assert!(open(Intent::Pull).await.unwrap().has_blob(&digest, 5).await.unwrap());
+    let again = open(Intent::Push).await.unwrap();
+    assert!(!again.has_blob(&digest, 5).await.unwrap());
+    again.put_blob(&digest, 5, content, |_| ()).await.unwrap();
+    assert_eq!(fs::read(layout.blob_path(&digest)).unwrap(), b"right");
+    let third = open(Intent::Push).await.unwrap();
+    assert!(third.has_blob(&digest, 5).await.unwrap());
+    // It is read once only.
+    fs::write(layout.blob_path(&digest), b"wrong").unwrap();
+    assert!(third.has_blob(&digest, 5).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_creation_that_was_interrupted_is_gone_on_with() {
+    let (_dir, layout) = new_layout().await;
+    let open = || OciLayout::open(&layout.root, Intent::Push);
+    fs::remove_file(layout.root.join("oci-layout")).unwrap();
+    fs::write(layout.root.join(".tmp-abc"), b"").unwrap();
+    open().await.unwrap().put_manifest(&manifest("a"), Some("a")).await.unwrap();
+    fs::remove_file(layout.root.join("oci-layout")).unwrap();
+    let error = open().await.unwrap_err();
+    assert!(matches!(error, StoreError::Layout(LayoutError::Occupied(_))), "{error:?}");
+}

@@ -42,6 +42,8 @@ pub(crate) struct Case {
     media_type: &'static str,
     pub(crate) ours: Ours,
     pub(crate) judge: Judge,
+    /// The layer has a TOC and whiteouts, which composefs ignores.
+    whiteouts: bool,
     /// Paths and what of them is not compared.
     left_out: Vec<(&'static str, &'static str)>,
 }
@@ -73,6 +75,7 @@ impl Case {
             media_type: media_type::OCI_LAYER_GZIP,
             ours: Ours::Chunked,
             judge: Judge::Takes,
+            whiteouts: false,
             left_out: Vec::new(),
         }
     }
@@ -117,6 +120,14 @@ impl Case {
             kept += &entry.to_string();
         }
         Tree::parse(kept.as_bytes())
+    }
+
+    pub(crate) fn whiteouts(self) -> Self {
+        Self { whiteouts: true, ..self }
+    }
+
+    pub(crate) fn has_whiteouts(&self) -> bool {
+        self.whiteouts
     }
 
     /// There is a layer below, an ordinary one.

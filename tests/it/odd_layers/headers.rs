@@ -1,6 +1,6 @@
 //! Dialects, numbers and types.
 
-use recompress_image::tar::testing::{Dialect, HeaderBlock};
+use recompress_image::tar::testing::{Dialect, HeaderBlock, TarBuilder};
 
 use super::case::{Case, header};
 
@@ -64,9 +64,12 @@ fn numbers() -> Vec<Case> {
         with("number-mode-with-type", |h| h.mode(0o100_644)),
         with("number-mode-setuid", |h| h.mode(0o4755)),
         with("number-mode-all-bits", |h| h.mode(0o7777)),
-        with("number-mode-too-many-bits", |h| h.mode(0o7_777_777)),
+        with("number-mode-too-many-bits", |h| h.mode(0o7_777_777))
+            .plain("bits that do not belong to a mode"),
+        with("number-mode-with-another-type", |h| h.mode(0o40_755))
+            .plain("bits that do not belong to a mode"),
         with("number-device-on-a-file", |h| h.device(3, 4)),
-        with("number-link-on-a-file", |h| h.link_name(b"nowhere")),
+        with("number-link-on-a-file", |h| h.link_name(b"nowhere")).plain("but is not a link"),
         with("number-bad-digits", |h| h.field(108, b"0000089\0"))
             .fails("no number")
             .refused("invalid tar header"),
@@ -88,6 +91,7 @@ fn types() -> Vec<Case> {
         Case::with(name, |t| t.sized(header(typeflag, name), b"content"))
     };
     let device = |typeflag: u8, major, minor| header(typeflag, "device").device(major, minor);
+    let below = || TarBuilder::new().file(Dialect::Ustar, b"device", b"of the layer below");
     vec![
         with("type-nul", 0),
         with("type-contiguous", b'7')
@@ -98,6 +102,19 @@ fn types() -> Vec<Case> {
         Case::with("type-char", |t| t.header(device(b'3', 1, 3))),
         Case::with("type-block", |t| t.header(device(b'4', 259, 70_000))),
         Case::with("type-fifo", |t| t.header(header(b'6', "fifo"))),
+        Case::with("type-char-0-0", |t| t.header(device(b'3', 0, 0))).plain("device 0:0"),
+        Case::with("type-char-over-a-base", |t| t.header(device(b'3', 1, 3)))
+            .base(below())
+            .plain("is not the lowest"),
+        Case::with("type-block-over-a-base", |t| t.header(device(b'4', 7, 0)))
+            .base(below())
+            .plain("is not the lowest"),
+        Case::with("type-fifo-over-a-base", |t| t.header(header(b'6', "device")))
+            .base(below())
+            .plain("is not the lowest"),
+        Case::with("type-char-0-0-over-a-base", |t| t.header(device(b'3', 0, 0)))
+            .base(below())
+            .plain("device 0:0"),
         Case::with("type-old-gnu-sparse", |t| {
             let map = HeaderBlock::new(Dialect::Gnu, b'S', b"sparse")
                 .number(386, 12, 512)

@@ -1,6 +1,6 @@
 //! Names, paths, links and whiteouts.
 
-use recompress_image::tar::testing::{Dialect, TarBuilder};
+use recompress_image::tar::testing::{Dialect, HeaderBlock, TarBuilder};
 
 use super::case::{Case, header};
 
@@ -36,11 +36,15 @@ fn spellings() -> Vec<Case> {
         Case::with("name-100-bytes-no-nul", |t| t.file(Dialect::Ustar, exact.as_bytes(), b"x")),
         Case::with("name-empty", |t| t.sized(header(b'0', ""), b"x"))
             .plain("the name of a directory"),
-        // A classic pull leaves the root as podman made it.
-        Case::with("name-root", |t| dir(t, "./")).without(".", "mode"),
-        Case::with("name-root-absolute", |t| dir(t, "/")),
-        Case::with("name-root-bare-dot", |t| dir(t, ".")).without(".", "mode"),
-        Case::with("name-root-late-and-twice", |t| dir(dir(t, "./"), "/")).plain("same path"),
+        root("name-root", "./", |h| h),
+        root("name-root-absolute", "/", |h| h),
+        root("name-root-bare-dot", ".", |h| h),
+        root("name-root-of-mode-0700", "./", |h| h.mode(0o700)).plain("a full pull ignores"),
+        root("name-root-of-mode-0777", "./", |h| h.mode(0o777)).plain("a full pull ignores"),
+        root("name-root-of-a-user", "./", |h| h.owner(5, 6)).plain("a full pull ignores"),
+        Case::with("name-root-late", |t| dir(t, "./")).plain("other entries come before it"),
+        Case::of("name-root-twice", &file(dir(dir(TarBuilder::new(), "./"), "/"), "x").finish())
+            .plain("same path"),
         Case::with("name-deep", |t| {
             let paths = (1..=80).map(|depth| "d/".repeat(depth));
             let tar = paths.fold(t, |t, path| {
@@ -82,7 +86,8 @@ fn paths() -> Vec<Case> {
         Case::with("path-late-parent", |t| {
             let t = file(t, "dir/sub/file");
             t.header(header(b'5', "dir/sub/").mode(0o750)).header(header(b'5', "dir/").mode(0o711))
-        }),
+        })
+        .plain("no entry for the directory"),
         // Directories without an entry get the time of the pull.
         files("path-no-parent", &["dir/sub/file"])
             .plain("no entry for the directory")
@@ -96,15 +101,26 @@ fn paths() -> Vec<Case> {
             .plain("no entry for the directory")
             .without("dir", "mtime_ns")
             .without("dir/sub", "mtime_ns"),
-        Case::with("path-below-a-file", |t| file(t, "case/below")).refused("not a directory"),
+        Case::with("path-below-a-file", |t| file(t, "case/below"))
+            .plain("below an entry that is not a directory")
+            .refused("not a directory"),
         Case::with("path-through-a-symlink", |t| {
             let t = dir(t, "dir/").header(header(b'2', "link").link_name(b"dir"));
             file(t, "link/file")
-        }),
+        })
+        .plain("below an entry that is not a directory"),
+        Case::with("path-through-a-symlink-and-directly", |t| {
+            let t = dir(t, "dir/").header(header(b'2', "link").link_name(b"dir"));
+            file(file(t, "link/a"), "dir/b")
+        })
+        .plain("below an entry that is not a directory"),
+        Case::with("path-through-a-symlink-of-the-base", |t| file(dir(t, "link/"), "link/new"))
+            .base(dir(TarBuilder::new().header(header(b'2', "link").link_name(b"dir")), "dir/")),
         Case::with("path-through-a-symlink-out", |t| {
             let t = t.header(header(b'2', "link").link_name(b"/../../etc"));
             file(t, "link/file")
         })
+        .plain("below an entry that is not a directory")
         .refused("no such file or directory"),
     ]
 }
@@ -140,25 +156,54 @@ fn links() -> Vec<Case> {
         Case::with("hardlink-to-an-empty-file", |t| {
             hard(t.file(Dialect::Ustar, b"empty", b""), "link", "empty")
         }),
-        Case::with("hardlink-to-a-symlink", |t| hard(soft(t, "soft", "case"), "link", "soft")),
+        Case::with("hardlink-to-a-symlink", |t| {
+            let link = header(b'1', "link").link_name(b"soft").mode(0o777);
+            soft(t, "soft", "case").header(link)
+        }),
         Case::with("hardlink-to-a-fifo", |t| hard(t.header(header(b'6', "fifo")), "link", "fifo"))
-            .plain("hard link to a device or FIFO"),
+            .plain("hard link to a device, a FIFO or no earlier file"),
+        Case::with("hardlink-of-another-mode", |t| {
+            t.header(header(b'1', "link").link_name(b"case").mode(0o600))
+        })
+        .plain("other attributes than its target"),
+        Case::with("hardlink-with-more-attributes", |t| {
+            let t = t.pax(&[(b"SCHILY.xattr.user.a", b"1")]);
+            t.header(header(b'1', "link").link_name(b"case"))
+        })
+        .plain("other attributes than its target"),
+        Case::with("hardlink-with-fewer-attributes", |t| {
+            let t = t.pax(&[(b"SCHILY.xattr.user.a", b"1")]).header(header(b'0', "more"));
+            t.header(header(b'1', "link").link_name(b"more"))
+        }),
         Case::with("hardlink-before-its-target", |t| file(hard(t, "link", "later"), "later"))
+            .plain("no earlier file")
             .refused("no such file or directory"),
         Case::with("hardlink-to-nothing", |t| hard(t, "link", "nothing"))
+            .plain("no earlier file")
             .refused("no such file or directory"),
         Case::with("hardlink-to-a-dir", |t| hard(dir(t, "dir/"), "link", "dir"))
+            .plain("no earlier file")
             .refused("operation not permitted"),
         Case::with("hardlink-out", |t| hard(t, "link", "../../etc/passwd"))
+            .plain("no earlier file")
             .refused("no such file or directory"),
         Case::with("hardlink-into-the-base", |t| hard(t, "link", "below"))
             .base(file(TarBuilder::new(), "below"))
+            .plain("no earlier file")
             .refused("no such file or directory"),
         Case::with("symlink-dangling", |t| soft(t, "link", "nowhere/at/all")),
         Case::with("symlink-absolute", |t| soft(t, "link", "/etc/passwd")),
         Case::with("symlink-to-itself", |t| soft(t, "link", "link")),
         Case::with("symlink-to-nothing", |t| soft(t, "link", "")).refused("no such file"),
         Case::with("symlink-out", |t| soft(t, "link", "../../../x")),
+        Case::with("symlink-of-a-user", |t| {
+            t.header(header(b'2', "link").link_name(b"case").owner(5, 6))
+        }),
+        Case::with("symlink-with-attributes", |t| {
+            let t = t.pax(&[(b"SCHILY.xattr.trusted.a", b"1")]);
+            t.header(header(b'2', "link").link_name(b"case"))
+        })
+        .plain("a symlink with extended attributes"),
         Case::with("symlink-of-2000-bytes", |t| {
             t.pax(&[(b"linkpath", &b"d/".repeat(1000))]).header(header(b'2', "link"))
         }),
@@ -170,26 +215,73 @@ fn whiteouts() -> Vec<Case> {
         let base = dir(dir(TarBuilder::new(), "dir/"), "dir/sub/");
         ["dir/a", "dir/b", "dir/sub/c"].iter().fold(base, |t, path| file(t, path))
     };
-    let empty = |t: TarBuilder, path: &str| t.file(Dialect::Ustar, path.as_bytes(), b"");
+    let of = |name: &'static str, add: fn(TarBuilder) -> TarBuilder| {
+        Case::with(name, |t| add(dir(t, "dir/"))).base(base())
+    };
+    let same = |case: Case| case.plain("what a whiteout in this layer removes");
+    let odd = |case: Case| case.plain("has the name of a whiteout");
     vec![
-        Case::with("whiteout", |t| empty(dir(t, "dir/"), "dir/.wh.a")).base(base()),
+        of("whiteout", |t| empty(t, "dir/.wh.a")).whiteouts(),
         Case::with("whiteout-without-its-parent", |t| empty(t, "dir/.wh.a"))
             .base(base())
             .plain("no entry for the directory")
             .without("dir", "mtime_ns"),
-        Case::with("whiteout-with-content", |t| file(dir(t, "dir/"), "dir/.wh.a"))
-            .base(base())
-            .plain("a whiteout with content"),
-        Case::with("whiteout-dir", |t| empty(dir(t, "dir/"), "dir/.wh.sub")).base(base()),
-        Case::with("whiteout-opaque", |t| {
-            file(empty(dir(t, "dir/"), "dir/.wh..wh..opq"), "dir/new")
+        odd(of("whiteout-with-content", |t| file(t, "dir/.wh.a"))),
+        odd(of("whiteout-that-is-a-dir", |t| dir(t, "dir/.wh.a/"))),
+        odd(of("whiteout-that-is-a-fifo", |t| t.header(header(b'6', "dir/.wh.a")))),
+        odd(of("whiteout-that-is-a-symlink", |t| {
+            t.header(header(b'2', "dir/.wh.a").link_name(b"b"))
+        })),
+        odd(of("whiteout-of-a-whiteout", |t| empty(t, "dir/.wh..wh.a"))),
+        of("whiteout-below-a-whiteout", |t| file(dir(t, "dir/.wh.a/"), "dir/.wh.a/x"))
+            .plain("has the name of a whiteout")
+            .without("dir/.wh.a", "mtime_ns"),
+        of("whiteout-dir", |t| empty(t, "dir/.wh.sub")).whiteouts(),
+        of("whiteout-opaque", |t| file(empty(t, "dir/.wh..wh..opq"), "dir/new")).whiteouts(),
+        of("whiteout-opaque-and-the-same-file", |t| file(empty(t, "dir/.wh..wh..opq"), "dir/a"))
+            .whiteouts(),
+        of("whiteout-opaque-last", |t| empty(file(t, "dir/a"), "dir/.wh..wh..opq")).whiteouts(),
+        of("whiteout-opaque-and-one-more", |t| {
+            empty(file(empty(t, "dir/.wh..wh..opq"), "dir/new"), "dir/.wh.b")
         })
-        .base(base()),
-        Case::with("whiteout-of-nothing", |t| empty(dir(t, "dir/"), "dir/.wh.none")).base(base()),
-        Case::with("whiteout-and-a-new-file", |t| {
-            empty(file(dir(t, "dir/"), "dir/a"), "dir/.wh.b")
+        .whiteouts(),
+        of("whiteout-opaque-root", |t| empty(t, ".wh..wh..opq")).whiteouts(),
+        of("whiteout-of-nothing", |t| empty(t, "dir/.wh.none")).whiteouts(),
+        of("whiteout-and-a-new-file", |t| empty(file(t, "dir/new"), "dir/.wh.b")).whiteouts(),
+        same(of("whiteout-then-a-file", |t| file(empty(t, "dir/.wh.a"), "dir/a"))),
+        same(of("whiteout-then-an-empty-file", |t| empty(empty(t, "dir/.wh.a"), "dir/a"))),
+        same(of("whiteout-then-a-symlink", |t| {
+            empty(t, "dir/.wh.a").header(header(b'2', "dir/a").link_name(b"b"))
+        })),
+        same(of("whiteout-then-a-hardlink", |t| {
+            empty(t, "dir/.wh.a").header(header(b'1', "dir/a").link_name(b"case"))
+        })),
+        same(of("whiteout-then-a-dir", |t| {
+            file(dir(empty(t, "dir/.wh.sub"), "dir/sub/"), "dir/sub/new")
+        })),
+        same(of("whiteout-after-a-file", |t| empty(file(t, "dir/a"), "dir/.wh.a")))
+            .refused("file exists"),
+        same(of("whiteout-after-a-dir", |t| {
+            empty(file(dir(t, "dir/sub/"), "dir/sub/new"), "dir/.wh.sub")
+        }))
+        .refused("file exists"),
+        of("whiteout-below-a-symlink", |t| {
+            empty(t.header(header(b'2', "link").link_name(b"dir")), "link/.wh.a")
         })
-        .base(base()),
-        Case::with("whiteout-link-pool-of-aufs", |t| dir(t, ".wh..wh.plnk/")).base(base()),
+        .plain("below an entry that is not a directory"),
+        Case::with("whiteout-link-pool-of-aufs", |t| dir(t, ".wh..wh.plnk/"))
+            .plain("has the name of a whiteout"),
     ]
+}
+
+/// A layer that begins with its root.
+fn root(name: &str, path: &str, change: fn(HeaderBlock) -> HeaderBlock) -> Case {
+    let root = change(header(b'5', path).mode(0o755));
+    let tar = TarBuilder::new().header(root).file(Dialect::Ustar, b"case", name.as_bytes());
+    Case::of(name, &tar.end().finish())
+}
+
+/// An empty file.
+fn empty(tar: TarBuilder, path: &str) -> TarBuilder {
+    tar.file(Dialect::Ustar, path.as_bytes(), b"")
 }

@@ -119,6 +119,11 @@ fn attributes() -> Vec<Case> {
             t.pax(&[(b"SCHILY.xattr.user.\xfc", b"1")]).sized(header(b'0', "file"), b"content")
         })
         .plain("not UTF-8"),
+        Case::with("xattr-overlay", |t| {
+            let t = t.pax(&[(b"SCHILY.xattr.trusted.overlay.opaque", b"y")]);
+            t.header(header(b'5', "dir/").mode(0o755))
+        })
+        .plain("overlay file systems take for their own"),
         Case::with("xattr-on-dir", |t| {
             t.pax(&[(b"SCHILY.xattr.user.a", b"1")]).header(header(b'5', "dir/").mode(0o755))
         }),
@@ -201,11 +206,12 @@ fn gnu() -> Vec<Case> {
 }
 
 fn too_much() -> Vec<Case> {
-    // The TOC keeps the link target of a file, which clients otherwise ignore.
-    let target = "t".repeat(1_000_000);
+    // The TOC keeps a label, which a full pull ignores.
+    let label = "t".repeat(1_000_000);
     let mut long_toc = tar("toc-past-the-limit");
     for number in 0..160 {
-        long_toc = long_toc.pax(&[(b"linkpath", target.as_bytes())]).file(
+        let label = [(&b"SCHILY.xattr.security.selinux"[..], label.as_bytes())];
+        long_toc = long_toc.pax(&label).file(
             Dialect::Ustar,
             format!("file-{number}").as_bytes(),
             b"content",

@@ -9,7 +9,15 @@ first_of = {}
 
 
 def show(path):
-    info = os.lstat(path)
+    try:
+        info = os.lstat(path)
+    except FileNotFoundError:
+        # A whiteout in a directory of one layer alone, which overlayfs lists and does not open.
+        return
+    except OSError as error:
+        print(json.dumps({"path": text(os.path.relpath(path, root)), "kind": "broken",
+                          "content": os.strerror(error.errno)}))
+        return
     kind = KINDS[stat.S_IFMT(info.st_mode)]
     name = text(os.path.relpath(path, root))
     entry = {"path": name, "kind": kind, "mode": stat.S_IMODE(info.st_mode),

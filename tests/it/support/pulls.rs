@@ -1,106 +1,121 @@
-//! podman pulls many images one after the other, each for its platform and from where it is; then
-//! their files are listed. One process for all: entering the peers' root takes time.
+//! podman pulls many images in one go: a process for each would take most of the time.
 
 use std::{collections::BTreeMap, fs};
 
-use super::peers::Peers;
+use super::{peers::Peers, work_dir};
 
-const PULL: &str = r#"
-mkdir ids errors trees
-tab=$(printf '\t')
-while IFS="$tab" read -r name platform image; do
-    set -- --tls-verify=false --quiet
-    [ "$platform" = - ] || set -- "$@" --platform "$platform"
-    podman pull "$@" "$image" >"ids/$name" 2>"errors/$name" </dev/null || rm "ids/$name"
-done <list
-set -- $(cat ids/* 2>/dev/null | sort -u)
-if [ $# != 0 ]; then
-    # An image without layers cannot be mounted, and then none is.
-    if ! podman image mount --format json "$@" >mounts.json 2>/dev/null; then
-        for id; do
-            mounted=$(podman image mount "$id" 2>/dev/null) || continue
-            printf '{"id":"%s","mountpoint":"%s"}\n' "$id" "$mounted"
-        done | python3 -c 'import json, sys; print(json.dumps([*map(json.loads, sys.stdin)]))' >mounts.json
+/// Pulls images and lists their trees. Arguments: two programs for Python, then references.
+const PULL_ALL: &str = r#"
+lister=$1
+list_all=$2
+shift 2
+podman --log-level=debug pull --tls-verify=false --quiet "$@" >/dev/null 2>pull.log || true
+mkdir trees errors
+podman images --format '{{.Repository}}:{{.Tag}}' >present
+for image; do
+    if ! grep -qxF "$image" present; then
+        name=${image##*/}
+        podman pull --tls-verify=false --quiet "$image" >/dev/null 2>"errors/${name%:*}" || true
     fi
-    python3 -c "$LISTER"
-fi
+done
+xargs podman image mount --format json <present >mounts.json
+python3 -c "$list_all" "$lister"
 "#;
 
-/// Path, mode and content of each file; not the directories, whose times and modes are those of
-/// their unpacking where the layer does not have them.
-const LISTER: &str = r#"
-import hashlib, json, os
+/// Lists every mounted image into a file of its own.
+const LIST_ALL: &str = r#"
+import contextlib, json, sys
+lister = sys.argv[1]
 for image in json.load(open("mounts.json")):
-    found, root = {}, image["mountpoint"]
-    for folder, _, files in os.walk(root):
-        for name in files:
-            path = os.path.join(folder, name)
-            content = hashlib.sha256(open(path, "rb").read()).hexdigest()
-            found[os.path.relpath(path, root)] = [oct(os.lstat(path).st_mode), content]
-    key = next(image[key] for key in ("id", "ID", "Id") if key in image)
-    json.dump(found, open("trees/" + key, "w"), sort_keys=True)
+    name = image["Repositories"][0].split("/")[-1].split(":")[0]
+    sys.argv[1] = image["mountpoint"]
+    with open("trees/" + name, "w") as out, contextlib.redirect_stdout(out):
+        exec(lister, {})
 "#;
 
-/// What is to be pulled.
-pub(crate) struct Wanted {
-    /// Any name, without tabs and slashes.
-    pub(crate) name: String,
-    /// As in `--platform`.
-    pub(crate) platform: Option<String>,
-    /// As podman takes it.
-    pub(crate) reference: String,
+/// What podman made of an image.
+#[derive(Debug)]
+pub(crate) enum Pulled {
+    /// It was pulled and looks like this, as JSON lines.
+    As(Vec<u8>),
+    /// It was refused with this message.
+    Not(String),
 }
 
-/// An image as podman has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pulled {
-    /// The config's digest, in hexadecimal digits.
-    pub(crate) id: String,
-    /// Its files, as JSON; empty if it has no layers.
-    pub(crate) files: String,
+impl Pulls {
+    /// Whether this blob was really pulled partially.
+    pub(crate) fn retrieved_partially(&self, digest: &str) -> bool {
+        self.log.contains(&format!("Retrieved partial blob {digest}"))
+    }
 }
 
-/// What podman made of each; `Err` has what it said.
-pub(crate) type Pulls = BTreeMap<String, Result<Pulled, String>>;
+/// What podman made of all images, by the last part of their names.
+pub(crate) struct Pulls {
+    pub(crate) images: BTreeMap<String, Pulled>,
+    /// Its debug log.
+    pub(crate) log: String,
+}
 
-/// Pulls all of `wanted` into a new store.
-pub(crate) fn pull_each(peers: &Peers, partial: bool, wanted: &[Wanted]) -> Pulls {
-    // Layouts in the directory that the peers share are seen from here.
-    let dir = tempfile::tempdir_in(peers.work()).unwrap();
+/// How podman pulls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Every layer as a whole.
+    Whole,
+    /// Layers with a TOC partially.
+    Partial,
+    /// The same, with composefs in the place of directories: mkcomposefs makes an erofs image of
+    /// the TOC, which the kernel mounts over the files. What is listed is that mount.
+    Composefs,
+}
+
+impl Way {
+    /// For storage.conf.
+    fn options(self) -> String {
+        let partial = self != Self::Whole;
+        let composefs = self == Self::Composefs;
+        format!(
+            "[storage.options.pull_options]\nenable_partial_images = \"{partial}\"\n\
+             [storage.options.overlay]\nuse_composefs = \"{composefs}\"\n"
+        )
+    }
+}
+
+/// Pulls into an empty store.
+pub(crate) fn pull_all(peers: &Peers, way: Way, references: &[String]) -> Pulls {
+    let dir = work_dir();
     let at = |name: &str| dir.path().join(name);
     let storage = format!(
         "[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\nrunroot = \"{}\"\n\
-         [storage.options.pull_options]\nenable_partial_images = \"{partial}\"\n",
+         {}",
         at("graph").display(),
-        at("run").display()
+        at("run").display(),
+        way.options()
     );
     fs::write(at("storage.conf"), storage).unwrap();
-    let line = |wanted: &Wanted| {
-        let platform = wanted.platform.as_deref().unwrap_or("-");
-        format!("{}\t{platform}\t{}\n", wanted.name, wanted.reference)
-    };
-    fs::write(at("list"), wanted.iter().map(line).collect::<String>()).unwrap();
-    let script = format!("cd {}\n{PULL}", dir.path().display());
+    let script = format!("cd {}\n{PULL_ALL}", dir.path().display());
+    let lister = include_str!("list_tree.py");
+    let mut args = vec!["sh", "-euc", &script, "sh", lister, LIST_ALL];
+    args.extend(references.iter().map(String::as_str));
     let output = peers
-        .command(peers.work(), &["sh", "-euc", &script])
+        .command(dir.path(), &args)
         .env("CONTAINERS_STORAGE_CONF", at("storage.conf"))
         .env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1")
-        .env("LISTER", LISTER)
         .output()
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {stderr}", output.status);
-    let read = |name: String| fs::read_to_string(at(&name)).ok();
-    let pulled = |wanted: &Wanted| {
-        let found = match read(format!("ids/{}", wanted.name)) {
-            Some(id) => {
-                let id = id.trim().to_owned();
-                let files = read(format!("trees/{id}")).unwrap_or_default();
-                Ok(Pulled { id, files })
-            }
-            None => Err(read(format!("errors/{}", wanted.name)).unwrap_or_default()),
-        };
-        (wanted.name.clone(), found)
-    };
-    wanted.iter().map(pulled).collect()
+
+    let mut images = BTreeMap::new();
+    for (folder, found) in [
+        ("trees", Pulled::As as fn(Vec<u8>) -> Pulled),
+        ("errors", |bytes| Pulled::Not(String::from_utf8(bytes).unwrap())),
+    ] {
+        for file in fs::read_dir(at(folder)).unwrap() {
+            let file = file.unwrap();
+            let name = file.file_name().into_string().unwrap();
+            images.insert(name, found(fs::read(file.path()).unwrap()));
+        }
+    }
+    assert_eq!(images.len(), references.len());
+    Pulls { images, log: String::from_utf8_lossy(&fs::read(at("pull.log")).unwrap()).into_owned() }
 }

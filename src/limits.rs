@@ -1,18 +1,31 @@
-//! What a layer may come to.
+//! What a layer may come to, whoever made its blob and on whichever path it arrives.
 
-use super::LayerError;
+mod window;
+
+pub(crate) use window::{WIDE, Wide, of_frame, wide};
 
 /// Below this many bytes of content a blob may be as dense as it likes: holes are common.
 const DENSE_FROM: u64 = 1 << 30;
 
-/// What a layer may come to. A few bytes can be made to decompress to any length; nothing but time
-/// and the upload's length depends on that here, and these bound both.
+/// The same for a blob that stands in for another one, if it is only to save time.
+const REPLACEMENT_FROM: u64 = 64 << 20;
+
+/// What a layer may come to: a few bytes can be made to decompress to any length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a layer when decompressed.
     pub size: u64,
     /// How many times longer than the blob read so far; counts only from 1 GiB on.
     pub ratio: u64,
+}
+
+/// A layer comes to more than allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exceeded {
+    /// More bytes than this.
+    Size(u64),
+    /// More than this many times the length of the blob.
+    Ratio(u64),
 }
 
 impl Default for Limits {
@@ -25,14 +38,22 @@ impl Default for Limits {
 
 impl Limits {
     /// Whether a blob may have come to `total` bytes when `read` bytes of it were read.
-    pub(super) fn allow(self, total: u64, read: u64) -> Result<(), LayerError> {
+    pub fn allow(self, total: u64, read: u64) -> Result<(), Exceeded> {
         if total > self.size {
-            Err(LayerError::TooLong(self.size))
+            Err(Exceeded::Size(self.size))
         } else if total > DENSE_FROM && total > read.saturating_mul(self.ratio) {
-            Err(LayerError::TooDense(self.ratio))
+            Err(Exceeded::Ratio(self.ratio))
         } else {
             Ok(())
         }
+    }
+
+    /// The limits for a blob that is said to have the same content as another one of `len` bytes.
+    /// To check it must not take longer than it may take to convert the other one.
+    #[must_use]
+    pub fn for_replacement_of(self, len: u64) -> Self {
+        let size = len.saturating_mul(self.ratio).max(REPLACEMENT_FROM).min(self.size);
+        Self { size, ..self }
     }
 }
 
@@ -51,5 +72,14 @@ mod tests {
         assert!(!allowed(limits.size + 1, limits.size));
         let unlimited = Limits { size: u64::MAX, ratio: u64::MAX };
         assert!(unlimited.allow(u64::MAX, 2).is_ok());
+    }
+
+    #[test]
+    fn what_a_replacement_may_come_to() {
+        let size = |len| Limits { size: 3 << 30, ratio: 100 }.for_replacement_of(len).size;
+        assert_eq!(size(1), REPLACEMENT_FROM);
+        assert_eq!(size(1 << 20), 100 << 20);
+        assert_eq!(size(1 << 40), 3 << 30);
+        assert_eq!(size(u64::MAX), 3 << 30);
     }
 }
