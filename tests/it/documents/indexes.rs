@@ -118,6 +118,7 @@ fn texts() -> Vec<Row> {
     ]
 }
 
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn entries() -> Vec<Row> {
     vec![
         index("plain index", |docs| changed(docs, |_| {})),

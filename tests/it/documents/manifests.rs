@@ -155,6 +155,7 @@ fn layer_type(docs: &mut Documents, media_type: &str) {
 }
 
 /// podman goes by what a layer holds, and these hold tars.
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn fields() -> Vec<Row> {
     vec![
         image("artifactType beside an image", |docs| {
