@@ -153,6 +153,30 @@ fn what_stays_does_not_expire_and_that_is_reported() {
     assert!(text(&output).contains("does not remove"), "{}", text(&output));
 }
 
+/// Only what may not be distributed stays where its `urls` are.
+#[test]
+fn a_kept_layer_with_urls_is_copied_unless_it_is_foreign() {
+    let foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+    for (media_type, copied) in [(GZIP, true), (foreign, false)] {
+        let (dir, other) = (work_dir(), work_dir());
+        let mut docs = Documents::new("urls");
+        let mut a = docs.image("a");
+        a.manifest["layers"][0]["urls"] = json!(["http://localhost:9/blob"]);
+        a.manifest["layers"][0]["mediaType"] = media_type.into();
+        let layer: Digest = a.manifest["layers"][0]["digest"].as_str().unwrap().parse().unwrap();
+        let entries = [docs.entry(&a)];
+        docs.index(&entries);
+        docs.write(dir.path());
+        let destination = format!("oci:{}:out", other.path().display());
+        let source = format!("oci:{}:in", dir.path().display());
+        let report = report(&convert(&source, &[&destination, "--compression-format=dual"]));
+        assert_eq!(report["manifests"][0]["digest"], entries[0]["digest"]);
+        assert_eq!(report["manifests"][0]["made"], false);
+        let blob = other.path().join("blobs/sha256").join(layer.hex());
+        assert_eq!(blob.exists(), copied, "{media_type}");
+    }
+}
+
 /// Found out by the documents alone: the layers are not even there.
 #[test]
 fn a_manifest_that_would_be_too_large_is_found_out_before_any_layer_is_read() {
