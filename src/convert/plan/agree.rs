@@ -2,7 +2,7 @@
 //! entry for their platform, and podman may take another one: what either of them gets must not
 //! become another image.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use crate::{
     convert::ConvertError,
@@ -23,7 +23,8 @@ pub(super) struct Listed {
 }
 
 /// Holds the entries that podman takes of `raw` against those that it will take of `listed`, for each
-/// of `platforms`. `asked_for` tells whether an entry of `raw` was to be converted.
+/// of `platforms`. `asked_for` tells whether an entry of `raw` was to be converted. If podman takes one
+/// that was not, that counts only if it was asked for exactly this platform.
 pub(super) async fn check(
     source: &Source,
     raw: &RawManifest,
@@ -31,9 +32,9 @@ pub(super) async fn check(
     asked_for: impl Fn(usize) -> bool,
     listed: &[Listed],
 ) -> Result<(), ConvertError> {
-    for platform in spellings(platforms) {
+    for (platform, is_exact) in spellings(platforms) {
         let Some(before) = source.taken_by_podman(raw, &platform).await? else { continue };
-        if !asked_for(before.entry) {
+        if !is_exact && !asked_for(before.entry) {
             continue;
         }
         for with_uncertain in [true, false] {
@@ -52,17 +53,18 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// The platforms as podman may be asked for them: never with a version; and with or without a
-/// variant, which it adds by itself on arm.
-fn spellings<'a>(platforms: impl Iterator<Item = &'a Platform>) -> HashSet<Platform> {
-    let mut all = HashSet::new();
+/// The platforms as podman may be asked for them, and whether that is what they are: it knows no
+/// versions, and adds a variant by itself on arm.
+fn spellings<'a>(platforms: impl Iterator<Item = &'a Platform>) -> HashMap<Platform, bool> {
+    let mut all = HashMap::new();
     for platform in platforms {
         let plain = Platform { os_version: None, os_features: Vec::new(), ..platform.clone() };
-        all.insert(Platform { variant: None, ..plain.clone() });
+        all.entry(Platform { variant: None, ..plain.clone() }).or_insert(false);
         if plain.architecture == "arm64" && plain.variant.is_none() {
-            all.insert(Platform { variant: Some("v8".to_owned()), ..plain.clone() });
+            let spelled = Platform { variant: Some("v8".to_owned()), ..plain.clone() };
+            all.entry(spelled).or_insert(false);
         }
-        all.insert(plain);
+        *all.entry(plain).or_insert(false) |= platform.os_version.is_none();
     }
     all
 }
