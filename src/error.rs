@@ -86,6 +86,7 @@ fn of_source(error: &SourceError) -> ExitCode {
         | SourceError::Index { .. }
         | SourceError::NoSuchPlatform { .. }
         | SourceError::OtherPlatform { .. }
+        | SourceError::Disagreement { .. }
         | SourceError::TooLarge { .. } => ExitCode::UnfitSource,
     }
 }

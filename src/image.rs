@@ -3,6 +3,7 @@
 
 pub mod annotations;
 pub mod artifact;
+pub mod choice;
 pub mod config;
 pub mod descriptor;
 pub mod digest;

@@ -1,6 +1,7 @@
 //! Where an image is read from, for every command: opened, chosen out of an index, and its manifest
 //! and config read.
 
+mod agree;
 mod error;
 
 use std::{collections::HashMap, sync::Mutex};
@@ -155,7 +156,7 @@ impl Source {
                 }),
             };
         }
-        let index = self.index(&raw)?;
+        let (index, index_raw) = (self.index(&raw)?, raw);
         let Some(wanted) = platform else {
             let (reference, available) = (self.reference.clone(), index.platforms());
             return Err(SourceError::Index { reference, available });
@@ -168,7 +169,11 @@ impl Source {
                     unfit.get_or_insert(error);
                 }
                 Ok(image) if image.platform.as_ref().is_none_or(|p| wanted.fit(p).is_none()) => {}
-                chosen => return chosen,
+                Ok(image) => {
+                    self.check_agreed(&index_raw, wanted, &image).await?;
+                    return Ok(image);
+                }
+                Err(error) => return Err(error),
             }
         }
         Err(unfit.unwrap_or_else(|| SourceError::NoSuchPlatform {

@@ -35,8 +35,10 @@ pub(super) async fn copy(
     match entry.entry_kind() {
         EntryKind::Index => index(job, source, destination, entry.blob.digest.clone()).await,
         EntryKind::Unknown => unknown(source, destination, entry).await,
-        // Not in the source, which has been told.
-        EntryKind::Manifest | EntryKind::Attestation { .. } => Ok(Ok(())),
+        // Those have been read, or are left out.
+        EntryKind::Manifest | EntryKind::Attestation { .. } => {
+            Err(ConvertError::Internal("a manifest that stays was not read".into()))
+        }
     }
 }
 

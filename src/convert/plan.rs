@@ -1,5 +1,6 @@
 //! What there is to do: the source read and understood, and what is to be made of it.
 
+mod agree;
 mod arrange;
 mod index;
 mod prove;

@@ -250,7 +250,7 @@ fn annotations_of(plan: &Plan) -> [(&'static str, String); 1] {
 }
 
 /// The entry of another manifest for the same image, with all else that its entry says.
-fn variant_entry(
+pub(super) fn variant_entry(
     entry: &Descriptor,
     manifest: &BlobId,
     format: Format,

@@ -68,9 +68,8 @@ impl Manifest {
     /// tars: encrypted, of a file system, of another tool.
     pub fn image_layers(&self) -> Result<Vec<LayerType>, UnfitImage> {
         let artifact = |kind: &str| Err(UnfitImage::Artifact(kind.to_owned()));
-        match self.config.media_type.as_str() {
-            media_type::OCI_CONFIG | media_type::DOCKER_CONFIG => {}
-            _ => return artifact(self.kind()),
+        if !self.has_image_config() {
+            return artifact(self.kind());
         }
         // Tekton's bundles look like images, and their contract forbids zstd.
         let is_bundle = |key: &String| key.starts_with(annotations::TEKTON_BUNDLE);
@@ -84,6 +83,14 @@ impl Manifest {
             })
         };
         self.layers.iter().enumerate().map(layer_type).collect()
+    }
+
+    /// Whether its config is that of an image; if not, no client runs it.
+    pub fn has_image_config(&self) -> bool {
+        matches!(
+            self.config.media_type.as_str(),
+            media_type::OCI_CONFIG | media_type::DOCKER_CONFIG
+        )
     }
 
     /// What an artifact is: its `artifactType`, or the media type of its config, which stands for it.

@@ -59,6 +59,21 @@ pub enum SourceError {
         /// What it is for.
         found: Option<Box<Platform>>,
     },
+    /// Clients take different images for one platform.
+    #[error(
+        "{reference} has several images for {platform}, and clients disagree on which one counts: \
+         podman takes {podman}, others take {others}; choose one by its digest"
+    )]
+    Disagreement {
+        /// The index.
+        reference: ImageReference,
+        /// What they are for.
+        platform: Box<Platform>,
+        /// The manifest that podman takes.
+        podman: Digest,
+        /// The manifest that is meant here.
+        others: Digest,
+    },
     /// More documents than any real image has.
     #[error("the manifests and configs of {reference} exceed {} MiB", limit >> 20)]
     TooLarge {

@@ -4,12 +4,15 @@
 mod acceptance;
 mod convert;
 mod differential;
+mod documents;
 mod failures;
+mod generated;
 mod index;
 mod index_readers;
 mod layout;
 mod lowest;
 mod odd_layers;
+mod promises;
 mod random_trees;
 mod sbom;
 mod support;

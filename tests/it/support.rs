@@ -1,5 +1,6 @@
 //! What integration tests share: real registries, real readers, and images made of real trees.
 
+pub(crate) mod each;
 pub(crate) mod http;
 pub(crate) mod image;
 mod missing;

@@ -14,6 +14,7 @@ mod readme;
 mod runs;
 mod samples;
 mod secured;
+mod signing;
 mod support;
 mod tekton;
 mod yaml;

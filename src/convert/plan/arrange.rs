@@ -23,6 +23,8 @@ pub(super) enum Kind {
     },
     /// A manifest that has not been read, because its platform was not asked for.
     Unread,
+    /// The same, and the source does not have it.
+    Missing,
     /// An image that cannot be converted, and why.
     Unfit { reason: String },
     /// Something that is said of the entry with this digest, and is true of that alone.
@@ -172,7 +174,7 @@ impl Arranging<'_> {
         for (entry, candidate) in self.candidates.iter().enumerate() {
             let adds = self.mode == IndexMode::Add;
             match &candidate.kind {
-                Kind::Image { rejected: Some(reason), .. } if candidate.selected => {
+                Kind::Image { rejected: Some(reason), .. } => {
                     self.leave(entry, reason);
                 }
                 Kind::Image { format, family, .. } => {
@@ -191,6 +193,7 @@ impl Arranging<'_> {
                         self.leave(entry, NOT_ASKED_FOR);
                     }
                 }
+                Kind::Missing => self.leave(entry, "the source does not have it"),
                 Kind::Unread | Kind::Unfit { .. } if adds => {
                     self.steps.push((Rank::ForAll, Step { entry, made: None }));
                 }

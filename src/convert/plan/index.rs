@@ -1,5 +1,7 @@
 //! An index to be made: of the entries of an index, or of one image.
 
+mod keep;
+
 use std::collections::HashMap;
 
 use super::{
@@ -13,11 +15,7 @@ use crate::{
         ConvertError, Job,
         format::{Format, IndexMode},
     },
-    image::{
-        BlobId, Descriptor, EntryKind, Index, Manifest, Platform,
-        annotations::{EXPIRES_AFTER, SOURCE_DIGEST, ZSTD_MARK},
-        media_type::{Family, OCI_INDEX},
-    },
+    image::{BlobId, Descriptor, EntryKind, Index, Manifest, Platform, media_type::Family},
     source::{Source, SourceError, SourceImage},
     store::RawManifest,
 };
@@ -80,39 +78,41 @@ impl Planning<'_> {
         let mut member = Member { entry, raw: None, image: None };
         let entry = &member.entry;
         let mut platform = entry.platform().cloned();
-        let is_other = |found: &Platform| wanted.iter().all(|it| it.fit(found).is_none());
+        let is_other = platform.as_ref().is_some_and(|found| {
+            !wanted.is_empty() && wanted.iter().all(|it| it.fit(found).is_none())
+        });
         let kind = match entry.entry_kind() {
             EntryKind::Attestation { of } => Kind::Attestation { of: of.map(str::to_owned) },
             EntryKind::Index => Kind::Other { reason: "it is an index within the index".into() },
             EntryKind::Unknown => {
                 Kind::Other { reason: format!("its type {:?} is not known", entry.media_type) }
             }
-            EntryKind::Manifest
-                if !wanted.is_empty() && platform.as_ref().is_some_and(is_other) =>
-            {
-                Kind::Unread
-            }
-            EntryKind::Manifest => {
-                let raw = self.source.manifest(&entry.blob.digest).await?;
-                member.raw = Some(raw.clone());
-                match self.source.image(raw, platform.as_ref()).await {
-                    Ok(image) => {
-                        platform.clone_from(&image.platform);
-                        let kind = image_kind(entry, &image);
-                        member.image = Some(image);
-                        kind
-                    }
-                    Err(SourceError::Unfit { error, .. }) if error.is_unfit() => {
-                        let reason = format!("it is {error}");
-                        if platform.is_some() {
-                            Kind::Unfit { reason }
-                        } else {
-                            Kind::Other { reason }
+            // What stays has to be read as well.
+            EntryKind::Manifest if is_other && self.mode != IndexMode::Add => Kind::Unread,
+            EntryKind::Manifest => match self.source.manifest(&entry.blob.digest).await {
+                Err(error) if is_other && error.is_missing() => Kind::Missing,
+                Err(error) => return Err(error.into()),
+                Ok(raw) => {
+                    member.raw = Some(raw.clone());
+                    match self.source.image(raw, platform.as_ref()).await {
+                        Ok(image) => {
+                            platform.clone_from(&image.platform);
+                            let kind = image_kind(entry, &image);
+                            member.image = Some(image);
+                            kind
                         }
+                        Err(SourceError::Unfit { error, .. }) if error.is_unfit() => {
+                            let reason = format!("it is {error}");
+                            if platform.is_some() {
+                                Kind::Unfit { reason }
+                            } else {
+                                Kind::Other { reason }
+                            }
+                        }
+                        Err(error) => return Err(error.into()),
                     }
-                    Err(error) => return Err(error.into()),
                 }
-            }
+            },
         };
         let digest = member.entry.blob.digest.clone();
         self.candidates.push(Candidate { digest, platform, selected: false, kind });
@@ -225,12 +225,8 @@ impl Planning<'_> {
                 Kind::Image { format, .. } => format.is_zstd() || !is_source(*number),
                 _ => false,
             };
-            let next = (0..self.members.len()).find(|number| {
-                self.candidates[*number].selected
-                    && stays(*number)
-                    && !proven[*number]
-                    && needs_proof(number)
-            });
+            let next = (0..self.members.len())
+                .find(|number| stays(*number) && !proven[*number] && needs_proof(number));
             let Some(number) = next else { return Ok(arrangement) };
             proven[number] = true;
             if let Some(reason) = self.prove(number).await? {
@@ -312,6 +308,7 @@ impl Planning<'_> {
             slots.push(Slot::Made { variant: plan.variants.len(), entry });
             plan.variants.push(Variant { image, format });
         }
+        self.check_agreed(&arrangement, &slots, &plan, raw).await?;
         let unchanged = if plan.variants.is_empty() && self.is_ours(raw, document, &slots) {
             self.prove_rest().await?.then(|| raw.clone())
         } else {
@@ -331,121 +328,6 @@ impl Planning<'_> {
         let image = self.members[number].image.clone();
         let lost = || ConvertError::Internal("an image to convert was not read".into());
         planned(self.source, image.ok_or_else(lost)?)
-    }
-
-    /// An entry that stays, held against its manifest, and mended where it says something else.
-    async fn keep(&mut self, number: usize) -> Result<Slot, ConvertError> {
-        let candidate = &self.candidates[number];
-        let member = &self.members[number];
-        let mut entry = member.entry.clone();
-        let is_manifest = entry.entry_kind() == EntryKind::Manifest;
-        let manifest = match (&member.raw, &candidate.kind) {
-            (Some(raw), _) => Some(raw.clone()),
-            (None, Kind::Other { .. }) => None,
-            (None, kind) => match self.source.manifest(&entry.blob.digest).await {
-                Ok(raw) => Some(raw),
-                // Nobody asked for it, and the source may be without it.
-                Err(error) if error.is_missing() && matches!(kind, Kind::Unread) => {
-                    let digest = &entry.blob.digest;
-                    self.notes.push(format!(
-                        "{digest} is not in the source; its entry was kept without a look at it"
-                    ));
-                    None
-                }
-                Err(error) => return Err(error.into()),
-            },
-        };
-        let mut format = match candidate.kind {
-            Kind::Image { format, .. } => Some(format),
-            _ => None,
-        };
-        if let Some(raw) = manifest.as_ref().filter(|_| is_manifest) {
-            let read = raw.manifest().map_err(|error| self.source.unfit(raw, error))?;
-            let blob = BlobId { digest: raw.digest.clone(), size: raw.size() };
-            entry.point_at(&raw.media_type, blob);
-            if read.image_layers().is_ok_and(|layers| !layers.is_empty()) {
-                format = Some(format_of(&entry, &read));
-                let mark = (!read.is_readable_by_all()).then_some("true");
-                entry.set_annotation(ZSTD_MARK, mark).map_err(|error| self.unfit(error))?;
-            }
-            let expires = read.annotations.contains_key(EXPIRES_AFTER);
-            if self.job.expires_after.is_some() && !expires {
-                self.notes.push(format!(
-                    "{} stays without {EXPIRES_AFTER}, so Quay does not remove the index after \
-                     that time",
-                    raw.digest
-                ));
-            }
-        }
-        if let Some(image) = &member.image {
-            let said = image.config.platform.as_ref();
-            match (entry.platform(), said) {
-                (None, Some(_)) => {
-                    let object = image.config.platform_object();
-                    entry.set_platform(object).map_err(|error| self.unfit(error))?;
-                }
-                (Some(named), Some(said)) if named.fit(said).is_none() => {
-                    self.notes.push(format!(
-                        "{} is listed for {named}, and its config says {said}",
-                        image.raw.digest
-                    ));
-                }
-                _ => {}
-            }
-        }
-        if entry != member.entry {
-            let digest = &entry.blob.digest;
-            self.notes
-                .push(format!("the entry of {digest} did not fit its manifest, and was mended"));
-        }
-        Ok(Slot::Kept { entry: Box::new(entry), manifest, format })
-    }
-
-    /// Whether the source is an index that this program has made, and stays exactly what it is.
-    fn is_ours(&self, raw: &RawManifest, document: &Index, slots: &[Slot]) -> bool {
-        let entry = |slot: &Slot| match slot {
-            Slot::Made { .. } => None,
-            Slot::Kept { entry, .. } => Some((**entry).clone()),
-        };
-        let entries: Vec<_> = slots.iter().filter_map(entry).collect();
-        let from_here = |member: &Member| {
-            let Some(image) = &member.image else { return true };
-            let from = image.manifest.annotations.get(SOURCE_DIGEST);
-            let is_member =
-                |from: &String| self.candidates.iter().any(|other| other.digest.as_str() == from);
-            image.manifest.is_readable_by_all() || from.is_some_and(is_member)
-        };
-        raw.media_type == OCI_INDEX
-            && document.annotations.contains_key(SOURCE_DIGEST)
-            && entries.iter().eq(document.entries())
-            && self.members.iter().all(from_here)
-    }
-
-    /// Proves the images that nobody asked for as well. Only an index of which all has been proven
-    /// may be reported as it is.
-    async fn prove_rest(&mut self) -> Result<bool, ConvertError> {
-        for number in 0..self.members.len() {
-            let member = &self.members[number];
-            if member.entry.entry_kind() != EntryKind::Manifest
-                || (self.candidates[number].selected && member.image.is_some())
-            {
-                continue;
-            }
-            let read = match self.source.manifest(&member.entry.blob.digest).await {
-                Ok(raw) => self.source.image(raw, member.entry.platform()).await,
-                Err(error) => Err(error),
-            };
-            let image = match read {
-                Ok(image) => image,
-                Err(error) if error.is_missing() || error.is_unfit() => return Ok(false),
-                Err(error) => return Err(error.into()),
-            };
-            let format = format_of(&member.entry, &image.manifest);
-            if prove(self.source, &image, format, self.job.limits).await?.is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
 

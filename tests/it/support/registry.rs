@@ -117,6 +117,21 @@ impl Registry {
         });
     }
 
+    /// Uploads a manifest that the registry may refuse, and returns whether it took it.
+    pub(crate) fn takes_manifest(
+        &self,
+        name: &str,
+        reference: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> bool {
+        let url = self.url(&format!("{name}/manifests/{reference}"));
+        let response = self.http.try_send(Method::PUT, &url, |request| {
+            request.header(header::CONTENT_TYPE, media_type).body(bytes.to_vec())
+        });
+        response.unwrap().status == StatusCode::CREATED
+    }
+
     /// A manifest's exact bytes and the media type that the registry names for it.
     pub(crate) fn manifest(&self, repository: &str, reference: &str) -> (String, Vec<u8>) {
         use recompress_image::image::media_type;
