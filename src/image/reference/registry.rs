@@ -116,7 +116,9 @@ fn checked_registry(host_port: &str) -> Result<String, ReferenceError> {
     if !valid {
         return Err(bad());
     }
-    let host_port = host_port.to_ascii_lowercase();
+    // In lower case a host of one label would be read as a part of the repository.
+    let lower = host_port.to_ascii_lowercase();
+    let host_port = if is_host(&lower) { lower } else { host_port.to_owned() };
     Ok(if host_port == DEFAULT_REGISTRY_LEGACY { DEFAULT_REGISTRY.to_owned() } else { host_port })
 }
 

@@ -159,6 +159,13 @@ prop_compose! {
     }
 }
 
+#[test]
+fn a_host_of_one_label_keeps_its_case() {
+    let reference: ImageReference = "A/a".parse().unwrap();
+    assert_eq!(reference.to_string(), "A/a");
+    assert_eq!("A.B/a".parse::<ImageReference>().unwrap().to_string(), "a.b/a");
+}
+
 proptest! {
     #[test]
     fn canonical_text_parses_to_the_same_reference(text in registry_text()) {
