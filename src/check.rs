@@ -311,10 +311,13 @@ fn content(kind: Kind, blob: Section<'_>, layer: Layer<'_>, findings: &mut Findi
 /// How it is told that there is more content than allowed.
 fn exceeded(exceeded: Exceeded) -> String {
     match exceeded {
-        Exceeded::Size(limit) => format!("its content has more than {limit} bytes"),
-        Exceeded::Ratio(limit) => {
-            format!("its content is more than {limit} times longer than the blob")
-        }
+        Exceeded::Size(limit) => format!(
+            "decompressed size exceeds {limit} bytes; raise --max-layer-size if that is intended"
+        ),
+        Exceeded::Ratio(limit) => format!(
+            "decompressed size exceeds {limit} times the blob (possible decompression bomb); raise \
+             --max-compression-ratio if that is intended"
+        ),
     }
 }
 
@@ -344,7 +347,7 @@ fn hash(
                 hasher.update(buffer.get(..read).unwrap_or_default());
                 len += read as u64;
                 if let Err(limit) = allow(len) {
-                    findings.add(Rule::Frame, exceeded(limit));
+                    findings.add(Rule::Limit, exceeded(limit));
                     return len;
                 }
             }

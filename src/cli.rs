@@ -67,11 +67,12 @@ Exit codes:
   1    internal error
   2    wrong usage
   3    access refused by a registry (401, 403)
-  4    the source is broken: its content does not match its digests
-  5    the source is of a kind that is not converted: an artifact, an encrypted image, an index
-       where one image was meant
+  4    the source is broken: its content does not match its digests, or is larger than allowed
+  5    the source cannot be converted as asked: an artifact, an encrypted image, an index where one
+       image was meant, a layer compressed with xz or bzip2, no image for the platform, a layer
+       that cannot become zstd:chunked with --require-chunked, no SBOM with the given digest
   6    a registry cannot be reached, answered wrongly, or has no such image
-  7    local input or output failed: a full disk, a folder that cannot be written
+  7    local input or output failed: a full disk, a directory that cannot be written
   8    verify has found something wrong
   130  ended by SIGINT
   143  ended by SIGTERM";

@@ -9,15 +9,15 @@ mod compare;
 mod copy;
 mod error;
 pub mod format;
+mod kept;
 mod layers;
 mod plan;
 mod publish;
 mod results;
 mod reuse;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
-pub use self::error::ConvertError;
 pub(crate) use self::plan::derived_tag;
 use self::{
     attachments::Attachments,
@@ -26,6 +26,7 @@ use self::{
     plan::Plan,
     publish::Published,
 };
+pub use self::{error::ConvertError, publish::has_begun as publishing_has_begun};
 use crate::{
     attached::SbomChoice,
     chunked::{annotations::ChunkedAnnotations, footer::Position},
@@ -120,6 +121,7 @@ pub async fn run(job: &Job, reporter: &Reporter) -> Result<Summary, ConvertError
     // What hangs on the source is listed meanwhile; that never fails.
     let find = async { Ok(Attachments::find(&plan, source.store()).await) };
     let (layers, mut attachments) = tokio::try_join!(convert, find)?;
+    kept::check(job, &plan, &source, &layers).await?;
     let variants = publish::variants(job, &plan, &destination, &layers).await?;
     let carried = {
         let manifests = &variants.manifests;
@@ -130,7 +132,9 @@ pub async fn run(job: &Job, reporter: &Reporter) -> Result<Summary, ConvertError
     (summary.attached, summary.unlisted) = attachments.report();
     if let Some(dir) = &job.results_dir {
         let made = summary.manifests.iter().filter(|manifest| manifest.made);
-        let made: Vec<_> = made.map(|manifest| &manifest.digest).collect();
+        let mut made: Vec<_> = made.map(|manifest| &manifest.digest).collect();
+        let mut known = HashSet::new();
+        made.retain(|digest| known.insert(*digest));
         let sbom = carried.first().and_then(Option::as_ref).filter(|_| job.may_carry_sbom());
         let sbom = sbom.map(|sbom| sbom.blob_url(&job.destination));
         let (source, destination) = (&job.source, &job.destination);
@@ -184,7 +188,10 @@ fn summary(job: &Job, plan: &Plan, published: Published, layers: Layers) -> Summ
     Summary {
         source: job.source.to_string(),
         source_digest: plan.digest.clone(),
-        format: job.wanted.name(),
+        format: match (&job.wanted, &layers[..]) {
+            (Wanted::Image { format, .. }, layers) => publish::made_format(*format, layers),
+            (wanted, _) => wanted.name(),
+        },
         compression_level: level,
         config_digest,
         size_before: counted.iter().map(|layer| layer.source_size).sum(),

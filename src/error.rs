@@ -34,7 +34,7 @@ pub enum Failure {
     #[error("the report could not be printed")]
     Print(#[source] io::Error),
     /// There is something wrong with an image.
-    #[error("{reference} is not as it should be: {errors} found")]
+    #[error("verification of {reference} failed: {errors} {}", if *errors == 1 { "error" } else { "errors" })]
     Findings {
         /// The image.
         reference: String,

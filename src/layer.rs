@@ -7,9 +7,10 @@
 //!                                                        proofreader ◄─┘
 //! ```
 //!
-//! Memory: with `t` worker threads all layers together have at most `4t + 12` MiB of batches under
+//! Memory: with `t` worker threads all layers together have at most `4t + 8` MiB of batches under
 //! way (24 with fewer than three threads), each with its encoded form, about as long at the worst: at
-//! most `2t + 3` batches of 1 MiB of a layer with a TOC, or `t + 3` of 4 MiB of one that becomes plain zstd; a header may be longer. To
+//! most `2t + 2` batches of 1 MiB of a layer with a TOC, or `t + 2` of 4 MiB of one that becomes plain zstd;
+//! a header may be longer. To
 //! that come the encoders' own tables and, for each layer, pieces of 4 MiB, a window of up to 8 MiB,
 //! or 128 MiB for one layer at a time ([`crate::limits`]), 2 MiB for TOC and tar-split, whose rest is
 //! in temporary files, the sets of paths of walker and proofreader, about 50 and 60 bytes for each of
@@ -130,15 +131,14 @@ pub enum LayerError {
     Unsupported(UnsupportedCompression),
     /// The content is longer than allowed.
     #[error(
-        "it comes to more than {} when it is decompressed; if it is meant to, allow more with \
-         --max-layer-size",
+        "decompressed size exceeds {}; raise --max-layer-size if that is intended",
         bytesize::ByteSize::b(*.0)
     )]
     TooLong(u64),
     /// The blob is compressed more than allowed.
     #[error(
-        "it is more than {0} times longer when it is decompressed, as made by somebody who wants to \
-         fill a disk; if it is meant to, allow more with --max-compression-ratio"
+        "decompressed size exceeds {0} times the blob (possible decompression bomb); raise \
+         --max-compression-ratio if that is intended"
     )]
     TooDense(u64),
     /// The content is no tar that a client could read.

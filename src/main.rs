@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use recompress_image::{
     cli::{self, Cli, Command},
+    convert,
     error::Failure,
     store,
 };
@@ -25,6 +26,10 @@ const GRACE_OF_UPLOADS: Duration = Duration::from_secs(3);
 /// By convention, a program that ends because of a signal exits with 128 and the signal's number.
 const SIGNALS: [(SignalKind, u8); 2] =
     [(SignalKind::interrupt(), 128 + 2), (SignalKind::terminate(), 128 + 15)];
+
+/// glibc keeps what threads give back to each other: up to twice as much as is in use.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // Before anything else can fail: what an earlier run has left would pass for results of this one.
@@ -50,7 +55,12 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         let result = tokio::select! {
             result = command(cli.command) => result.map(|()| ExitCode::SUCCESS),
             signal = stopped() => {
-                complain("stopped by a signal; nothing is published that was not reported");
+                complain(if convert::publishing_has_begun() {
+                    "interrupted while the tag was set and read back: the destination may have the \
+                     new image already; run the same command again to find out"
+                } else {
+                    "interrupted; nothing was published"
+                });
                 signal.context("cannot wait for signals").map(ExitCode::from)
             }
         };
@@ -129,5 +139,7 @@ impl std::io::Write for Masked {
 
 fn complain(text: &str) {
     // There is nobody left to tell if this fails.
-    let _ = writeln!(std::io::stderr(), "recompress-image: {}", store::mask(text));
+    // An image can have any characters in its texts.
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let _ = writeln!(std::io::stderr(), "recompress-image: {}", store::mask(&line));
 }

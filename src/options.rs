@@ -97,7 +97,10 @@ pub enum UsageError {
     #[error("--add and --all-platforms exclude each other: --add keeps what the index has")]
     AddOrAll,
     /// More than one platform, where one image comes out.
-    #[error("{0:?} names several platforms, which makes an index: add --all-platforms or --add")]
+    #[error(
+        "{0:?} names several platforms, which need an index as result; add --all-platforms, --add \
+         or --compression-format=dual"
+    )]
     Platforms(String),
     /// No type of manifests.
     #[error("{0:?} is no type of manifests; write oci or docker")]
@@ -262,7 +265,11 @@ fn levels(text: Option<String>, wanted: &Wanted) -> Result<(i32, u32), UsageErro
 fn suffix(wanted: &Wanted) -> String {
     match wanted {
         Wanted::Image { format, .. } => format.in_tags().to_owned(),
-        Wanted::Index { mode, formats, .. } => match (mode, &formats[..]) {
+        Wanted::Index { mode, formats, platforms } => match (mode, &formats[..]) {
+            // The tag of one image of an index has the platform in it, too.
+            (IndexMode::AllPlatforms, [format]) if !platforms.is_empty() => {
+                format!("{}-index", format.in_tags())
+            }
             (IndexMode::Add, [format]) => format!("with-{}", format.in_tags()),
             (_, [format]) => format.in_tags().to_owned(),
             (_, _) => "dual".to_owned(),

@@ -54,7 +54,8 @@ pub const NAMES: [&str; 6] =
 /// result of an earlier run may stay, for it would pass for one of this run, even if that fails.
 pub fn prepare(dir: &Path) -> io::Result<()> {
     if !dir.is_dir() {
-        let message = "there is no such directory; create it, or name another one";
+        let exists = dir.exists();
+        let message = if exists { "not a directory" } else { "no such directory; create it" };
         return Err(io::Error::new(io::ErrorKind::NotFound, message));
     }
     NamedTempFile::new_in(dir)?;

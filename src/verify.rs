@@ -5,7 +5,12 @@ mod error;
 mod report;
 mod select;
 
-use std::{fs::File, thread};
+use std::{
+    collections::HashMap,
+    fs::File,
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
@@ -41,6 +46,19 @@ pub struct Job {
     pub access: AccessOptions,
 }
 
+/// Checks layers, each once however many images have it.
+#[derive(Debug)]
+pub(crate) struct Checks {
+    limits: Limits,
+    done: Mutex<HashMap<String, LayerReport>>,
+}
+
+impl Checks {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, done: Mutex::default() }
+    }
+}
+
 /// How much of a layer is checked.
 #[derive(Debug, Clone, Copy)]
 enum Depth {
@@ -70,14 +88,15 @@ pub async fn run(job: &Job) -> Result<VerifyReport, VerifyError> {
         None => None,
     };
     let mut reports = Vec::new();
+    let [checks, of_other] = [Checks::new(job.limits), Checks::new(job.limits)];
     for Selected { image, findings } in &images {
         let mut report = match &other {
-            None => image_report(&source, image, job.limits).await?,
+            None => image_report(&source, image, &checks).await?,
             Some((other, raw)) => {
                 let counterpart = counterpart(image, other, raw).await?;
                 let (mut report, against) = tokio::try_join!(
-                    image_report(&source, image, job.limits),
-                    content(other, &counterpart, job.limits)
+                    image_report(&source, image, &checks),
+                    content(other, &counterpart, &of_other)
                 )?;
                 compare(image, &counterpart, &mut report.findings);
                 report.against = Some(against);
@@ -94,11 +113,11 @@ pub async fn run(job: &Job) -> Result<VerifyReport, VerifyError> {
 pub(crate) async fn image_report(
     source: &Source,
     image: &SourceImage,
-    limits: Limits,
+    checks: &Checks,
 ) -> Result<ImageReport, VerifyError> {
     let mut findings = Findings::default();
     counts(image, &mut findings);
-    let layers = layers(source, image, (Depth::Everything, limits)).await?;
+    let layers = layers(source, image, Depth::Everything, checks).await?;
     let is_docker = Family::of(&image.raw.media_type) == Some(Family::Docker);
     if is_docker && layers.iter().any(|layer| layer.kind.is_some_and(check::Kind::is_zstd)) {
         findings.add(Rule::DockerManifest, "zstd layers in a Docker manifest");
@@ -123,12 +142,23 @@ fn counts(image: &SourceImage, findings: &mut Findings) {
 async fn layers(
     source: &Source,
     image: &SourceImage,
-    depth: (Depth, Limits),
+    depth: Depth,
+    checks: &Checks,
 ) -> Result<Vec<LayerReport>, VerifyError> {
     let side_by_side = thread::available_parallelism().map_or(1, usize::from).min(LAYERS_MAX);
     let layers = image.manifest.layers.iter().zip(&image.config.diff_ids);
     stream::iter(layers.enumerate())
-        .map(|(index, (layer, diff_id))| one_layer(source, index + 1, layer, diff_id, depth))
+        .map(|(index, (layer, diff_id))| async move {
+            let key = format!("{layer:?} {diff_id} {} {depth:?}", index == 0);
+            let done = || checks.done.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = done().get(&key) {
+                return Ok(LayerReport { number: index + 1, ..known.clone() });
+            }
+            let limits = checks.limits;
+            let report = one_layer(source, index + 1, layer, diff_id, (depth, limits)).await?;
+            done().insert(key, report.clone());
+            Ok(report)
+        })
         .buffered(side_by_side)
         .try_collect()
         .await
@@ -215,7 +245,7 @@ async fn counterpart(
 async fn content(
     source: &Source,
     image: &SourceImage,
-    limits: Limits,
+    checks: &Checks,
 ) -> Result<AgainstReport, VerifyError> {
     let mut findings = Findings::default();
     counts(image, &mut findings);
@@ -223,7 +253,7 @@ async fn content(
         reference: source.reference().to_string(),
         digest: image.raw.digest.clone(),
         findings,
-        layers: layers(source, image, (Depth::Content, limits)).await?,
+        layers: layers(source, image, Depth::Content, checks).await?,
     })
 }
 

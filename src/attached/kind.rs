@@ -37,7 +37,7 @@ pub(super) fn reason(kind: Kind) -> &'static str {
         Kind::Attestation => {
             "an attestation is signed and bound to the digest that it is about; attest the new image"
         }
-        Kind::Sbom => "SBOMs are not carried over unless that is asked for",
+        Kind::Sbom => "use --sbom=copy to copy it",
         Kind::Other => "it is not known what it says of the image",
     }
 }

@@ -96,7 +96,7 @@ impl<R: Read> Data<R> {
         }
         self.len += len as u64;
         if let Err(limit) = self.limits.allow(self.len, self.frames.position()) {
-            let fault = Fault { rule: Rule::Frame, detail: exceeded(limit) };
+            let fault = Fault { rule: Rule::Limit, detail: exceeded(limit) };
             return Err(Trouble::Fault(fault));
         }
         let content = self.frames.content().map_err(Trouble::Fault)?;

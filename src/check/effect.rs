@@ -116,7 +116,7 @@ impl Effect {
             Self::OtherTools => {
                 "tools that go by the media type or the annotations fail; podman goes by the content"
             }
-            Self::Unknown => "it was not looked at, so nothing is known about it",
+            Self::Unknown => "not checked (any further); this says nothing about clients",
             Self::OtherImage => "clients get another image than from the one it was compared with",
         }
     }

@@ -222,6 +222,8 @@ rules! {
     TailTooLong "tail-too-long" Warning MuchMemory;
     /// The layer can be read.
     Unread "unread" Error Unknown;
+    /// The content is no longer than the limits allow.
+    Limit "limit" Error Unknown;
     /// An entry of an index has the media type and the size of its manifest.
     IndexEntry "index-entry" Error OtherTools;
     /// Only an image with zstd layers is marked as one.

@@ -29,12 +29,16 @@ pub(super) async fn copy(
         destination.put_manifest(raw, None).await.map_err(failed)?;
         return Ok(Ok(()));
     }
-    if job.source.is_same_place(&job.destination) {
-        return Ok(Ok(()));
-    }
     match entry.entry_kind() {
-        EntryKind::Index => index(job, source, destination, entry.blob.digest.clone()).await,
-        EntryKind::Unknown => unknown(source, destination, entry).await,
+        EntryKind::Index => {
+            match index(job, source, destination, entry.blob.digest.clone()).await {
+                Err(ConvertError::Source(error)) if error.is_missing() => {
+                    Ok(Err("the source does not have all of it".to_owned()))
+                }
+                copied => copied,
+            }
+        }
+        EntryKind::Unknown => unknown(job, source, destination, entry).await,
         // Those have been read, or are left out.
         EntryKind::Manifest | EntryKind::Attestation { .. } => {
             Err(ConvertError::Internal("a manifest that stays was not read".into()))
@@ -85,6 +89,7 @@ async fn index(
 
 /// Something of a type that is not known, as a manifest.
 async fn unknown(
+    job: &Job,
     source: &Source,
     destination: &Store,
     entry: &Descriptor,
@@ -99,6 +104,8 @@ async fn unknown(
     };
     let read = source.store().document(&entry.blob, &entry.media_type).await;
     let put = match read {
+        // Where it is already, some registries would not take it again.
+        Ok(_) if job.source.is_same_place(&job.destination) => Ok(()),
         Ok(raw) => destination.put_manifest(&raw, None).await,
         Err(error) if refused(&error) => Err(error),
         Err(error) => return Err(source.failed(error).into()),

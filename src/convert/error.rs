@@ -98,7 +98,7 @@ pub enum ConvertError {
         error: LayerError,
     },
     /// A layer has no TOC and was required to have one.
-    #[error("{label} ({digest}) can only become plain zstd, and chunked was required: {reason}")]
+    #[error("{label} ({digest}) cannot become zstd:chunked, which is required: {reason}")]
     NotChunkable {
         /// Which layer of which image, the layers counted from 1.
         label: String,
@@ -193,7 +193,12 @@ impl ConvertError {
     /// A blob that is to go to `destination` could not be written.
     pub(super) fn no_room(destination: &Store, source: io::Error) -> Self {
         let dir = destination.spool_dir().display().to_string();
+        let refused = matches!(
+            source.kind(),
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+        );
         let advice = match destination {
+            _ if refused => "make it writable, or name another directory",
             Store::Registry(_) => "set TMPDIR to a folder with room for the largest layers",
             Store::Layout(_) => "there has to be room for all of the new image",
         };

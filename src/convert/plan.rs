@@ -6,6 +6,7 @@ mod index;
 mod prove;
 mod tag;
 
+pub(super) use self::prove::prove;
 pub(crate) use self::tag::derived_tag;
 use super::{
     ConvertError, Job,

@@ -1,6 +1,8 @@
 //! The last steps: configs, manifests, index, tag, and a look at what the destination has made of
 //! them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::{
     ConvertError, Job, compare,
     compare::ExpectedEntry,
@@ -21,6 +23,13 @@ use crate::{
     source::Source,
     store::{MANIFEST_SIZE_MAX, RawManifest, Selector, Store},
 };
+
+static TAGGING: AtomicBool = AtomicBool::new(false);
+
+/// Whether a run of this process has begun to set its tag.
+pub fn has_begun() -> bool {
+    TAGGING.load(Ordering::Relaxed)
+}
 
 /// What has been published.
 pub(super) struct Published {
@@ -68,7 +77,8 @@ pub(super) fn check_sizes(job: &Job, plan: &Plan) -> Result<(), ConvertError> {
         let entry = |slot: &Slot| match slot {
             Slot::Kept { entry, .. } => Ok((**entry).clone()),
             Slot::Made { entry, variant } => {
-                variant_entry(entry, &blob, plan.variants[*variant].format)
+                let variant = plan.variants[*variant];
+                variant_entry(entry, &blob, may_be_zstd(plan, variant))
             }
         };
         let entries = index.slots.iter().map(entry).collect::<Result<Vec<_>, _>>();
@@ -129,6 +139,7 @@ pub(super) async fn publish(
         }
     };
     let tagged = tagged.ok_or_else(|| ConvertError::Internal("nothing was made".into()))?;
+    TAGGING.store(true, Ordering::Relaxed);
     destination.put_manifest(&tagged, job.destination.tag()).await.map_err(failed)?;
     let all = made.iter().chain(&listed.kept);
     read_back(job, destination, &tagged, all).await?;
@@ -193,14 +204,22 @@ impl<'a> Listed<'a> {
             }
             Slot::Made { variant, entry } => {
                 let (raw, of) = (&made[*variant], plan.variants[*variant]);
-                self.reports.push(made_report(plan, of, raw, &layers.of_variant[*variant], entry));
-                let new = variant_entry(entry, &id(raw), of.format);
+                let layers = &layers.of_variant[*variant];
+                let marked = is_marked(of.format, layers);
+                let is_it = |other: &Descriptor| {
+                    other.blob.digest == raw.digest && other.platform() == entry.platform()
+                };
+                if self.entries.iter().any(is_it) {
+                    return Ok(());
+                }
+                self.reports.push(made_report(plan, of, raw, layers, entry));
+                let new = variant_entry(entry, &id(raw), marked);
                 self.entries.push(new.map_err(|error| unfit(job, error))?);
                 self.expected.push(ExpectedEntry {
                     media_type: &raw.media_type,
                     blob: id(raw),
                     old: entry,
-                    marked: Some(of.format.is_zstd()),
+                    marked: Some(marked),
                     kept: false,
                 });
             }
@@ -253,13 +272,41 @@ fn annotations_of(plan: &Plan) -> [(&'static str, String); 1] {
 pub(super) fn variant_entry(
     entry: &Descriptor,
     manifest: &BlobId,
-    format: Format,
+    marked: bool,
 ) -> Result<Descriptor, DocumentError> {
     let mut variant = entry.clone();
     variant.point_at(crate::image::media_type::OCI_MANIFEST, manifest.clone());
     variant.forget_bytes()?;
-    variant.set_annotation(ZSTD_MARK, format.is_zstd().then_some("true"))?;
+    variant.set_annotation(ZSTD_MARK, marked.then_some("true"))?;
     Ok(variant)
+}
+
+/// Whether an image may come to have zstd layers, before that is known.
+pub(super) fn may_be_zstd(plan: &Plan, variant: Variant) -> bool {
+    let layers = &plan.image_of(variant).layers;
+    variant.format.is_zstd() && (layers.is_empty() || layers.iter().any(|layer| !layer.foreign))
+}
+
+/// Whether an image is to be marked as one with zstd layers. One without any layer has nothing else
+/// to tell it by.
+fn is_marked(format: Format, layers: &[LayerReport]) -> bool {
+    let is_zstd =
+        |layer: &LayerReport| matches!(layer.kind, LayerKind::Zstd | LayerKind::ZstdChunked);
+    format.is_zstd() && (layers.is_empty() || layers.iter().any(is_zstd))
+}
+
+/// How the layers of an image that was made are compressed.
+pub(super) fn made_format(wanted: Format, layers: &[LayerReport]) -> &'static str {
+    let has = |kind| layers.iter().any(|layer| layer.kind == kind);
+    match wanted {
+        Format::ZstdChunked if has(LayerKind::Zstd) && !has(LayerKind::ZstdChunked) => {
+            Format::Zstd.as_str()
+        }
+        _ if !layers.is_empty() && layers.iter().all(|layer| layer.kind == LayerKind::Foreign) => {
+            LayerKind::Foreign.as_str()
+        }
+        wanted => wanted.as_str(),
+    }
 }
 
 fn kept_report(entry: &Descriptor, format: Option<Format>) -> ManifestReport {
@@ -284,7 +331,7 @@ fn made_report(
 ) -> ManifestReport {
     let image = &plan.image_of(variant).source;
     ManifestReport {
-        format: Some(variant.format.as_str()),
+        format: Some(made_format(variant.format, layers)),
         digest: manifest.digest.clone(),
         size: manifest.size(),
         made: true,

@@ -34,7 +34,7 @@ pub enum DocumentError {
     #[error("malformed: {0}")]
     Digest(#[from] DigestError),
     /// A part of it.
-    #[error("{part} is {error}")]
+    #[error("{error} (in {part})")]
     Within {
         /// Which part.
         part: String,
@@ -59,7 +59,7 @@ pub enum DocumentError {
     #[error("malformed: its fields are not those of its type {0:?}")]
     Shape(String),
     /// Several images where one was expected.
-    #[error("an index of several images")]
+    #[error("an index, not a single image")]
     Index,
     /// Something that is not converted.
     #[error(transparent)]

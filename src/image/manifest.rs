@@ -67,7 +67,8 @@ impl Manifest {
     /// What the layers of an image are. `Err` if it is not an image, or one with layers that are not
     /// tars: encrypted, of a file system, of another tool.
     pub fn image_layers(&self) -> Result<Vec<LayerType>, UnfitImage> {
-        let artifact = |kind: &str| Err(UnfitImage::Artifact(kind.to_owned()));
+        let shown = |kind: &str| super::digest::shorten(kind).escape_debug().to_string();
+        let artifact = |kind: &str| Err(UnfitImage::Artifact(shown(kind)));
         if !self.has_image_config() {
             return artifact(self.kind());
         }

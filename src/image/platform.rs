@@ -61,13 +61,18 @@ impl FromStr for Platform {
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.os)?;
+        f.write_str(&shown(&self.os))?;
         if let Some(version) = &self.os_version {
-            write!(f, "({version})")?;
+            write!(f, "({})", shown(version))?;
         }
-        write!(f, "/{}", self.architecture)?;
-        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
+        write!(f, "/{}", shown(&self.architecture))?;
+        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{}", shown(variant)))
     }
+}
+
+/// Indexes and configs may have any text.
+fn shown(text: &str) -> String {
+    super::digest::shorten(text).escape_debug().to_string()
 }
 
 /// How well a platform that was asked for fits one that there is; the smaller, the better.

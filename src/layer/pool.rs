@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{chunked::frame::FrameEncoder, tar::MAX_METADATA};
 
-/// So many batches more than threads are under way: one is filled, and two wait to be written.
-pub(super) const SPARE_BATCHES: usize = 3;
+/// So many batches more than threads are under way: one is filled, and one waits to be written.
+pub(super) const SPARE_BATCHES: usize = 2;
 
 /// Mebibytes that the longest header takes.
 const LONGEST_HEADER: usize = 8;

@@ -29,8 +29,8 @@ pub enum SourceError {
     },
     /// It is an index, and nobody said which image in it is meant.
     #[error(
-        "{reference} is an index of several images; choose one with --platform{}, or use \
-         --all-platforms to convert all of them",
+        "{reference} is an index; choose one image with --platform{}, or write an index with \
+         --all-platforms, --add or --compression-format=dual",
         out_of(available)
     )]
     Index {
@@ -61,8 +61,8 @@ pub enum SourceError {
     },
     /// Clients take different images for one platform.
     #[error(
-        "{reference} has several images for {platform}, and clients disagree on which one counts: \
-         podman takes {podman}, others take {others}; choose one by its digest"
+        "clients disagree on the image of {reference} for {platform}: podman takes {podman}, others \
+         take {others}; convert one of them by its digest"
     )]
     Disagreement {
         /// The index.

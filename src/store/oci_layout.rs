@@ -33,10 +33,10 @@ pub struct OciLayout {
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
     /// There is no such directory.
-    #[error("{} does not exist; name a directory that holds an OCI image layout", .0.display())]
+    #[error("{} is not a directory (the name of a layout ends at the first colon)", .0.display())]
     Missing(PathBuf),
     /// The directory is something else.
-    #[error("{} is no OCI image layout: it has no file oci-layout", .0.display())]
+    #[error("{} is not an OCI image layout; it has no oci-layout file", .0.display())]
     NoLayout(PathBuf),
     /// The directory is something else and will not be overwritten.
     #[error(
@@ -245,7 +245,8 @@ impl OciLayout {
     fn check_or_create(&self) -> Result<(), StoreError> {
         match self.check() {
             Err(StoreError::Layout(LayoutError::Missing(_) | LayoutError::NoLayout(_))) => {}
-            checked => return checked,
+            // What is wrong with its index is found out before the work.
+            checked => return checked.and_then(|()| self.read_index().map(drop)),
         }
         fs::create_dir_all(&self.root).map_err(StoreError::io(&self.root))?;
         let _lock = self.lock()?;

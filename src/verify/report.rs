@@ -148,7 +148,9 @@ impl fmt::Display for VerifyReport {
         }
         let (errors, warnings) = (self.errors, self.warnings);
         let verdict = if errors == 0 { "OK" } else { "FAILED" };
-        writeln!(f, "{verdict}: errors: {errors}, warnings: {warnings}")
+        let plural = |count| if count == 1 { "" } else { "s" };
+        let (e, w) = (plural(errors), plural(warnings));
+        writeln!(f, "{verdict}: {errors} error{e}, {warnings} warning{w}")
     }
 }
 

@@ -205,7 +205,7 @@ fn limits_are_those_of_a_source() {
         let limited = run(&["verify", &reference, "--max-layer-size=32MiB"]);
         let report = limited.ends(name, 8).report();
         let layer = &report["images"][0]["layers"][0];
-        assert_eq!(layer["findings"][0]["id"], "frame", "{layer}");
+        assert_eq!(layer["findings"][0]["id"], "limit", "{layer}");
         let read = layer["uncompressed_size"].as_u64().unwrap();
         assert!(read <= (33 << 20), "{name}: {read} bytes were decoded");
         let out = format!("oci:{}:t", dir.join("out").display());

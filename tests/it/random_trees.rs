@@ -181,6 +181,8 @@ fn random_trees() {
     assert_eq!(right, images);
     // Both kinds of layers, and few images that say nothing.
     let Count { layers, chunked, refused, compared } = count;
-    assert!(chunked > layers / 4 && chunked < layers, "{chunked} of {layers} layers are chunked");
-    assert!(refused < images / 2 && compared[Way::Composefs as usize] > images / 4);
+    assert!(chunked > layers / 6 && chunked < layers, "{chunked} of {layers} layers are chunked");
+    // Wide enough for any two dozen of them: on average a quarter is refused, and two fifths are
+    // compared with composefs.
+    assert!(refused < images * 3 / 4 && compared[Way::Composefs as usize] > images / 12);
 }

@@ -212,5 +212,5 @@ fn what_skopeo_makes_is_right() {
     let (code, text) = outcome(&["verify", &result, "--against", &source]);
     assert_eq!(code, 0, "{text}");
     assert_eq!(text.matches(": zstd:chunked, ").count(), 3, "{text}");
-    assert!(text.contains("errors: 0, warnings: 2"), "{text}");
+    assert!(text.contains("OK: 0 errors, 2 warnings"), "{text}");
 }

@@ -629,7 +629,7 @@ fn no_more_content_is_read_than_is_allowed() {
         let specimen = Specimen::converted(&tar, chunked);
         assert_eq!(specimen.verdict_within(len).findings.errors(), 0);
         let verdict = specimen.verdict_within(len - 1);
-        assert!(verdict.findings.counts().contains_key(&Rule::Frame), "{:?}", verdict.findings);
+        assert!(verdict.findings.counts().contains_key(&Rule::Limit), "{:?}", verdict.findings);
         assert!(verdict.tar_len <= len);
     }
 }

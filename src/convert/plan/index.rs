@@ -15,9 +15,14 @@ use crate::{
         ConvertError, Job,
         format::{Format, IndexMode},
     },
-    image::{BlobId, Descriptor, EntryKind, Index, Manifest, Platform, media_type::Family},
+    image::{
+        BlobId, Descriptor, EntryKind, Index, Manifest, Platform,
+        annotations::{FORMAT, SOURCE_DIGEST},
+        media_type::Family,
+    },
     source::{Source, SourceError, SourceImage},
     store::RawManifest,
+    verify::Checks,
 };
 
 /// An entry of the source, as far as it has been read.
@@ -28,6 +33,7 @@ struct Member {
 }
 
 struct Planning<'a> {
+    checks: Checks,
     job: &'a Job,
     source: &'a Source,
     mode: IndexMode,
@@ -45,6 +51,7 @@ pub(super) async fn plan(
     wanted: &[Platform],
 ) -> Result<Plan, ConvertError> {
     let mut planning = Planning {
+        checks: Checks::new(job.limits),
         job,
         source,
         mode,
@@ -64,6 +71,7 @@ pub(super) async fn plan(
         planning.read_single(raw.clone(), wanted).await?;
         Index::new()
     };
+    planning.know_plain_variants();
     planning.select(wanted, &document)?;
     planning.reject_other_images();
     let arrangement = planning.settle(formats).await?;
@@ -143,6 +151,25 @@ impl Planning<'_> {
         Ok(())
     }
 
+    /// What this program has made as zstd:chunked counts as that, even if no layer could have a TOC:
+    /// to make it again would give the same.
+    fn know_plain_variants(&mut self) {
+        let digests: Vec<_> =
+            self.candidates.iter().map(|candidate| candidate.digest.to_string()).collect();
+        for (candidate, member) in self.candidates.iter_mut().zip(&self.members) {
+            let Some(image) = &member.image else { continue };
+            let says = |key| image.manifest.annotations.get(key);
+            let is_ours = says(SOURCE_DIGEST).is_some_and(|from| digests.contains(from))
+                && says(FORMAT)
+                    .is_some_and(|format| format.starts_with(Format::ZstdChunked.as_str()));
+            if let Kind::Image { format: format @ Format::Zstd, .. } = &mut candidate.kind
+                && is_ours
+            {
+                *format = Format::ZstdChunked;
+            }
+        }
+    }
+
     fn select(&mut self, wanted: &[Platform], index: &Index) -> Result<(), ConvertError> {
         select(&mut self.candidates, wanted).map_err(|platform| {
             self.first_unfit(Some(&platform)).unwrap_or_else(|| {
@@ -219,8 +246,8 @@ impl Planning<'_> {
             let stays = |number: usize| {
                 arrangement.steps.iter().any(|step| step.entry == number && step.made.is_none())
             };
-            // The layers of an image that a variant is made from are checked as they are read, but
-            // not what a TOC says of them.
+            // The layers of an image that a variant is made from are checked as they are read, or
+            // after an earlier run's were taken for them; but not what a TOC says of them.
             let needs_proof = |number: &usize| match self.candidates[*number].kind {
                 Kind::Image { format, .. } => format.is_zstd() || !is_source(*number),
                 _ => false,
@@ -258,7 +285,7 @@ impl Planning<'_> {
         else {
             return Ok(None);
         };
-        prove(self.source, image, *format, self.job.limits).await
+        prove(self.source, image, *format, &self.checks).await
     }
 
     /// A variant is made again. What it is to be made from cannot be.
@@ -304,7 +331,7 @@ impl Planning<'_> {
                 images.insert(step.entry, plan.images.len() - 1);
                 plan.images.len() - 1
             };
-            let entry = Box::new(self.members[step.entry].entry.clone());
+            let entry = Box::new(self.with_platform(step.entry)?);
             slots.push(Slot::Made { variant: plan.variants.len(), entry });
             plan.variants.push(Variant { image, format });
         }
@@ -322,6 +349,19 @@ impl Planning<'_> {
         plan.index = Some(IndexPlan { document: Index::new(), slots, left, unchanged: None });
         plan.notes = self.notes;
         Ok((plan, unchanged))
+    }
+
+    /// An entry that says what its image is for, if the image does.
+    fn with_platform(&self, number: usize) -> Result<Descriptor, ConvertError> {
+        let Member { entry, image, .. } = &self.members[number];
+        let mut entry = entry.clone();
+        if let (None, Some(image)) = (entry.platform(), image)
+            && image.config.platform.is_some()
+        {
+            let object = image.config.platform_object();
+            entry.set_platform(object).map_err(|error| self.unfit(error))?;
+        }
+        Ok(entry)
     }
 
     fn planned(&self, number: usize) -> Result<PlannedImage, ConvertError> {

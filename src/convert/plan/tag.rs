@@ -5,6 +5,9 @@ use crate::image::{
     reference::{REF_NAME_MAX, is_valid_tag},
 };
 
+/// Longer lists of platforms are told apart by a hash, or nothing of the source's tag would be left.
+const PLATFORMS_MAX: usize = 64;
+
 /// The tag for a destination that nobody named: the source's, with the platform where one was
 /// picked, and the format. Two runs of a matrix, over images, platforms or formats, never share
 /// one. `place` is where the tag is to be.
@@ -29,7 +32,10 @@ pub(crate) fn derived_tag(
     };
     // Of a platform's text, what a tag cannot have is the brackets of a version and slashes.
     let in_tag = |text: &&str| format!("-{}", text.replace(['/', '('], "-").replace(')', ""));
-    let platforms: String = platforms.iter().map(in_tag).collect();
+    let mut platforms: String = platforms.iter().map(in_tag).collect();
+    if platforms.len() > PLATFORMS_MAX {
+        platforms = format!("-{}", short_hash(&platforms));
+    }
     let suffix = format!("{platforms}-{suffix}");
     if base.len() + suffix.len() <= max {
         return base + &suffix;

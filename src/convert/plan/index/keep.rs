@@ -9,7 +9,7 @@ use crate::{
             arrange::{Arrangement, Kind, Step},
             prove::prove,
         },
-        publish::variant_entry,
+        publish::{may_be_zstd, variant_entry},
     },
     image::{
         BlobId, EntryKind, Index,
@@ -34,7 +34,7 @@ impl Planning<'_> {
             let entry = match slot {
                 Slot::Kept { entry, .. } => Ok((**entry).clone()),
                 Slot::Made { entry, variant } => {
-                    variant_entry(entry, &entry.blob, plan.variants[*variant].format)
+                    variant_entry(entry, &entry.blob, may_be_zstd(plan, plan.variants[*variant]))
                 }
             };
             let member = &self.members[step.entry];
@@ -154,7 +154,7 @@ impl Planning<'_> {
                 Err(error) => return Err(error.into()),
             };
             let format = format_of(&member.entry, &image.manifest);
-            if prove(self.source, &image, format, self.job.limits).await?.is_some() {
+            if prove(self.source, &image, format, &self.checks).await?.is_some() {
                 return Ok(false);
             }
         }
