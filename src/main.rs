@@ -27,10 +27,6 @@ const GRACE_OF_UPLOADS: Duration = Duration::from_secs(3);
 const SIGNALS: [(SignalKind, u8); 2] =
     [(SignalKind::interrupt(), 128 + 2), (SignalKind::terminate(), 128 + 15)];
 
-/// glibc keeps what threads give back to each other: up to twice as much as is in use.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // Before anything else can fail: what an earlier run has left would pass for results of this one.
     cli::convert::clear_results(std::env::args_os());

@@ -87,7 +87,7 @@ async fn index(
     Ok(Ok(()))
 }
 
-/// Something of a type that is not known, as a manifest.
+/// Something of a type that is not known: a blob, or something that is kept like a manifest.
 async fn unknown(
     job: &Job,
     source: &Source,
@@ -99,11 +99,14 @@ async fn unknown(
             error,
             StoreError::NotFound { .. }
                 | StoreError::TooLarge { .. }
-                | StoreError::UnexpectedStatus { status: 400..=499, .. }
+                | StoreError::UnexpectedStatus { .. }
         )
     };
-    let read = source.store().document(&entry.blob, &entry.media_type).await;
-    let put = match read {
+    let BlobId { digest, size } = &entry.blob;
+    if source.store().has_blob(digest, *size).await.is_ok_and(|has| has) {
+        return blob(job, source, destination, &entry.blob).await.map(Ok);
+    }
+    let put = match source.store().document(&entry.blob, &entry.media_type).await {
         // Where it is already, some registries would not take it again.
         Ok(_) if job.source.is_same_place(&job.destination) => Ok(()),
         Ok(raw) => destination.put_manifest(&raw, None).await,
@@ -124,24 +127,33 @@ async fn blobs(
     destination: &Store,
     manifest: &Manifest,
 ) -> Result<(), ConvertError> {
-    let failed = |error| ConvertError::Destination { reference: job.destination.clone(), error };
-    for blob in manifest.needed_blobs() {
-        if destination.has_blob(&blob.digest, blob.size).await.map_err(failed)?
-            || destination.mount(&blob.digest, &job.source).await
-        {
-            continue;
-        }
-        let reader = source.blob(blob).await?;
-        let no_room = |source| ConvertError::no_room(destination, source);
-        let (writer, spool) = destination.spool().map_err(no_room)?;
-        let upload = async { destination.put_spool(spool, |_| {}).await.map_err(failed) };
-        let download = async {
-            let copied = download(job, blob, reader, writer).await?;
-            copied.map_err(no_room)
-        };
-        tokio::try_join!(download, upload)?;
+    for wanted in manifest.needed_blobs() {
+        blob(job, source, destination, wanted).await?;
     }
     Ok(())
+}
+
+async fn blob(
+    job: &Job,
+    source: &Source,
+    destination: &Store,
+    blob: &BlobId,
+) -> Result<(), ConvertError> {
+    let failed = |error| ConvertError::Destination { reference: job.destination.clone(), error };
+    if destination.has_blob(&blob.digest, blob.size).await.map_err(failed)?
+        || destination.mount(&blob.digest, &job.source).await
+    {
+        return Ok(());
+    }
+    let reader = source.blob(blob).await?;
+    let no_room = |source| ConvertError::no_room(destination, source);
+    let (writer, spool) = destination.spool().map_err(no_room)?;
+    let upload = async { destination.put_spool(spool, |_| {}).await.map_err(failed) };
+    let download = async {
+        let copied = download(job, blob, reader, writer).await?;
+        copied.map_err(no_room)
+    };
+    tokio::try_join!(download, upload).map(drop)
 }
 
 /// Whether the destination has all that a manifest names.

@@ -30,6 +30,14 @@ pub(super) struct Batch {
     pub(super) sums: Vec<Sum>,
 }
 
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if let Some(room) = self.room.first() {
+            room.give_back(std::mem::take(&mut self.data));
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
     /// Where its content ends in the batch's data.

@@ -1,6 +1,7 @@
 //! The worker threads, shared by all layers: they encode frames or pieces of gzip, and prove them.
 
 use std::{
+    mem,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
@@ -29,6 +30,16 @@ pub(super) struct Frames {
     pub(super) bytes: Vec<u8>,
     /// Where each frame ends in `bytes`, and the SHA-256 of its content where it was wanted.
     pub(super) ends: Vec<(usize, Option<[u8; 32]>)>,
+    /// Where `bytes` goes back to.
+    budget: Option<Arc<Budget>>,
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.give_back(mem::take(&mut self.bytes));
+        }
+    }
 }
 
 enum Job {
@@ -48,6 +59,30 @@ pub struct Pool {
 struct Budget {
     free: Mutex<usize>,
     freed: Condvar,
+    /// Buffers to be used again. An allocator that gets them back from one thread and is asked for
+    /// them by another takes up to twice as much.
+    spare: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Budget {
+    /// A buffer with room for `len` bytes.
+    fn buffer(&self, len: usize) -> Vec<u8> {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = spare.iter().position(|buffer| buffer.capacity() >= len) {
+            return spare.swap_remove(found);
+        }
+        // One that is too small makes room for a larger one.
+        spare.pop();
+        Vec::with_capacity(len)
+    }
+
+    fn give_back(&self, mut buffer: Vec<u8>) {
+        // A batch with a long header is rare, and takes too much to be kept.
+        if (CHUNKED_BATCH..=2 * PLAIN_BATCH).contains(&buffer.capacity()) {
+            buffer.clear();
+            self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        }
+    }
 }
 
 /// A part of the budget, given back when this is dropped.
@@ -55,6 +90,17 @@ struct Budget {
 pub(super) struct Units {
     budget: Arc<Budget>,
     count: usize,
+}
+
+impl Units {
+    /// A buffer for what these are the room of.
+    pub(super) fn buffer(&self) -> Vec<u8> {
+        self.budget.buffer(self.count * CHUNKED_BATCH)
+    }
+
+    pub(super) fn give_back(&self, buffer: Vec<u8>) {
+        self.budget.give_back(buffer);
+    }
 }
 
 impl Drop for Units {
@@ -70,18 +116,25 @@ impl Pool {
     pub fn new(threads: usize) -> std::io::Result<Self> {
         // Not bounded here: whoever asks has a bounded number of batches to hand in.
         let (jobs, inbox) = unbounded::<Job>();
-        let threads = (0..threads.max(1))
-            .map(|number| {
-                let inbox = inbox.clone();
-                thread::Builder::new().name(format!("encode-{number}")).spawn(move || work(&inbox))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let threads = threads.max(1);
         // As much as one layer of plain zstd uses, and more than one with a TOC does.
         let units = PLAIN_BATCH / CHUNKED_BATCH;
-        let free = units * (threads.len() + SPARE_BATCHES);
+        let free = units * (threads + SPARE_BATCHES);
         // Four layers may hold a batch each, and one of them still gets room for a long header.
         let free = free.max(units * 4 + LONGEST_HEADER);
-        let budget = Arc::new(Budget { free: Mutex::new(free), freed: Condvar::new() });
+        let budget = Arc::new(Budget {
+            free: Mutex::new(free),
+            freed: Condvar::new(),
+            spare: Mutex::default(),
+        });
+        let threads = (0..threads)
+            .map(|number| {
+                let (inbox, budget) = (inbox.clone(), Arc::clone(&budget));
+                thread::Builder::new()
+                    .name(format!("encode-{number}"))
+                    .spawn(move || work(&inbox, &budget))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Self { jobs: Some(jobs), threads, budget })
     }
 
@@ -134,12 +187,12 @@ impl Drop for Pool {
     }
 }
 
-fn work(inbox: &Receiver<Job>) {
+fn work(inbox: &Receiver<Job>, budget: &Arc<Budget>) {
     let mut encoder = FrameEncoder::new();
     for job in inbox {
         match job {
             Job::Frames { batch, level, done } => {
-                let frames = encode(&mut encoder, &batch, level);
+                let frames = encode(&mut encoder, &batch, level, budget);
                 // The batch is let go before the answer, so that its memory can be used again.
                 drop(batch);
                 let _ = done.send(frames);
@@ -150,12 +203,16 @@ fn work(inbox: &Receiver<Job>) {
     }
 }
 
-fn encode(encoder: &mut FrameEncoder, batch: &Batch, level: i32) -> Result<Frames, LayerError> {
-    let mut frames = Frames {
-        // Enough for what cannot be compressed: growing would move it.
-        bytes: Vec::with_capacity(batch.data.len() + (64 << 10)),
-        ends: Vec::with_capacity(batch.frames.len()),
-    };
+fn encode(
+    encoder: &mut FrameEncoder,
+    batch: &Batch,
+    level: i32,
+    budget: &Arc<Budget>,
+) -> Result<Frames, LayerError> {
+    // Enough for what cannot be compressed: growing would move it.
+    let bytes = budget.buffer(batch.data.len() + (64 << 10));
+    let ends = Vec::with_capacity(batch.frames.len());
+    let mut frames = Frames { bytes, ends, budget: Some(Arc::clone(budget)) };
     let mut start = 0;
     for frame in &batch.frames {
         let content = &batch.data[start..frame.end];

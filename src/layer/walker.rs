@@ -356,7 +356,11 @@ impl<'a> Walker<'a> {
     fn begin(&mut self) -> Result<(), LayerError> {
         self.output.turns.recv().map_err(|_| LayerError::Interrupted)?;
         let units = self.capacity() / CHUNKED_BATCH;
-        self.batch.room.push(self.output.pool.room_for(units));
+        let room = self.output.pool.room_for(units);
+        if self.batch.data.is_empty() {
+            self.batch.data = room.buffer();
+        }
+        self.batch.room.push(room);
         Ok(())
     }
 }

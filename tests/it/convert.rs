@@ -219,7 +219,11 @@ fn one_image_of_an_index() {
     assert!(manifest(dir.path(), "in-linux-arm64-zstd-chunked").is_some());
 
     for (arguments, code, advice) in [
-        (&[][..], 5, "choose one with --platform (linux/arm64), or use --all-platforms"),
+        (
+            &[][..],
+            5,
+            "choose one image with --platform (linux/arm64), or write an index with --all-platforms",
+        ),
         (&["--platform=linux/amd64"], 5, "no image for linux/amd64; it has: linux/arm64"),
     ] {
         let output =

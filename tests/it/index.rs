@@ -14,18 +14,18 @@ const MARK: &str = "io.github.containers.compression.zstd";
 const DOCKER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
 /// An index under construction.
-struct Index {
-    layout: Layout,
-    entries: Vec<Value>,
+pub(crate) struct Index {
+    pub(crate) layout: Layout,
+    pub(crate) entries: Vec<Value>,
 }
 
 impl Index {
-    fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         Self { layout: Layout::new(dir, &[], &[]), entries: Vec::new() }
     }
 
     /// Adds an image of gzip layers, and returns its digest.
-    fn image(&mut self, docker: bool, platform: &Value, tars: &[Vec<u8>]) -> Digest {
+    pub(crate) fn image(&mut self, docker: bool, platform: &Value, tars: &[Vec<u8>]) -> Digest {
         let layer = if docker { DOCKER_GZIP } else { media_type::OCI_LAYER_GZIP };
         let blobs: Vec<_> = tars.iter().map(|tar| (layer, gzip(tar))).collect();
         let mut image = Layout::new(&self.layout.dir, &blobs, tars);
@@ -70,7 +70,7 @@ impl Index {
     }
 
     /// Writes the index under the tag `in`, and returns its digest.
-    fn finish(&mut self, media_type: &str) -> Digest {
+    pub(crate) fn finish(&mut self, media_type: &str) -> Digest {
         self.layout.manifest = json!({
             "schemaVersion": 2, "mediaType": media_type, "manifests": self.entries,
             "annotations": {"com.example.index": "kept"},
@@ -79,11 +79,11 @@ impl Index {
     }
 }
 
-fn platform(architecture: &str) -> Value {
+pub(crate) fn platform(architecture: &str) -> Value {
     json!({"architecture": architecture, "os": "linux"})
 }
 
-fn convert(source: &str, arguments: &[&str]) -> Value {
+pub(crate) fn convert(source: &str, arguments: &[&str]) -> Value {
     let output =
         program().args(["convert", source, "--output=json"]).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
@@ -97,7 +97,7 @@ fn blob(dir: &Path, digest: &Value) -> Vec<u8> {
 
 /// Reads an index, and each manifest in it with all its blobs; nothing in it is Docker's, and each
 /// zstd entry is marked.
-fn entries(dir: &Path, tag: &str) -> (Value, Vec<(Value, Value)>) {
+pub(crate) fn entries(dir: &Path, tag: &str) -> (Value, Vec<(Value, Value)>) {
     let (index, _) = manifest(dir, tag).unwrap();
     assert_eq!(index["mediaType"], media_type::OCI_INDEX);
     let entry = |entry: &Value| {

@@ -9,6 +9,7 @@ mod failures;
 mod generated;
 mod index;
 mod index_readers;
+mod kept;
 mod layout;
 mod lowest;
 mod odd_layers;
