@@ -49,7 +49,7 @@ async fn a_bomb_is_not_let_off() {
             &small,
             &["--max-layer-size=1MiB"][..],
             4,
-            &["layer 1", "more than 1.0 MiB", "--max-layer-size"][..],
+            &["layer 1", "decompressed size exceeds 1.0 MiB", "--max-layer-size"][..],
         ),
         (case("as long as allowed"), &small, &["--max-layer-size=4MiB"], 0, &[]),
         (
@@ -57,7 +57,7 @@ async fn a_bomb_is_not_let_off() {
             &bomb,
             &[],
             4,
-            &["layer 1", "more than 1000 times longer", "--max-compression-ratio"],
+            &["layer 1", "exceeds 1000 times the blob", "--max-compression-ratio"],
         ),
     ] {
         let (server, held) = Fake::default().taking_manifests().start().await;
