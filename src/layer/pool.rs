@@ -37,7 +37,7 @@ pub(super) struct Frames {
 impl Drop for Frames {
     fn drop(&mut self) {
         if let Some(budget) = &self.budget {
-            budget.give_back(mem::take(&mut self.bytes));
+            budget.frames.give_back(mem::take(&mut self.bytes));
         }
     }
 }
@@ -59,15 +59,21 @@ pub struct Pool {
 struct Budget {
     free: Mutex<usize>,
     freed: Condvar,
-    /// Buffers to be used again. An allocator that gets them back from one thread and is asked for
-    /// them by another takes up to twice as much.
-    spare: Mutex<Vec<Vec<u8>>>,
+    /// Two stores, so that the memory of a batch never becomes that of frames, of which most never
+    /// fill their buffer.
+    batches: Buffers,
+    frames: Buffers,
 }
 
-impl Budget {
+/// Buffers to be used again. An allocator that gets them back from one thread and is asked for them
+/// by another takes up to twice as much.
+#[derive(Debug, Default)]
+struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+impl Buffers {
     /// A buffer with room for `len` bytes.
     fn buffer(&self, len: usize) -> Vec<u8> {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = spare.iter().position(|buffer| buffer.capacity() >= len) {
             return spare.swap_remove(found);
         }
@@ -80,7 +86,7 @@ impl Budget {
         // A batch with a long header is rare, and takes too much to be kept.
         if (CHUNKED_BATCH..=2 * PLAIN_BATCH).contains(&buffer.capacity()) {
             buffer.clear();
-            self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
         }
     }
 }
@@ -95,11 +101,11 @@ pub(super) struct Units {
 impl Units {
     /// A buffer for what these are the room of.
     pub(super) fn buffer(&self) -> Vec<u8> {
-        self.budget.buffer(self.count * CHUNKED_BATCH)
+        self.budget.batches.buffer(self.count * CHUNKED_BATCH)
     }
 
     pub(super) fn give_back(&self, buffer: Vec<u8>) {
-        self.budget.give_back(buffer);
+        self.budget.batches.give_back(buffer);
     }
 }
 
@@ -125,7 +131,8 @@ impl Pool {
         let budget = Arc::new(Budget {
             free: Mutex::new(free),
             freed: Condvar::new(),
-            spare: Mutex::default(),
+            batches: Buffers::default(),
+            frames: Buffers::default(),
         });
         let threads = (0..threads)
             .map(|number| {
@@ -210,7 +217,7 @@ fn encode(
     budget: &Arc<Budget>,
 ) -> Result<Frames, LayerError> {
     // Enough for what cannot be compressed: growing would move it.
-    let bytes = budget.buffer(batch.data.len() + (64 << 10));
+    let bytes = budget.frames.buffer(batch.data.len() + (64 << 10));
     let ends = Vec::with_capacity(batch.frames.len());
     let mut frames = Frames { bytes, ends, budget: Some(Arc::clone(budget)) };
     let mut start = 0;
