@@ -51,7 +51,7 @@ pub enum SbomPolicy {
 
 /// What is to be done.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct ConvertJob {
     /// The image to convert; one in a registry has a digest.
     pub source: ImageReference,
     /// Where to put the result; it has a tag and no digest.
@@ -84,7 +84,7 @@ pub struct Job {
     pub results_limit: usize,
 }
 
-impl Job {
+impl ConvertJob {
     /// Whether there may be a result that tells of an SBOM.
     fn may_carry_sbom(&self) -> bool {
         self.sbom != SbomPolicy::None && matches!(self.wanted, Wanted::Image { .. })
@@ -92,7 +92,7 @@ impl Job {
 }
 
 /// Converts an image and publishes it. May be dropped at any time: nothing half-done is published.
-pub async fn run(job: &Job, reporter: &Reporter) -> Result<Summary, ConvertError> {
+pub async fn run(job: &ConvertJob, reporter: &Reporter) -> Result<Summary, ConvertError> {
     if let Some(dir) = &job.results_dir {
         tekton::prepare(dir).map_err(|source| ConvertError::ResultsDir {
             dir: dir.display().to_string().trim_end_matches("/.").to_owned(),
@@ -167,7 +167,7 @@ fn chunked<'a>(layers: impl Iterator<Item = &'a LayerReport>) -> Vec<Blob> {
     layers.filter_map(blob).collect()
 }
 
-fn summary(job: &Job, plan: &Plan, published: Published, layers: Layers) -> Summary {
+fn summary(job: &ConvertJob, plan: &Plan, published: Published, layers: Layers) -> Summary {
     let Published { image, manifests, left, removed } = published;
     let Layers { mut of_variant, distinct } = layers;
     // Layers of an index are told with the manifests that have them.

@@ -9,7 +9,7 @@ use crate::{
     chunked::frame::LEVEL_MAX,
     cli::{self, access::AccessArgs, convert::Args},
     convert::{
-        Job, SbomPolicy, derived_tag,
+        ConvertJob, SbomPolicy, derived_tag,
         format::{Format, IndexMode, Wanted},
     },
     image::{ImageReference, Platform, PlatformError, ReferenceError, media_type::Family},
@@ -131,7 +131,7 @@ pub enum UsageError {
     NoImage(String),
 }
 
-impl TryFrom<Args> for Job {
+impl TryFrom<Args> for ConvertJob {
     type Error = UsageError;
 
     fn try_from(args: Args) -> Result<Self, UsageError> {

@@ -12,7 +12,7 @@ use clap::ValueEnum;
 
 use super::access::AccessArgs;
 use crate::{
-    convert::{self, Job},
+    convert::{self, ConvertJob},
     error::Failure,
     options,
     report::{Reporter, Summary},
@@ -132,7 +132,7 @@ pub enum Output {
 /// Runs the job.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let output = args.output;
-    let job = Job::try_from(args)?;
+    let job = ConvertJob::try_from(args)?;
     let summary = convert::run(&job, &Reporter::for_stderr()).await?;
     print(output, &summary).map_err(Failure::Stdout)
 }

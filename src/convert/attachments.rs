@@ -1,7 +1,7 @@
 //! What hangs on the source: found while the layers are converted, and SBOMs carried over before
 //! the new image gets its tag.
 
-use super::{ConvertError, Job, SbomPolicy, plan::Plan};
+use super::{ConvertError, ConvertJob, SbomPolicy, plan::Plan};
 use crate::{
     attached::{self, CarriedSbom, Listing, SbomChoice, Subject},
     image::Digest,
@@ -33,7 +33,7 @@ impl Attachments {
     /// carried are in the order of the plan's variants.
     pub(super) async fn carry(
         &mut self,
-        job: &Job,
+        job: &ConvertJob,
         plan: &Plan,
         source: &Store,
         destination: &Store,

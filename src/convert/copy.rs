@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{ConvertError, Job};
+use super::{ConvertError, ConvertJob};
 use crate::{
     image::{BlobId, Descriptor, Digest, EntryKind, Manifest},
     source::Source,
@@ -16,7 +16,7 @@ const DEPTH_MAX: usize = 4;
 /// there already is not sent; what is in another repository of the destination's registry is
 /// mounted. `Err` inside says why a thing of a type that is not known cannot be had there.
 pub(super) async fn copy(
-    job: &Job,
+    job: &ConvertJob,
     source: &Source,
     destination: &Store,
     entry: &Descriptor,
@@ -48,7 +48,7 @@ pub(super) async fn copy(
 
 /// An index with all that is below it, the deepest first.
 async fn index(
-    job: &Job,
+    job: &ConvertJob,
     source: &Source,
     destination: &Store,
     digest: Digest,
@@ -89,7 +89,7 @@ async fn index(
 
 /// Something of a type that is not known: a blob, or something that is kept like a manifest.
 async fn unknown(
-    job: &Job,
+    job: &ConvertJob,
     source: &Source,
     destination: &Store,
     entry: &Descriptor,
@@ -122,7 +122,7 @@ async fn unknown(
 
 /// Brings the blobs of a manifest to the destination.
 async fn blobs(
-    job: &Job,
+    job: &ConvertJob,
     source: &Source,
     destination: &Store,
     manifest: &Manifest,
@@ -134,7 +134,7 @@ async fn blobs(
 }
 
 async fn blob(
-    job: &Job,
+    job: &ConvertJob,
     source: &Source,
     destination: &Store,
     blob: &BlobId,
@@ -158,7 +158,7 @@ async fn blob(
 
 /// Whether the destination has all that a manifest names.
 pub(super) async fn missing(
-    job: &Job,
+    job: &ConvertJob,
     destination: &Store,
     manifest: &Manifest,
 ) -> Result<Option<Digest>, ConvertError> {
@@ -175,7 +175,7 @@ pub(super) async fn missing(
 
 /// The inner error is that of the spool.
 async fn download(
-    job: &Job,
+    job: &ConvertJob,
     blob: &BlobId,
     reader: BlobReader,
     mut writer: SpoolWriter,

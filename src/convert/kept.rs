@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::{
-    ConvertError, Job,
+    ConvertError, ConvertJob,
     format::Format,
     layers::Layers,
     plan::{Plan, Slot, prove},
@@ -16,7 +16,7 @@ use crate::{
 
 /// Finds out whether each kept image that a variant was made from is what it has to be.
 pub(super) async fn check(
-    job: &Job,
+    job: &ConvertJob,
     plan: &Plan,
     source: &Source,
     layers: &Layers,

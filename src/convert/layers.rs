@@ -10,7 +10,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    ConvertError, Job,
+    ConvertError, ConvertJob,
     format::Format,
     plan::{Plan, PlannedLayer},
     reuse::{Proved, Reusable},
@@ -35,7 +35,7 @@ const THREADS_PER_LAYER: usize = 4;
 const SPOOL_BUFFER: usize = 256 << 10;
 
 struct Context<'a> {
-    job: &'a Job,
+    job: &'a ConvertJob,
     source: &'a Source,
     destination: &'a Store,
     pool: &'a Arc<Pool>,
@@ -83,7 +83,7 @@ pub(super) struct Layers {
 
 /// Converts the layers and stores the new blobs.
 pub(super) async fn convert(
-    job: &Job,
+    job: &ConvertJob,
     plan: &Plan,
     source: &Source,
     destination: &Store,

@@ -9,7 +9,7 @@ mod tag;
 pub(super) use self::prove::prove;
 pub(crate) use self::tag::derived_tag;
 use super::{
-    ConvertError, Job,
+    ConvertError, ConvertJob,
     format::{Format, Wanted},
 };
 use crate::{
@@ -103,7 +103,7 @@ impl Plan {
     }
 }
 
-pub(super) async fn plan(job: &Job, source: &Source) -> Result<Plan, ConvertError> {
+pub(super) async fn plan(job: &ConvertJob, source: &Source) -> Result<Plan, ConvertError> {
     let raw = source.root().await?;
     match &job.wanted {
         Wanted::Image { format, platform } => {

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
-    ConvertError, Job, compare,
+    ConvertError, ConvertJob, compare,
     compare::ExpectedEntry,
     copy,
     format::Format,
@@ -50,7 +50,7 @@ pub(super) struct Variants {
 }
 
 /// Finds out before the work whether what is to be published would be more than registries take.
-pub(super) fn check_sizes(job: &Job, plan: &Plan) -> Result<(), ConvertError> {
+pub(super) fn check_sizes(job: &ConvertJob, plan: &Plan) -> Result<(), ConvertError> {
     let largest = Position { offset: u64::MAX, len: u64::MAX, raw_len: u64::MAX };
     let digest = Digest::sha256_of(b"");
     let blob = BlobId { digest: digest.clone(), size: u64::MAX >> 1 };
@@ -92,7 +92,7 @@ pub(super) fn check_sizes(job: &Job, plan: &Plan) -> Result<(), ConvertError> {
 
 /// Puts the manifest of each variant of the plan there, under no tag.
 pub(super) async fn variants(
-    job: &Job,
+    job: &ConvertJob,
     plan: &Plan,
     destination: &Store,
     layers: &Layers,
@@ -116,7 +116,7 @@ pub(super) async fn variants(
 
 /// Puts the index there, where there is one to be made, and the tag; and reads everything back.
 pub(super) async fn publish(
-    job: &Job,
+    job: &ConvertJob,
     plan: &Plan,
     source: &Source,
     destination: &Store,
@@ -174,7 +174,7 @@ impl<'a> Listed<'a> {
     #[expect(clippy::too_many_arguments, reason = "all of the run comes together here")]
     async fn add(
         &mut self,
-        job: &Job,
+        job: &ConvertJob,
         plan: &Plan,
         source: &Source,
         destination: &Store,
@@ -230,7 +230,7 @@ impl<'a> Listed<'a> {
     /// The index, and what of the old one had to go.
     fn index(
         &self,
-        job: &Job,
+        job: &ConvertJob,
         plan: &Plan,
         index: &IndexPlan,
     ) -> Result<(RawManifest, Vec<String>), ConvertError> {
@@ -249,7 +249,7 @@ impl<'a> Listed<'a> {
 }
 
 /// What a layer's blob depends on besides its tar.
-pub(super) fn recipe(job: &Job, format: Format) -> String {
+pub(super) fn recipe(job: &ConvertJob, format: Format) -> String {
     match format {
         Format::Gzip => format!("gzip level {}", job.gzip_level),
         Format::Zstd | Format::ZstdChunked => format!("{format} level {}", job.zstd.level),
@@ -260,7 +260,7 @@ fn id(raw: &RawManifest) -> BlobId {
     BlobId { digest: raw.digest.clone(), size: raw.size() }
 }
 
-fn unfit(job: &Job, error: DocumentError) -> ConvertError {
+fn unfit(job: &ConvertJob, error: DocumentError) -> ConvertError {
     ConvertError::Unfit { reference: job.source.clone(), error }
 }
 
@@ -343,7 +343,7 @@ fn made_report(
 }
 
 fn manifest(
-    job: &Job,
+    job: &ConvertJob,
     image: &PlannedImage,
     variant: Variant,
     layers: &[LayerReport],
@@ -371,7 +371,7 @@ fn manifest(
 }
 
 fn make(
-    job: &Job,
+    job: &ConvertJob,
     image: &PlannedImage,
     variant: Variant,
     layers: &[Option<NewLayer>],
@@ -387,7 +387,7 @@ fn make(
 
 /// The destination has the tag, each manifest and each blob, or the run has failed.
 async fn read_back<'a>(
-    job: &Job,
+    job: &ConvertJob,
     destination: &Store,
     tagged: &'a RawManifest,
     manifests: impl Iterator<Item = &'a RawManifest>,

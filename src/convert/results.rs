@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use super::{ConvertError, Job, plan::Plan};
+use super::{ConvertError, ConvertJob, plan::Plan};
 use crate::image::{Digest, ImageReference};
 
 /// A result: its name, and its value to the byte.
@@ -56,7 +56,7 @@ pub(super) fn results(
 
 /// Finds out before any work whether the results will be more than Tekton takes: by their
 /// lengths, for digests are of one length.
-pub(super) fn check_size(job: &Job, plan: &Plan) -> Result<(), ConvertError> {
+pub(super) fn check_size(job: &ConvertJob, plan: &Plan) -> Result<(), ConvertError> {
     let digest = Digest::sha256_of(b"");
     let made = match &plan.index {
         Some(_) => vec![&digest; plan.variants.len()],

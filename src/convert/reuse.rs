@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Job,
+    ConvertJob,
     format::Format,
     plan::{Plan, PlannedLayer},
     publish::recipe,
@@ -52,7 +52,7 @@ pub(super) struct Reusable {
 impl Reusable {
     /// Looks at what the destination's tag names now. Whatever is wrong with it, there is just
     /// nothing to be used again.
-    pub(super) async fn find(job: &Job, plan: &Plan, destination: &Store) -> Self {
+    pub(super) async fn find(job: &ConvertJob, plan: &Plan, destination: &Store) -> Self {
         let mut found = Self::default();
         let Ok(tagged) = destination.manifest(&Selector::of(&job.destination)).await else {
             return found;
@@ -74,7 +74,7 @@ impl Reusable {
         found
     }
 
-    fn take_in(&mut self, job: &Job, plan: &Plan, raw: &RawManifest) {
+    fn take_in(&mut self, job: &ConvertJob, plan: &Plan, raw: &RawManifest) {
         let Ok(manifest) = raw.manifest() else { return };
         let says = |key: &str, value: &str| {
             manifest.annotations.get(key).is_some_and(|said| said == value)

@@ -4,10 +4,10 @@ use clap::Parser as _;
 use super::*;
 use crate::cli::{Cli, Command};
 
-fn job(args: &[&str]) -> Result<Job, UsageError> {
+fn job(args: &[&str]) -> Result<ConvertJob, UsageError> {
     let cli = Cli::try_parse_from(["recompress-image", "convert"].iter().chain(args)).unwrap();
     let Command::Convert(args) = cli.command else { panic!("{args:?}") };
-    Job::try_from(*args)
+    ConvertJob::try_from(*args)
 }
 
 fn at(text: &str) -> String {

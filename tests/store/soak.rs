@@ -14,7 +14,7 @@ use std::{
 use clap::Parser as _;
 use recompress_image::{
     cli::{Cli, Command},
-    convert::{self, Job},
+    convert::{self, ConvertJob},
     report::Reporter,
     store::{AccessOptions, Intent, Patience, Selector, StoreError, uploads_cancelled},
 };
@@ -102,13 +102,13 @@ impl Weather {
     }
 }
 
-fn job(source: &str, destination: &str) -> Job {
+fn job(source: &str, destination: &str) -> ConvertJob {
     let words = ["recompress-image", "convert", source, destination, "--probe=false"];
     let Command::Convert(args) = Cli::try_parse_from(words).unwrap().command else { panic!() };
     let patience =
         Patience { tries: 4, first_delay: Duration::from_millis(5), idle: Duration::from_secs(1) };
     let access = AccessOptions { patience, ..AccessOptions::default() };
-    Job { access, ..Job::try_from(*args).unwrap() }
+    ConvertJob { access, ..ConvertJob::try_from(*args).unwrap() }
 }
 
 /// Peak of this process's memory in KiB since the last call.

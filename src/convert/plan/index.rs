@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     convert::{
-        ConvertError, Job,
+        ConvertError, ConvertJob,
         format::{Format, IndexMode},
     },
     image::{
@@ -34,7 +34,7 @@ struct Member {
 
 struct Planning<'a> {
     checks: Checks,
-    job: &'a Job,
+    job: &'a ConvertJob,
     source: &'a Source,
     mode: IndexMode,
     members: Vec<Member>,
@@ -43,7 +43,7 @@ struct Planning<'a> {
 }
 
 pub(super) async fn plan(
-    job: &Job,
+    job: &ConvertJob,
     source: &Source,
     raw: RawManifest,
     mode: IndexMode,
