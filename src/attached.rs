@@ -22,7 +22,7 @@ use serde::Serialize;
 pub use self::{
     carry::{CarriedSbom, SBOM_SIZE_MAX, SbomChoice, carry_sbom},
     list::{Listing, list},
-    rewrite::{Format, Unfit, rewrite},
+    rewrite::{SbomFormat, Unfit, rewrite},
     subject::Subject,
 };
 use crate::image::Digest;
@@ -31,7 +31,7 @@ use crate::image::Digest;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attached {
     /// What it is.
-    pub kind: Kind,
+    pub kind: AttachedKind,
     /// Of its manifest.
     pub digest: Digest,
     /// What the manifest says it is: its artifact type, or the type of its first layer.
@@ -39,7 +39,7 @@ pub struct Attached {
     /// Length of the manifest in bytes.
     pub size: u64,
     /// Where it was found.
-    pub found_in: Place,
+    pub found_in: FoundIn,
     /// Whether it hangs on the new image too.
     pub carried: bool,
     /// Why it does not.
@@ -49,7 +49,7 @@ pub struct Attached {
 /// Kinds of what hangs on an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum AttachedKind {
     /// A signature of cosign or Notary.
     Signature,
     /// A signed statement, such as provenance, a scan's outcome or an SBOM.
@@ -60,7 +60,7 @@ pub enum Kind {
     Other,
 }
 
-impl Kind {
+impl AttachedKind {
     /// As users write it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ impl Kind {
 
 /// Where something that hangs on an image was found. Its text is `referrers`, or the tag.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum FoundIn {
     /// It refers to the image, and is listed so.
     Referrers,
     /// The tag of an index that registries without the referrers API have.
@@ -83,7 +83,7 @@ pub enum Place {
     Tag(String),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FoundIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Referrers => f.write_str("referrers"),
@@ -92,7 +92,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl Serialize for Place {
+impl Serialize for FoundIn {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

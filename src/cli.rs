@@ -36,13 +36,13 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Convert an image and publish the result
-    Convert(Box<convert::Args>),
+    Convert(Box<convert::ConvertArgs>),
     /// Check that an image's layers are what they claim to be, and what clients make of them
-    Verify(Box<verify::Args>),
+    Verify(Box<verify::VerifyArgs>),
     /// Show what the layers of an image consist of
-    Inspect(Box<inspect::Args>),
+    Inspect(Box<inspect::InspectArgs>),
     /// Find out whether a registry serves partial pulls
-    Probe(Box<probe::Args>),
+    Probe(Box<probe::ProbeArgs>),
 }
 
 /// Prints a report on standard output.

@@ -33,7 +33,7 @@ use crate::{
     image::{BlobId, ImageReference, media_type::Family},
     layer::{Pool, Recipe},
     limits::Limits,
-    probe::{self, Blob},
+    probe::{self, ProbeBlob},
     report::{Event, LayerReport, Reporter, Summary},
     source::Source,
     store::{AccessOptions, Intent, Store},
@@ -156,13 +156,16 @@ pub async fn run(job: &ConvertJob, reporter: &Reporter) -> Result<Summary, Conve
 }
 
 /// The new layers that can be pulled partially.
-fn chunked<'a>(layers: impl Iterator<Item = &'a LayerReport>) -> Vec<Blob> {
+fn chunked<'a>(layers: impl Iterator<Item = &'a LayerReport>) -> Vec<ProbeBlob> {
     let blob = |layer: &LayerReport| {
         let ChunkedAnnotations { toc_digest, toc, tar_split } =
             &layer.outline.as_ref()?.annotations;
         let range = |at: &Position| at.offset..at.offset + at.len;
         let blob = BlobId { digest: layer.digest.clone(), size: layer.size };
-        Some(Blob { blob, metadata: Some((toc_digest.clone(), [range(toc), range(tar_split)])) })
+        Some(ProbeBlob {
+            blob,
+            metadata: Some((toc_digest.clone(), [range(toc), range(tar_split)])),
+        })
     };
     layers.filter_map(blob).collect()
 }

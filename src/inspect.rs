@@ -4,7 +4,7 @@
 mod layer;
 mod report;
 
-pub use self::report::{Entry, InspectReport, Largest, LayerReport, Member};
+pub use self::report::{InspectReport, InspectedLayer, Largest, ListedImage, TocLine};
 use crate::{
     image::{Descriptor, ImageReference, Platform},
     source::Source,
@@ -14,7 +14,7 @@ use crate::{
 
 /// What is to be looked at.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct InspectJob {
     /// The image or index.
     pub image: ImageReference,
     /// Which image of an index; without it they are listed.
@@ -26,12 +26,12 @@ pub struct Job {
 }
 
 /// Looks at an image, or lists an index.
-pub async fn run(job: &Job) -> Result<InspectReport, VerifyError> {
+pub async fn run(job: &InspectJob) -> Result<InspectReport, VerifyError> {
     let source = Source::open(&job.image, &job.access).await?;
     let raw = source.root().await?;
     let mut report = InspectReport::new(job.image.to_string(), &raw);
     if raw.is_index() && job.platform.is_none() {
-        report.images = source.index(&raw)?.entries().map(Member::new).collect();
+        report.images = source.index(&raw)?.entries().map(ListedImage::new).collect();
         return Ok(report);
     }
     let image = source.choose(raw, job.platform.as_ref()).await?;
@@ -48,8 +48,8 @@ async fn look(
     number: usize,
     descriptor: &Descriptor,
     toc: bool,
-) -> Result<LayerReport, VerifyError> {
-    let mut report = LayerReport::new(number, descriptor);
+) -> Result<InspectedLayer, VerifyError> {
+    let mut report = InspectedLayer::new(number, descriptor);
     if descriptor.is_foreign() {
         return Ok(report);
     }

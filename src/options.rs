@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use crate::{
     attached::SbomChoice,
     chunked::frame::LEVEL_MAX,
-    cli::{self, access::AccessArgs, convert::Args},
+    cli::{self, access::AccessArgs, convert::ConvertArgs},
     convert::{
         ConvertJob, SbomPolicy, derived_tag,
         format::{Format, IndexMode, Wanted},
@@ -131,10 +131,10 @@ pub enum UsageError {
     NoImage(String),
 }
 
-impl TryFrom<Args> for ConvertJob {
+impl TryFrom<ConvertArgs> for ConvertJob {
     type Error = UsageError;
 
-    fn try_from(args: Args) -> Result<Self, UsageError> {
+    fn try_from(args: ConvertArgs) -> Result<Self, UsageError> {
         let source = reference("source", &args.source)?;
         if let ImageReference::Registry(reference) = &source
             && reference.digest().is_none()
@@ -198,7 +198,7 @@ impl TryFrom<Args> for ConvertJob {
     }
 }
 
-fn wanted(args: &Args) -> Result<Wanted, UsageError> {
+fn wanted(args: &ConvertArgs) -> Result<Wanted, UsageError> {
     let texts = platform_texts(&args.platform);
     let platforms = texts.iter().map(|text| text.parse());
     let mut platforms = platforms.collect::<Result<Vec<Platform>, _>>()?;
@@ -298,10 +298,10 @@ impl From<AccessArgs> for AccessOptions {
     }
 }
 
-impl TryFrom<cli::verify::Args> for verify::Job {
+impl TryFrom<cli::verify::VerifyArgs> for verify::VerifyJob {
     type Error = UsageError;
 
-    fn try_from(args: cli::verify::Args) -> Result<Self, UsageError> {
+    fn try_from(args: cli::verify::VerifyArgs) -> Result<Self, UsageError> {
         let against = given(args.against);
         Ok(Self {
             image: reference("image", &args.image)?,
@@ -313,10 +313,10 @@ impl TryFrom<cli::verify::Args> for verify::Job {
     }
 }
 
-impl TryFrom<cli::inspect::Args> for inspect::Job {
+impl TryFrom<cli::inspect::InspectArgs> for inspect::InspectJob {
     type Error = UsageError;
 
-    fn try_from(args: cli::inspect::Args) -> Result<Self, UsageError> {
+    fn try_from(args: cli::inspect::InspectArgs) -> Result<Self, UsageError> {
         Ok(Self {
             image: reference("image", &args.image)?,
             platform: platform(args.platform)?,
@@ -326,10 +326,10 @@ impl TryFrom<cli::inspect::Args> for inspect::Job {
     }
 }
 
-impl TryFrom<cli::probe::Args> for probe::Job {
+impl TryFrom<cli::probe::ProbeArgs> for probe::ProbeJob {
     type Error = UsageError;
 
-    fn try_from(args: cli::probe::Args) -> Result<Self, UsageError> {
+    fn try_from(args: cli::probe::ProbeArgs) -> Result<Self, UsageError> {
         let image = reference("image", &args.image)?;
         if let ImageReference::Registry(reference) = &image
             && reference.tag().is_none()

@@ -12,8 +12,8 @@ mod sample;
 use std::{sync::Arc, time::Duration};
 
 pub use self::{
-    report::{Outcome, ProbeReport, Probed, RangeReport, ReferrersReport, Verdict},
-    sample::{Blob, Sample},
+    report::{ProbeReport, ProbeVerdict, Probed, RangeOutcome, RangeReport, ReferrersReport},
+    sample::{ProbeBlob, Sample},
 };
 use crate::{
     check::{Claims, Findings, Span},
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is to be probed.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct ProbeJob {
     /// An image or an index in a registry.
     pub image: ImageReference,
     /// How registries are talked to.
@@ -57,7 +57,7 @@ pub enum ProbeError {
 }
 
 /// Asks the registry that has an image, with one of the image's blobs.
-pub async fn run(job: &Job) -> Result<ProbeReport, ProbeError> {
+pub async fn run(job: &ProbeJob) -> Result<ProbeReport, ProbeError> {
     let reference = || job.image.clone();
     let unfit = |reason: &str| ProbeError::Unfit { reference: reference(), reason: reason.into() };
     let no_registry = || ProbeError::NoRegistry { reference: reference() };
@@ -86,7 +86,7 @@ pub async fn run(job: &Job) -> Result<ProbeReport, ProbeError> {
 
 /// Asks the registry that an image was pushed to, with the best of `blobs`; layers of zstd:chunked
 /// have to be among them. Never fails: what goes wrong is in the answer.
-pub async fn after_push(registry: &Arc<Registry>, blobs: Vec<Blob>) -> Probed {
+pub async fn after_push(registry: &Arc<Registry>, blobs: Vec<ProbeBlob>) -> Probed {
     let Some(sample) = Sample::choose(blobs) else {
         return Probed::failed("the image has no blob that is large enough");
     };
@@ -105,7 +105,7 @@ async fn ask(registry: &Registry, sample: &Sample) -> Result<ProbeReport, StoreE
 }
 
 /// The blobs of a manifest, as far as the registry has to have them.
-fn blobs(manifest: &Manifest) -> Vec<Blob> {
+fn blobs(manifest: &Manifest) -> Vec<ProbeBlob> {
     let layers = manifest.layers.iter().filter(|layer| !layer.is_foreign());
     let blob = |part: &Descriptor| {
         let claims = Some(&part.annotations).filter(|_| part.is_chunked());
@@ -114,7 +114,7 @@ fn blobs(manifest: &Manifest) -> Vec<Blob> {
         let metadata = claims.and_then(|claims| {
             Some((claims.toc_digest, [span(claims.toc)?, span(claims.tar_split?)?]))
         });
-        Blob { blob: part.blob.clone(), metadata }
+        ProbeBlob { blob: part.blob.clone(), metadata }
     };
     layers.chain([&manifest.config]).map(blob).collect()
 }

@@ -32,11 +32,11 @@ pub const ENTRIES_MAX: usize = 1000;
 pub struct Source {
     reference: ImageReference,
     store: Store,
-    documents: Mutex<Documents>,
+    documents: Mutex<Fetched>,
 }
 
 #[derive(Debug, Default)]
-struct Documents {
+struct Fetched {
     manifests: HashMap<Digest, RawManifest>,
     configs: HashMap<Digest, Bytes>,
     size: u64,
@@ -216,7 +216,7 @@ impl Source {
         Err(SourceError::TooLarge { reference: self.reference.clone(), limit: DOCUMENTS_MAX })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Documents> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Fetched> {
         self.documents.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

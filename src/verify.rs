@@ -14,10 +14,10 @@ use std::{
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use self::select::{Selected, select};
+use self::select::{SelectedImage, select};
 pub use self::{
     error::VerifyError,
-    report::{AgainstReport, ImageReport, LayerReport, SkippedEntry, VerifyReport},
+    report::{AgainstReport, SkippedEntry, VerifiedImage, VerifiedLayer, VerifyReport},
 };
 use crate::{
     check::{self, Findings, Rule, Verdict},
@@ -33,7 +33,7 @@ const LAYERS_MAX: usize = 4;
 
 /// What is to be verified.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct VerifyJob {
     /// The image or index.
     pub image: ImageReference,
     /// What it is to be the same as.
@@ -50,7 +50,7 @@ pub struct Job {
 #[derive(Debug)]
 pub(crate) struct Checks {
     limits: Limits,
-    done: Mutex<HashMap<String, LayerReport>>,
+    done: Mutex<HashMap<String, VerifiedLayer>>,
 }
 
 impl Checks {
@@ -70,7 +70,7 @@ enum Depth {
 
 /// Verifies. What is wrong with the image is in the report; an error says that it could not be
 /// looked at.
-pub async fn run(job: &Job) -> Result<VerifyReport, VerifyError> {
+pub async fn run(job: &VerifyJob) -> Result<VerifyReport, VerifyError> {
     let source = Source::open(&job.image, &job.access).await?;
     let raw = source.root().await?;
     let (images, skipped) = select(&source, &raw, job.platform.as_ref()).await?;
@@ -78,7 +78,8 @@ pub async fn run(job: &Job) -> Result<VerifyReport, VerifyError> {
         Some(reference) => {
             let other = Source::open(reference, &job.access).await?;
             let raw = other.root().await?;
-            let config = |selected: &Selected| selected.image.manifest.config.blob.digest.clone();
+            let config =
+                |selected: &SelectedImage| selected.image.manifest.config.blob.digest.clone();
             let first = images.first().map(config);
             if !raw.is_index() && images.iter().any(|image| Some(config(image)) != first) {
                 return Err(VerifyError::WhichPlatform { reference: reference.clone() });
@@ -89,7 +90,7 @@ pub async fn run(job: &Job) -> Result<VerifyReport, VerifyError> {
     };
     let mut reports = Vec::new();
     let [checks, of_other] = [Checks::new(job.limits), Checks::new(job.limits)];
-    for Selected { image, findings } in &images {
+    for SelectedImage { image, findings } in &images {
         let mut report = match &other {
             None => image_report(&source, image, &checks).await?,
             Some((other, raw)) => {
@@ -114,7 +115,7 @@ pub(crate) async fn image_report(
     source: &Source,
     image: &SourceImage,
     checks: &Checks,
-) -> Result<ImageReport, VerifyError> {
+) -> Result<VerifiedImage, VerifyError> {
     let mut findings = Findings::default();
     counts(image, &mut findings);
     let layers = layers(source, image, Depth::Everything, checks).await?;
@@ -122,7 +123,7 @@ pub(crate) async fn image_report(
     if is_docker && layers.iter().any(|layer| layer.kind.is_some_and(check::Kind::is_zstd)) {
         findings.add(Rule::DockerManifest, "zstd layers in a Docker manifest");
     }
-    Ok(ImageReport {
+    Ok(VerifiedImage {
         digest: image.raw.digest.clone(),
         platform: image.platform.as_ref().map(Platform::to_string),
         config_digest: image.manifest.config.blob.digest.clone(),
@@ -144,7 +145,7 @@ async fn layers(
     image: &SourceImage,
     depth: Depth,
     checks: &Checks,
-) -> Result<Vec<LayerReport>, VerifyError> {
+) -> Result<Vec<VerifiedLayer>, VerifyError> {
     let side_by_side = thread::available_parallelism().map_or(1, usize::from).min(LAYERS_MAX);
     let layers = image.manifest.layers.iter().zip(&image.config.diff_ids);
     stream::iter(layers.enumerate())
@@ -152,7 +153,7 @@ async fn layers(
             let key = format!("{layer:?} {diff_id} {} {depth:?}", index == 0);
             let done = || checks.done.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(known) = done().get(&key) {
-                return Ok(LayerReport { number: index + 1, ..known.clone() });
+                return Ok(VerifiedLayer { number: index + 1, ..known.clone() });
             }
             let limits = checks.limits;
             let report = one_layer(source, index + 1, layer, diff_id, (depth, limits)).await?;
@@ -170,11 +171,11 @@ async fn one_layer(
     layer: &Descriptor,
     diff_id: &Digest,
     (depth, limits): (Depth, Limits),
-) -> Result<LayerReport, VerifyError> {
+) -> Result<VerifiedLayer, VerifyError> {
     let unread = |rule: Rule, detail: String| {
         let mut findings = Findings::default();
         findings.add(rule, detail);
-        Ok(LayerReport::unread(number, layer, findings))
+        Ok(VerifiedLayer::unread(number, layer, findings))
     };
     if layer.is_foreign() {
         return unread(Rule::Unread, "it is foreign: clients fetch it from elsewhere".into());
@@ -207,7 +208,7 @@ async fn one_layer(
         .await
         .map_err(|_| VerifyError::Internal)?
         .map_err(VerifyError::spool)?;
-    Ok(LayerReport::new(number, layer, verdict))
+    Ok(VerifiedLayer::new(number, layer, verdict))
 }
 
 /// Downloads a layer into a temporary file. The inner error says that it is not what its descriptor

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
-use super::Format;
+use super::SbomFormat;
 use crate::{
     image::{
         BlobId, Descriptor, Digest, DocumentError, Index,
-        artifact::{self, Document, EMPTY_CONFIG, SubjectManifest},
+        artifact::{self, ArtifactBlob, EMPTY_CONFIG, SubjectManifest},
         media_type::{OCI_INDEX, OCI_MANIFEST},
         referrer::fallback_tag,
     },
@@ -30,7 +30,7 @@ pub(super) struct AttachedDocument {
 pub(super) async fn attach(
     store: &Store,
     manifest: &RawManifest,
-    format: Format,
+    format: SbomFormat,
     document: Bytes,
 ) -> Result<AttachedDocument, StoreError> {
     let blob = put_blob(store, document).await?;
@@ -44,11 +44,11 @@ pub(super) async fn attach(
 async fn refer(
     store: &Store,
     manifest: &RawManifest,
-    format: Format,
+    format: SbomFormat,
     blob: &BlobId,
 ) -> Result<Digest, StoreError> {
     let document =
-        Document { blob, media_type: format.media_type(), file_name: format.file_name() };
+        ArtifactBlob { blob, media_type: format.media_type(), file_name: format.file_name() };
     let subject = SubjectManifest {
         media_type: &manifest.media_type,
         digest: &manifest.digest,
@@ -130,7 +130,7 @@ async fn list_in_index(
 async fn tag(
     store: &Store,
     manifest: &RawManifest,
-    format: Format,
+    format: SbomFormat,
     blob: &BlobId,
 ) -> Result<String, StoreError> {
     let tag = format!("{}-{}.sbom", manifest.digest.algorithm().as_str(), manifest.digest.hex());

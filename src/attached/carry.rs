@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Attached, Format, Kind, Place, Subject, Unfit, attach, rewrite};
+use super::{Attached, AttachedKind, FoundIn, SbomFormat, Subject, Unfit, attach, rewrite};
 use crate::{
     image::{BlobId, Digest, DocumentError, ImageReference},
     store::{RawManifest, Selector, Store, StoreError},
@@ -16,7 +16,7 @@ pub const SBOM_SIZE_MAX: u64 = 64 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CarriedSbom {
     /// Its format.
-    pub format: Format,
+    pub format: SbomFormat,
     /// Of the document.
     pub digest: Digest,
     /// Length of the document in bytes.
@@ -42,7 +42,7 @@ impl CarriedSbom {
 
 /// Why an SBOM stays behind; a reason, and no failure of the run.
 #[derive(Debug, thiserror::Error)]
-enum Left {
+enum LeftBehind {
     #[error("it cannot be read from the source: {}", .0.with_causes())]
     Store(StoreError),
     #[error("its manifest cannot be understood: {0}")]
@@ -70,14 +70,14 @@ pub enum SbomChoice {
 }
 
 /// An SBOM that is attached to the source.
-struct Candidate {
+struct SbomCandidate {
     /// Which of the things that were found.
     number: usize,
     /// The document, or why it is not known.
-    document: Result<Document, Left>,
+    document: Result<SbomDocument, LeftBehind>,
 }
 
-struct Document {
+struct SbomDocument {
     blob: BlobId,
     media_type: String,
 }
@@ -137,12 +137,12 @@ pub async fn carry_sbom(
 }
 
 /// The SBOMs that are attached to `old` and to nothing else.
-async fn candidates(source: &Store, found: &mut [Attached], old: &Subject) -> Vec<Candidate> {
+async fn candidates(source: &Store, found: &mut [Attached], old: &Subject) -> Vec<SbomCandidate> {
     let mut candidates = Vec::new();
     for number in in_order(found) {
         match document(source, &found[number], old).await {
-            Err(Left::Subject) => found[number].leave(Left::Subject.to_string()),
-            document => candidates.push(Candidate { number, document }),
+            Err(LeftBehind::Subject) => found[number].leave(LeftBehind::Subject.to_string()),
+            document => candidates.push(SbomCandidate { number, document }),
         }
     }
     candidates
@@ -150,12 +150,12 @@ async fn candidates(source: &Store, found: &mut [Attached], old: &Subject) -> Ve
 
 /// Those of which one is to be carried: all of the same document.
 fn chosen(
-    mut candidates: Vec<Candidate>,
+    mut candidates: Vec<SbomCandidate>,
     found: &mut [Attached],
     choice: &SbomChoice,
-) -> Vec<Candidate> {
+) -> Vec<SbomCandidate> {
     // What cannot be read is another document, as far as anybody knows.
-    let identity = |candidate: &Candidate, found: &[Attached]| match &candidate.document {
+    let identity = |candidate: &SbomCandidate, found: &[Attached]| match &candidate.document {
         Ok(document) => document.blob.digest.clone(),
         Err(_) => found[candidate.number].digest.clone(),
     };
@@ -191,43 +191,47 @@ fn chosen(
 /// first, what refers to the image before tags.
 fn in_order(found: &[Attached]) -> Vec<usize> {
     let mut sboms: Vec<usize> =
-        (0..found.len()).filter(|&number| found[number].kind == Kind::Sbom).collect();
+        (0..found.len()).filter(|&number| found[number].kind == AttachedKind::Sbom).collect();
     sboms.sort_by_key(|&number| {
         let item = &found[number];
-        let is_tag = matches!(item.found_in, Place::Tag(_));
+        let is_tag = matches!(item.found_in, FoundIn::Tag(_));
         (!item.media_type.contains("spdx"), is_tag, item.digest.clone())
     });
     sboms
 }
 
 /// Finds the document of an SBOM.
-async fn document(source: &Store, item: &Attached, old: &Subject) -> Result<Document, Left> {
+async fn document(
+    source: &Store,
+    item: &Attached,
+    old: &Subject,
+) -> Result<SbomDocument, LeftBehind> {
     let manifest = source.manifest(&Selector::Digest(item.digest.clone())).await;
-    let artifact = manifest.map_err(Left::Store)?.manifest().map_err(Left::Manifest)?;
+    let artifact = manifest.map_err(LeftBehind::Store)?.manifest().map_err(LeftBehind::Manifest)?;
     let refers = artifact.subject.as_ref().is_some_and(|found| found.blob.digest == *old.digest());
-    if !matches!(item.found_in, Place::Tag(_)) && !refers {
-        return Err(Left::Subject);
+    if !matches!(item.found_in, FoundIn::Tag(_)) && !refers {
+        return Err(LeftBehind::Subject);
     }
-    let layer = artifact.layers.first().ok_or(Left::Empty)?;
-    Ok(Document { blob: layer.blob.clone(), media_type: layer.media_type.clone() })
+    let layer = artifact.layers.first().ok_or(LeftBehind::Empty)?;
+    Ok(SbomDocument { blob: layer.blob.clone(), media_type: layer.media_type.clone() })
 }
 
 /// Reads a document and rewrites it.
 async fn rewritten(
     source: &Store,
-    document: &Document,
+    document: &SbomDocument,
     old: &Subject,
     new: &Subject,
-) -> Result<(Format, Bytes), Left> {
+) -> Result<(SbomFormat, Bytes), LeftBehind> {
     if !is_json(&document.media_type) {
-        return Err(Left::Type(super::list::printable(&document.media_type)));
+        return Err(LeftBehind::Type(super::list::printable(&document.media_type)));
     }
     let BlobId { digest, size } = &document.blob;
-    let document = source.bytes(digest, *size, SBOM_SIZE_MAX).await.map_err(Left::Store)?;
+    let document = source.bytes(digest, *size, SBOM_SIZE_MAX).await.map_err(LeftBehind::Store)?;
     let (old, new) = (old.clone(), new.clone());
     let work = move || rewrite(&document, &old, &new);
-    let rewritten = tokio::task::spawn_blocking(work).await.map_err(|_| Left::Interrupted)?;
-    let (format, text) = rewritten.map_err(Left::Unfit)?;
+    let rewritten = tokio::task::spawn_blocking(work).await.map_err(|_| LeftBehind::Interrupted)?;
+    let (format, text) = rewritten.map_err(LeftBehind::Unfit)?;
     Ok((format, text.into()))
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    json::{Edits, Object, array},
+    json::{EditableObject, Edits, array},
     rewrite::{Change, Unfit, is_oci},
 };
 
@@ -19,7 +19,7 @@ const TOOL: &str = "recompress-image";
 /// refer to it by a `bom-ref` with the digest. The old image becomes its ancestor.
 pub(super) fn rewrite(
     document: &str,
-    root: &Object<'_>,
+    root: &EditableObject<'_>,
     change: &Change<'_>,
 ) -> Result<String, Unfit> {
     let version = root.text("specVersion").unwrap_or_default();
@@ -47,15 +47,17 @@ pub(super) fn rewrite(
     add_ancestor(&mut edits, &image, change);
     if let Some(reference) = image.get("bom-ref") {
         rename(&mut edits, document, reference, change);
-        let same = |other: &Object<'_>| other.text("bom-ref") == image.text("bom-ref");
-        for other in root.array("components").into_iter().filter_map(Object::of).filter(same) {
+        let same = |other: &EditableObject<'_>| other.text("bom-ref") == image.text("bom-ref");
+        for other in
+            root.array("components").into_iter().filter_map(EditableObject::of).filter(same)
+        {
             describe(&mut edits, &other, change);
         }
     }
     Ok(edits.apply())
 }
 
-fn check(image: &Object<'_>, change: &Change<'_>) -> Result<(), Unfit> {
+fn check(image: &EditableObject<'_>, change: &Change<'_>) -> Result<(), Unfit> {
     for field in ["name", "version"] {
         change.check(&image.text(field).unwrap_or_default())?;
     }
@@ -64,7 +66,7 @@ fn check(image: &Object<'_>, change: &Change<'_>) -> Result<(), Unfit> {
 }
 
 /// Puts the new digest wherever a component has the old one as its own.
-fn describe(edits: &mut Edits<'_>, component: &Object<'_>, change: &Change<'_>) {
+fn describe(edits: &mut Edits<'_>, component: &EditableObject<'_>, change: &Change<'_>) {
     let mut replace = |node: Option<&RawValue>, text: Option<String>| {
         if let (Some(node), Some(text)) = (node, text) {
             edits.replace(node, &text.into());
@@ -74,7 +76,7 @@ fn describe(edits: &mut Edits<'_>, component: &Object<'_>, change: &Change<'_>) 
         replace(component.get(field), change.text(&component.text(field).unwrap_or_default()));
     }
     replace(component.get("purl"), change.purl(&component.text("purl").unwrap_or_default()));
-    for hash in component.array("hashes").into_iter().filter_map(Object::of) {
+    for hash in component.array("hashes").into_iter().filter_map(EditableObject::of) {
         replace(hash.get("content"), change.text(&hash.text("content").unwrap_or_default()));
     }
 }
@@ -94,7 +96,7 @@ fn rename(edits: &mut Edits<'_>, document: &str, reference: &RawValue, change: &
     }
 }
 
-fn add_ancestor(edits: &mut Edits<'_>, image: &Object<'_>, change: &Change<'_>) {
+fn add_ancestor(edits: &mut Edits<'_>, image: &EditableObject<'_>, change: &Change<'_>) {
     let digest = change.old.digest();
     let ancestor = json!({
         "type": "container",
@@ -116,7 +118,7 @@ fn add_ancestor(edits: &mut Edits<'_>, image: &Object<'_>, change: &Change<'_>) 
 }
 
 /// In the form that the document has: a list, or since version 1.5 an object with one.
-fn add_tool(edits: &mut Edits<'_>, metadata: &Object<'_>) {
+fn add_tool(edits: &mut Edits<'_>, metadata: &EditableObject<'_>) {
     let Some(tools) = metadata.get("tools") else {
         edits.set(metadata, "tools", &json!([{ "name": TOOL }]));
         return;
@@ -125,7 +127,7 @@ fn add_tool(edits: &mut Edits<'_>, metadata: &Object<'_>) {
         edits.extend(tools, &[json!({ "name": TOOL })]);
         return;
     }
-    let Some(tools) = Object::of(tools) else { return };
+    let Some(tools) = EditableObject::of(tools) else { return };
     let tool = json!({ "type": "application", "name": TOOL });
     match tools.get("components").filter(|node| array(node).is_some()) {
         Some(components) => edits.extend(components, &[tool]),

@@ -7,12 +7,12 @@ use serde_json::{Value, value::RawValue};
 use crate::image::json::{Fields, Text};
 
 /// The fields of an object in their order.
-pub(super) struct Object<'a> {
+pub(super) struct EditableObject<'a> {
     fields: Vec<(Cow<'a, str>, &'a RawValue)>,
     node: &'a RawValue,
 }
 
-impl<'a> Object<'a> {
+impl<'a> EditableObject<'a> {
     /// Reads an object. One that has the same field twice is refused: readers would see different
     /// things in it.
     pub(super) fn of(node: &'a RawValue) -> Option<Self> {
@@ -33,8 +33,8 @@ impl<'a> Object<'a> {
     }
 
     /// A field that is an object.
-    pub(super) fn object(&self, name: &str) -> Option<Object<'a>> {
-        Object::of(self.get(name)?)
+    pub(super) fn object(&self, name: &str) -> Option<EditableObject<'a>> {
+        EditableObject::of(self.get(name)?)
     }
 
     /// The members of a field that is an array; none if there is no such field.
@@ -84,7 +84,7 @@ impl<'a> Edits<'a> {
     }
 
     /// Sets a field of an object, at its place or at the end.
-    pub(super) fn set(&mut self, object: &Object<'_>, name: &str, value: &Value) {
+    pub(super) fn set(&mut self, object: &EditableObject<'_>, name: &str, value: &Value) {
         if let Some(node) = object.get(name) {
             self.replace(node, value);
         } else {
@@ -133,8 +133,8 @@ mod tests {
 
     use super::*;
 
-    fn root(document: &str) -> Object<'_> {
-        Object::of(serde_json::from_str(document).unwrap()).unwrap()
+    fn root(document: &str) -> EditableObject<'_> {
+        EditableObject::of(serde_json::from_str(document).unwrap()).unwrap()
     }
 
     #[test]
@@ -173,7 +173,10 @@ mod tests {
     #[test]
     fn ambiguous_objects_are_refused() {
         for document in [r#"{"a":1,"b":2,"a":1}"#, r#"{"a":1,"\u0061":1}"#, "[]", "1"] {
-            assert!(Object::of(serde_json::from_str(document).unwrap()).is_none(), "{document}");
+            assert!(
+                EditableObject::of(serde_json::from_str(document).unwrap()).is_none(),
+                "{document}"
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Telling from media types what an artifact is.
 
-use super::{Attached, Kind};
+use super::{Attached, AttachedKind};
 use crate::image::{
     Descriptor,
     annotations::{BUNDLE_CONTENT, BUNDLE_PREDICATE},
@@ -10,35 +10,37 @@ use crate::image::{
 const BUNDLE_OF_SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
 
 /// What an artifact is, by its type and the annotations of its manifest, which the registry copies.
-pub(super) fn of(entry: &Descriptor) -> Kind {
+pub(super) fn of(entry: &Descriptor) -> AttachedKind {
     let media_type = entry.artifact_type.as_ref().unwrap_or(&entry.media_type).to_ascii_lowercase();
     let has = |word: &str| media_type.contains(word);
     if has("dev.sigstore.bundle") {
         let annotation = |key| entry.annotation(key).unwrap_or_default();
         let is_statement = annotation(BUNDLE_CONTENT) == "dsse-envelope"
             && annotation(BUNDLE_PREDICATE) != BUNDLE_OF_SIGNATURE;
-        return if is_statement { Kind::Attestation } else { Kind::Signature };
+        return if is_statement { AttachedKind::Attestation } else { AttachedKind::Signature };
     }
     if has("in-toto") || has("dsse.envelope") || has("cosign.artifact.att") {
-        Kind::Attestation
+        AttachedKind::Attestation
     } else if has("spdx") || has("cyclonedx") || has("vnd.syft") || has("cosign.artifact.sbom") {
-        Kind::Sbom
+        AttachedKind::Sbom
     } else if has("cosign") || has("notary.signature") || has("simplesigning") {
-        Kind::Signature
+        AttachedKind::Signature
     } else {
-        Kind::Other
+        AttachedKind::Other
     }
 }
 
 /// Why something stays behind when nothing is done about it.
-pub(super) fn reason(kind: Kind) -> &'static str {
+pub(super) fn reason(kind: AttachedKind) -> &'static str {
     match kind {
-        Kind::Signature => "a signature is bound to the digest that it signs; sign the new image",
-        Kind::Attestation => {
+        AttachedKind::Signature => {
+            "a signature is bound to the digest that it signs; sign the new image"
+        }
+        AttachedKind::Attestation => {
             "an attestation is signed and bound to the digest that it is about; attest the new image"
         }
-        Kind::Sbom => "use --sbom=copy to copy it",
-        Kind::Other => "it is not known what it says of the image",
+        AttachedKind::Sbom => "use --sbom=copy to copy it",
+        AttachedKind::Other => "it is not known what it says of the image",
     }
 }
 
@@ -57,7 +59,7 @@ mod tests {
 
     #[test]
     fn media_types_in_use() {
-        use Kind::{Attestation, Other, Sbom, Signature};
+        use AttachedKind::{Attestation, Other, Sbom, Signature};
         let bundle = "application/vnd.dev.sigstore.bundle.v0.3+json";
         let none: &[(&str, &str)] = &[];
         let annotated = |content: &'static str, predicate: &'static str| {

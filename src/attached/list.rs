@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Attached, Place, kind};
+use super::{Attached, FoundIn, kind};
 use crate::{
     image::{
         BlobId, Descriptor, Digest, Index, Manifest,
@@ -51,7 +51,7 @@ impl Listing {
         let is_told = match store.referrers(subject).await {
             Ok(Some(referrers)) => {
                 self.incomplete(referrers.others, referrers.cut, "what refers to it");
-                self.add_all(store, referrers.list, &Place::Referrers).await;
+                self.add_all(store, referrers.list, &FoundIn::Referrers).await;
                 // In a layout both may be there: its list is our own doing.
                 matches!(store, Store::Registry(_))
             }
@@ -79,7 +79,7 @@ impl Listing {
             Ok(list) if index.media_type == OCI_INDEX => {
                 self.incomplete(list.others(), false, tag);
                 let entries = list.entries().cloned().collect();
-                self.add_all(store, entries, &Place::Index(tag.to_owned())).await;
+                self.add_all(store, entries, &FoundIn::Index(tag.to_owned())).await;
             }
             // cosign's tags of that form are images.
             _ => self.unlisted.push(format!("{tag} is no index")),
@@ -95,7 +95,7 @@ impl Listing {
             let layer = manifest.layers.first().map(|layer| layer.media_type.as_str());
             describe(&mut entry, layer.unwrap_or(manifest.kind()), &manifest);
         }
-        self.add([entry], &Place::Tag(tag.to_owned()));
+        self.add([entry], &FoundIn::Tag(tag.to_owned()));
     }
 
     /// What a tag names. Some registries give each manifest a tag made of its own digest.
@@ -111,7 +111,7 @@ impl Listing {
 
     /// Adds entries of a list. Those that say nothing of what they are have their manifests looked at:
     /// some registries give the type of the config, which is empty for artifacts.
-    async fn add_all(&mut self, store: &Store, mut entries: Vec<Descriptor>, place: &Place) {
+    async fn add_all(&mut self, store: &Store, mut entries: Vec<Descriptor>, place: &FoundIn) {
         let says_nothing = |entry: &&mut Descriptor| {
             matches!(entry.artifact_type.as_deref(), None | Some(EMPTY | OCI_CONFIG))
         };
@@ -129,7 +129,7 @@ impl Listing {
         self.add(entries, place);
     }
 
-    fn add(&mut self, referrers: impl IntoIterator<Item = Descriptor>, place: &Place) {
+    fn add(&mut self, referrers: impl IntoIterator<Item = Descriptor>, place: &FoundIn) {
         for referrer in referrers {
             if self.found.iter().any(|other| other.digest == referrer.blob.digest) {
                 continue;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    json::{Edits, Object, text},
+    json::{EditableObject, Edits, text},
     rewrite::{Change, Unfit, is_oci},
 };
 
@@ -28,7 +28,7 @@ struct Relationship<'a> {
 /// A package that is the image.
 struct Image<'a> {
     id: Cow<'a, str>,
-    fields: Object<'a>,
+    fields: EditableObject<'a>,
 }
 
 /// The edited document.
@@ -41,7 +41,7 @@ struct Image<'a> {
 /// nobody knows which came first, and `COPY_OF` for exact copies.
 pub(super) fn rewrite(
     document: &str,
-    root: &Object<'_>,
+    root: &EditableObject<'_>,
     change: &Change<'_>,
 ) -> Result<String, Unfit> {
     let name = root.text("name").unwrap_or_default();
@@ -80,7 +80,7 @@ pub(super) fn rewrite(
 type Packages<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 /// The packages with their SPDXIDs; those that have none are nothing that can be referred to.
-fn packages<'a>(root: &Object<'a>) -> Packages<'a> {
+fn packages<'a>(root: &EditableObject<'a>) -> Packages<'a> {
     #[derive(Deserialize)]
     struct Package<'a> {
         #[serde(borrow, rename = "SPDXID")]
@@ -95,7 +95,7 @@ fn packages<'a>(root: &Object<'a>) -> Packages<'a> {
 /// The packages that the document describes and that are the image: those that have its digest. If
 /// none has, the only one that is described, for the document hangs on the image.
 fn images<'a>(
-    root: &Object<'a>,
+    root: &EditableObject<'a>,
     packages: Packages<'a>,
     change: &Change<'_>,
 ) -> Result<Vec<Image<'a>>, Unfit> {
@@ -106,7 +106,7 @@ fn images<'a>(
         if !described.contains(&id) {
             continue;
         }
-        let fields = Object::of(node).ok_or(Unfit::NotJson)?;
+        let fields = EditableObject::of(node).ok_or(Unfit::NotJson)?;
         let mut probe = Edits::of(node.get());
         let has_digest = describe(&mut probe, &fields, change);
         let into = if has_digest { &mut with_digest } else { &mut without };
@@ -126,7 +126,7 @@ fn images<'a>(
 }
 
 /// The SPDXIDs of what the document describes.
-fn described<'a>(root: &Object<'a>) -> HashSet<Cow<'a, str>> {
+fn described<'a>(root: &EditableObject<'a>) -> HashSet<Cow<'a, str>> {
     let listed = root.array("documentDescribes").into_iter().filter_map(text);
     let relationships = root.array("relationships").into_iter();
     let related = relationships
@@ -140,7 +140,7 @@ fn described<'a>(root: &Object<'a>) -> HashSet<Cow<'a, str>> {
 }
 
 /// Puts the new digest wherever a package has the old one as its own. Returns whether it has.
-fn describe(edits: &mut Edits<'_>, package: &Object<'_>, change: &Change<'_>) -> bool {
+fn describe(edits: &mut Edits<'_>, package: &EditableObject<'_>, change: &Change<'_>) -> bool {
     let mut found = false;
     let mut replace = |node: Option<&RawValue>, text: Option<String>| {
         if let (Some(node), Some(text)) = (node, text) {
@@ -152,7 +152,7 @@ fn describe(edits: &mut Edits<'_>, package: &Object<'_>, change: &Change<'_>) ->
         let text = package.text(field).unwrap_or_default();
         replace(package.get(field), change.text(&text));
     }
-    for checksum in package.array("checksums").into_iter().filter_map(Object::of) {
+    for checksum in package.array("checksums").into_iter().filter_map(EditableObject::of) {
         let value = checksum.text("checksumValue").unwrap_or_default();
         replace(checksum.get("checksumValue"), change.text(&value));
     }
@@ -163,9 +163,9 @@ fn describe(edits: &mut Edits<'_>, package: &Object<'_>, change: &Change<'_>) ->
 }
 
 /// The package URLs of a package that are those of images.
-fn purls<'a>(package: &Object<'a>) -> Vec<(&'a RawValue, Cow<'a, str>)> {
-    let references = package.array("externalRefs").into_iter().filter_map(Object::of);
-    let purl = |reference: Object<'a>| {
+fn purls<'a>(package: &EditableObject<'a>) -> Vec<(&'a RawValue, Cow<'a, str>)> {
+    let references = package.array("externalRefs").into_iter().filter_map(EditableObject::of);
+    let purl = |reference: EditableObject<'a>| {
         let is_purl = reference.text("referenceType").as_deref() == Some("purl");
         let locator = reference.get("referenceLocator").filter(|_| is_purl)?;
         Some((locator, text(locator)?))
@@ -215,7 +215,7 @@ fn source_package(id: &str, change: &Change<'_>) -> Value {
 }
 
 /// Adds members to a field that is an array, or makes it one.
-fn add(edits: &mut Edits<'_>, root: &Object<'_>, field: &str, members: &[Value]) {
+fn add(edits: &mut Edits<'_>, root: &EditableObject<'_>, field: &str, members: &[Value]) {
     match root.get(field).filter(|node| super::json::array(node).is_some()) {
         Some(array) => edits.extend(array, members),
         None => edits.set(root, field, &Value::Array(members.to_vec())),

@@ -23,7 +23,7 @@ use crate::{
 /// a shell; there, an empty value counts as none.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
-pub struct Args {
+pub struct ConvertArgs {
     /// The image: REPOSITORY[:TAG]@DIGEST in a registry, or oci:DIR[:NAME] in an OCI image layout
     #[arg(env = "RECOMPRESS_SOURCE")]
     pub source: String,
@@ -130,7 +130,7 @@ pub enum Output {
 }
 
 /// Runs the job.
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub async fn run(args: ConvertArgs) -> Result<(), Failure> {
     let output = args.output;
     let job = ConvertJob::try_from(args)?;
     let summary = convert::run(&job, &Reporter::for_stderr()).await?;

@@ -4,12 +4,12 @@
 use super::{access::AccessArgs, convert::Output, print};
 use crate::{
     error::Failure,
-    inspect::{self, Job},
+    inspect::{self, InspectJob},
 };
 
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct InspectArgs {
     /// The image: REPOSITORY:TAG or REPOSITORY@DIGEST in a registry, or oci:DIR[:NAME] in an OCI
     /// image layout
     pub image: String,
@@ -28,9 +28,9 @@ pub struct Args {
 }
 
 /// Runs the job.
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub async fn run(args: InspectArgs) -> Result<(), Failure> {
     let output = args.output;
-    let job = Job::try_from(args)?;
+    let job = InspectJob::try_from(args)?;
     let report = inspect::run(&job).await?;
     print(output, &report).map_err(Failure::Print)
 }

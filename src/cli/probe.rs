@@ -4,12 +4,12 @@
 use super::{access::AccessArgs, convert::Output, print};
 use crate::{
     error::Failure,
-    probe::{self, Job},
+    probe::{self, ProbeJob},
 };
 
 /// Arguments of `probe`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ProbeArgs {
     /// An image of the registry, to ask for parts of one of its blobs: REPOSITORY:TAG or
     /// REPOSITORY@DIGEST
     pub image: String,
@@ -22,9 +22,9 @@ pub struct Args {
 }
 
 /// Runs the job.
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub async fn run(args: ProbeArgs) -> Result<(), Failure> {
     let output = args.output;
-    let job = Job::try_from(args)?;
+    let job = ProbeJob::try_from(args)?;
     let report = probe::run(&job).await?;
     print(output, &report).map_err(Failure::Print)
 }

@@ -4,12 +4,12 @@
 use super::{access::AccessArgs, convert::Output, print};
 use crate::{
     error::Failure,
-    verify::{self, Job},
+    verify::{self, VerifyJob},
 };
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct VerifyArgs {
     /// The image: REPOSITORY:TAG or REPOSITORY@DIGEST in a registry, or oci:DIR[:NAME] in an OCI
     /// image layout
     pub image: String,
@@ -36,9 +36,9 @@ pub struct Args {
 }
 
 /// Runs the job.
-pub async fn run(args: Args) -> Result<(), Failure> {
+pub async fn run(args: VerifyArgs) -> Result<(), Failure> {
     let output = args.output;
-    let job = Job::try_from(args)?;
+    let job = VerifyJob::try_from(args)?;
     let report = verify::run(&job).await?;
     print(output, &report).map_err(Failure::Print)?;
     match report.errors {

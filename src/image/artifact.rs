@@ -14,7 +14,7 @@ pub const EMPTY_CONFIG: &[u8] = b"{}";
 
 /// A document that hangs on an image.
 #[derive(Debug, Clone, Copy)]
-pub struct Document<'a> {
+pub struct ArtifactBlob<'a> {
     /// The blob.
     pub blob: &'a BlobId,
     /// Of the blob.
@@ -37,7 +37,7 @@ pub struct SubjectManifest<'a> {
 /// The manifest of a document that refers to an image (image-spec, manifest.md, "Guidelines for
 /// Artifact Usage"). It has the blob [`EMPTY_CONFIG`] too. There is no time in it, so that the same
 /// document has the same manifest each time.
-pub fn referring(document: &Document<'_>, subject: &SubjectManifest<'_>) -> Vec<u8> {
+pub fn referring(document: &ArtifactBlob<'_>, subject: &SubjectManifest<'_>) -> Vec<u8> {
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
@@ -97,7 +97,7 @@ mod tests {
     fn what_is_written_is_read() {
         let blob = BlobId { digest: Digest::sha256_of(b"sbom"), size: 4 };
         let media_type = "application/spdx+json";
-        let document = Document { blob: &blob, media_type, file_name: "sbom.spdx.json" };
+        let document = ArtifactBlob { blob: &blob, media_type, file_name: "sbom.spdx.json" };
         let image = Digest::sha256_of(b"image");
         let subject = SubjectManifest { media_type: OCI_MANIFEST, digest: &image, size: 5 };
         let manifest = Manifest::parse(&referring(&document, &subject)).unwrap();

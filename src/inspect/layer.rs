@@ -5,7 +5,7 @@ use std::{
     io::{self, BufReader, Read},
 };
 
-use super::report::{Entry, Largest, LayerReport};
+use super::report::{InspectedLayer, Largest, TocLine};
 use crate::{
     check::{self, Claims, Findings, Kind, Section, TocEntry},
     image::{Descriptor, Digest},
@@ -20,7 +20,7 @@ pub(super) fn look(
     blob: &File,
     descriptor: &Descriptor,
     with_toc: bool,
-    report: &mut LayerReport,
+    report: &mut InspectedLayer,
 ) -> io::Result<()> {
     let section = Section::new(blob, 0, descriptor.blob.size);
     let kind = Kind::of(&section.read_at(0, 4)?, &descriptor.annotations);
@@ -41,7 +41,7 @@ fn toc(
     blob: &File,
     descriptor: &Descriptor,
     with_toc: bool,
-    report: &mut LayerReport,
+    report: &mut InspectedLayer,
 ) -> io::Result<()> {
     let layer = check::Layer {
         blob,
@@ -63,7 +63,7 @@ fn toc(
             holes = holes.saturating_add(entry.chunk_size);
         }
         if let Some(entries) = &mut entries {
-            entries.push(Entry::from(entry));
+            entries.push(TocLine::from(entry));
         }
     })?;
     report.chunks = Some(chunks);
@@ -94,7 +94,7 @@ impl<R: Read> Read for Limited<R> {
     }
 }
 
-fn tar(kind: Kind, blob: Section<'_>, report: &mut LayerReport) -> Result<(), TarError> {
+fn tar(kind: Kind, blob: Section<'_>, report: &mut InspectedLayer) -> Result<(), TarError> {
     let failed = |source| TarError::Io { position: 0, source };
     let tar = Limited { len: blob.len(), inner: check::tar_stream(kind, blob), total: 0 };
     let tar = BufReader::with_capacity(64 << 10, tar);

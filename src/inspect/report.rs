@@ -23,14 +23,14 @@ pub struct InspectReport {
     /// The image ID.
     pub config_digest: Option<Digest>,
     /// What is in an index.
-    pub images: Vec<Member>,
+    pub images: Vec<ListedImage>,
     /// What is in an image, the lowest layer first.
-    pub layers: Vec<LayerReport>,
+    pub layers: Vec<InspectedLayer>,
 }
 
 /// One manifest of an index.
 #[derive(Debug, Clone, Serialize)]
-pub struct Member {
+pub struct ListedImage {
     /// `OS/ARCH[/VARIANT]`; nothing for attestations and the like.
     pub platform: Option<String>,
     /// Of the manifest.
@@ -43,7 +43,7 @@ pub struct Member {
 
 /// One layer.
 #[derive(Debug, Clone, Serialize)]
-pub struct LayerReport {
+pub struct InspectedLayer {
     /// Counted from 1, the lowest layer first.
     pub number: usize,
     /// Of the blob.
@@ -76,7 +76,7 @@ pub struct LayerReport {
     pub problem: Option<String>,
     /// What the TOC has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub toc: Option<Vec<Entry>>,
+    pub toc: Option<Vec<TocLine>>,
 }
 
 /// A large file.
@@ -90,7 +90,7 @@ pub struct Largest {
 
 /// A line of the TOC.
 #[derive(Debug, Clone, Serialize)]
-pub struct Entry {
+pub struct TocLine {
     /// `reg`, `dir`, `chunk` and so on.
     #[serde(rename = "type")]
     pub kind: String,
@@ -116,7 +116,7 @@ pub struct Entry {
     pub hole: bool,
 }
 
-impl From<TocEntry> for Entry {
+impl From<TocEntry> for TocLine {
     fn from(entry: TocEntry) -> Self {
         let chunk = i64::try_from(entry.chunk_size).unwrap_or(i64::MAX);
         Self {
@@ -135,7 +135,7 @@ impl From<TocEntry> for Entry {
     }
 }
 
-impl Member {
+impl ListedImage {
     pub(super) fn new(member: &Descriptor) -> Self {
         Self {
             platform: member.platform().map(Platform::to_string),
@@ -146,7 +146,7 @@ impl Member {
     }
 }
 
-impl LayerReport {
+impl InspectedLayer {
     pub(super) fn new(number: usize, layer: &Descriptor) -> Self {
         Self {
             number,
@@ -185,7 +185,7 @@ impl InspectReport {
 impl fmt::Display for InspectReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} ({})", self.reference, self.digest)?;
-        for Member { platform, digest, marked_zstd, .. } in &self.images {
+        for ListedImage { platform, digest, marked_zstd, .. } in &self.images {
             let platform = platform.as_deref().unwrap_or("no platform");
             writeln!(f, "  {platform} {digest}{}", if *marked_zstd { " (zstd)" } else { "" })?;
         }
@@ -196,7 +196,7 @@ impl fmt::Display for InspectReport {
     }
 }
 
-impl fmt::Display for LayerReport {
+impl fmt::Display for InspectedLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind.map_or_else(|| "not read".to_owned(), |kind| kind.to_string());
         writeln!(f, "  layer {} {}: {kind}", self.number, self.digest)?;
@@ -227,7 +227,7 @@ impl fmt::Display for LayerReport {
     }
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for TocLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let range = match (self.offset, self.end_offset) {
             (None, _) => String::new(),

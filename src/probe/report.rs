@@ -14,7 +14,7 @@ use crate::{
 /// What clients that pull partially get out of a registry, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum ProbeVerdict {
     /// Only what they do not have.
     Partial,
     /// Whole layers, twice.
@@ -27,7 +27,7 @@ pub enum Verdict {
     Unknown,
 }
 
-impl Verdict {
+impl ProbeVerdict {
     /// As the JSON has it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -66,13 +66,15 @@ impl Verdict {
 
     /// After two rejected ranges nobody asks for one. A rejected single range is no reason to fall
     /// back, since by then the pull has begun.
-    fn of(single: Outcome, two: Outcome) -> Self {
+    fn of(single: RangeOutcome, two: RangeOutcome) -> Self {
         match (two, single) {
-            (Outcome::Rejected, _) => Self::Fallback,
-            (Outcome::Wrong | Outcome::Refused, _)
-            | (_, Outcome::Rejected | Outcome::Wrong | Outcome::Refused) => Self::Broken,
-            (Outcome::Whole, _) | (_, Outcome::Whole) => Self::Whole,
-            (Outcome::Partial, Outcome::Partial) => Self::Partial,
+            (RangeOutcome::Rejected, _) => Self::Fallback,
+            (RangeOutcome::Wrong | RangeOutcome::Refused, _)
+            | (_, RangeOutcome::Rejected | RangeOutcome::Wrong | RangeOutcome::Refused) => {
+                Self::Broken
+            }
+            (RangeOutcome::Whole, _) | (_, RangeOutcome::Whole) => Self::Whole,
+            (RangeOutcome::Partial, RangeOutcome::Partial) => Self::Partial,
         }
     }
 }
@@ -80,7 +82,7 @@ impl Verdict {
 /// How a request for parts of a blob was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RangeOutcome {
     /// With these parts (206).
     Partial,
     /// With the whole blob (200).
@@ -99,7 +101,7 @@ pub struct RangeReport {
     /// The HTTP status.
     pub status: u16,
     /// What came.
-    pub outcome: Outcome,
+    pub outcome: RangeOutcome,
     /// What is wrong with it, or what the registry said.
     pub detail: Option<String>,
 }
@@ -117,7 +119,7 @@ pub struct ReferrersReport {
 #[derive(Debug, Clone, Serialize)]
 pub struct ProbeReport {
     /// All in one word.
-    pub verdict: Verdict,
+    pub verdict: ProbeVerdict,
     /// The same in a sentence.
     pub meaning: &'static str,
     /// The blob that was asked for.
@@ -144,8 +146,8 @@ pub enum Probed {
     Done(Box<ProbeReport>),
     /// None.
     Failed {
-        /// [`Verdict::Unknown`].
-        verdict: Verdict,
+        /// [`ProbeVerdict::Unknown`].
+        verdict: ProbeVerdict,
         /// Why.
         error: String,
     },
@@ -153,7 +155,7 @@ pub enum Probed {
 
 impl Probed {
     pub(super) fn failed(error: &str) -> Self {
-        Self::Failed { verdict: Verdict::Unknown, error: error.to_owned() }
+        Self::Failed { verdict: ProbeVerdict::Unknown, error: error.to_owned() }
     }
 }
 
@@ -175,7 +177,7 @@ impl ProbeReport {
             toc(part.bytes.get(..length(first)).unwrap_or_default()).map_err(str::to_owned)
         });
         let known = match &single.content {
-            RangeContent::Single(part) if single_range.outcome == Outcome::Partial => {
+            RangeContent::Single(part) if single_range.outcome == RangeOutcome::Partial => {
                 Some(&part.bytes)
             }
             _ => None,
@@ -195,7 +197,7 @@ impl ProbeReport {
                 .is_some_and(|all| !all.starts_with(&one.bytes) || !all.ends_with(&other.bytes));
             if differs { Err(OTHER_BYTES.to_owned()) } else { Ok(()) }
         });
-        let verdict = Verdict::of(single_range.outcome, two_ranges.outcome);
+        let verdict = ProbeVerdict::of(single_range.outcome, two_ranges.outcome);
         let redirected_to = two.redirected_to.as_ref().or(single.redirected_to.as_ref());
         Self {
             verdict,
@@ -219,16 +221,19 @@ impl RangeReport {
     /// `judge` looks at the content of a 206, and says what is wrong with it.
     fn new(answer: &RangeAnswer, judge: impl FnOnce() -> Result<(), String>) -> Self {
         let (outcome, detail) = match &answer.content {
-            RangeContent::Whole => (Outcome::Whole, None),
+            RangeContent::Whole => (RangeOutcome::Whole, None),
             RangeContent::Refused(message) => {
                 let detail = (!message.is_empty()).then(|| message.clone());
                 let is_bad_request = answer.status == 400;
-                (if is_bad_request { Outcome::Rejected } else { Outcome::Refused }, detail)
+                (
+                    if is_bad_request { RangeOutcome::Rejected } else { RangeOutcome::Refused },
+                    detail,
+                )
             }
-            RangeContent::Malformed(reason) => (Outcome::Wrong, Some((*reason).to_owned())),
+            RangeContent::Malformed(reason) => (RangeOutcome::Wrong, Some((*reason).to_owned())),
             RangeContent::Single(_) | RangeContent::Multipart(_) => match judge() {
-                Ok(()) => (Outcome::Partial, None),
-                Err(reason) => (Outcome::Wrong, Some(reason)),
+                Ok(()) => (RangeOutcome::Partial, None),
+                Err(reason) => (RangeOutcome::Wrong, Some(reason)),
             },
         };
         Self { status: answer.status, outcome, detail }
@@ -266,10 +271,10 @@ fn is_of(expected: &Digest, bytes: &[u8]) -> bool {
 impl fmt::Display for RangeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self.outcome {
-            Outcome::Partial => ", as asked",
-            Outcome::Whole => ", the whole blob",
-            Outcome::Wrong => ", but wrong",
-            Outcome::Rejected | Outcome::Refused => "",
+            RangeOutcome::Partial => ", as asked",
+            RangeOutcome::Whole => ", the whole blob",
+            RangeOutcome::Wrong => ", but wrong",
+            RangeOutcome::Rejected | RangeOutcome::Refused => "",
         };
         write!(f, "{}{text}", self.status)?;
         self.detail.as_ref().map_or(Ok(()), |detail| write!(f, ": {detail}"))
@@ -299,7 +304,7 @@ impl fmt::Display for ProbeReport {
 impl fmt::Display for Probed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Done(report) if report.verdict == Verdict::Partial => {
+            Self::Done(report) if report.verdict == ProbeVerdict::Partial => {
                 write!(f, "{}", report.meaning)
             }
             Self::Done(report) => {
@@ -314,26 +319,26 @@ impl fmt::Display for Probed {
 #[cfg(test)]
 mod tests {
     use super::{
-        Outcome::{Partial, Refused, Rejected, Whole, Wrong},
+        RangeOutcome::{Partial, Refused, Rejected, Whole, Wrong},
         *,
     };
 
     #[test]
     fn the_worse_answer_counts() {
         for (two, single, verdict) in [
-            (Partial, Partial, Verdict::Partial),
-            (Partial, Whole, Verdict::Whole),
-            (Whole, Partial, Verdict::Whole),
-            (Whole, Whole, Verdict::Whole),
-            (Rejected, Partial, Verdict::Fallback),
-            (Rejected, Refused, Verdict::Fallback),
-            (Partial, Rejected, Verdict::Broken),
-            (Whole, Rejected, Verdict::Broken),
-            (Refused, Partial, Verdict::Broken),
-            (Wrong, Partial, Verdict::Broken),
-            (Partial, Wrong, Verdict::Broken),
+            (Partial, Partial, ProbeVerdict::Partial),
+            (Partial, Whole, ProbeVerdict::Whole),
+            (Whole, Partial, ProbeVerdict::Whole),
+            (Whole, Whole, ProbeVerdict::Whole),
+            (Rejected, Partial, ProbeVerdict::Fallback),
+            (Rejected, Refused, ProbeVerdict::Fallback),
+            (Partial, Rejected, ProbeVerdict::Broken),
+            (Whole, Rejected, ProbeVerdict::Broken),
+            (Refused, Partial, ProbeVerdict::Broken),
+            (Wrong, Partial, ProbeVerdict::Broken),
+            (Partial, Wrong, ProbeVerdict::Broken),
         ] {
-            assert_eq!(Verdict::of(single, two), verdict, "{two:?} {single:?}");
+            assert_eq!(ProbeVerdict::of(single, two), verdict, "{two:?} {single:?}");
         }
     }
 }

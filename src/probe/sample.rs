@@ -16,7 +16,7 @@ const SIZE_MIN: u64 = 4096;
 
 /// A blob that could be asked for.
 #[derive(Debug, Clone)]
-pub struct Blob {
+pub struct ProbeBlob {
     /// Digest and size.
     pub blob: BlobId,
     /// Of a zstd:chunked layer, the digest of its TOC, and where TOC and tar-split are.
@@ -39,7 +39,7 @@ pub struct Sample {
 impl Sample {
     /// The cheapest out of the blobs that tell most. TOC and tar-split of a layer are what clients
     /// ask for first.
-    pub fn choose(blobs: Vec<Blob>) -> Option<Self> {
+    pub fn choose(blobs: Vec<ProbeBlob>) -> Option<Self> {
         let rank = |sample: &Self| {
             let asked = sample.span().end - sample.span().start;
             (sample.toc_digest.is_none(), sample.size < SIZE_MIN, asked, sample.size)
@@ -47,8 +47,8 @@ impl Sample {
         blobs.into_iter().filter_map(Self::of).min_by_key(rank)
     }
 
-    fn of(blob: Blob) -> Option<Self> {
-        let Blob { blob: BlobId { digest, size }, metadata } = blob;
+    fn of(blob: ProbeBlob) -> Option<Self> {
+        let ProbeBlob { blob: BlobId { digest, size }, metadata } = blob;
         if let Some((toc_digest, ranges)) = metadata {
             let [first, second] = &ranges;
             let apart = first.start < first.end
@@ -78,10 +78,10 @@ mod tests {
 
     use super::*;
 
-    fn blob(name: &str, size: u64, metadata: Option<[Range<u64>; 2]>) -> Blob {
+    fn blob(name: &str, size: u64, metadata: Option<[Range<u64>; 2]>) -> ProbeBlob {
         let digest = Digest::sha256_of(name.as_bytes());
         let metadata = metadata.map(|ranges| (Digest::sha256_of(b"toc"), ranges));
-        Blob { blob: BlobId { digest, size }, metadata }
+        ProbeBlob { blob: BlobId { digest, size }, metadata }
     }
 
     #[test]
@@ -92,7 +92,7 @@ mod tests {
         let huge = || chunked("huge", 1 << 40, 150 << 20);
         let plain = || blob("plain", 1 << 30, None);
         let tiny = || blob("tiny", 100, None);
-        let chosen = |blobs: Vec<Blob>| Sample::choose(blobs).unwrap();
+        let chosen = |blobs: Vec<ProbeBlob>| Sample::choose(blobs).unwrap();
         let named = |name: &str| Digest::sha256_of(name.as_bytes());
 
         let sample = chosen(vec![

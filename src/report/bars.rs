@@ -18,13 +18,13 @@ use crate::layer::Progress;
 /// How often the bars move.
 const TICK: Duration = Duration::from_millis(100);
 
-type Layers = Arc<Mutex<HashMap<usize, (ProgressBar, Arc<Progress>)>>>;
+type ActiveLayers = Arc<Mutex<HashMap<usize, (ProgressBar, Arc<Progress>)>>>;
 
 /// The bars on the terminal.
 #[derive(Debug)]
 pub struct Bars {
     screen: MultiProgress,
-    layers: Layers,
+    layers: ActiveLayers,
     /// Dropped with the bars, which ends the thread that moves them.
     _alive: Sender<()>,
 }
@@ -32,7 +32,7 @@ pub struct Bars {
 impl Bars {
     pub(super) fn new() -> Self {
         let (alive, ended) = mpsc::channel();
-        let layers = Layers::default();
+        let layers = ActiveLayers::default();
         let moved = Arc::clone(&layers);
         thread::spawn(move || {
             while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {

@@ -25,7 +25,7 @@ pub struct VerifyReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<SkippedEntry>,
     /// Each image.
-    pub images: Vec<ImageReport>,
+    pub images: Vec<VerifiedImage>,
 }
 
 /// An entry of an index that was not looked at.
@@ -39,7 +39,7 @@ pub struct SkippedEntry {
 
 /// One image.
 #[derive(Debug, Clone, Serialize)]
-pub struct ImageReport {
+pub struct VerifiedImage {
     /// Of its manifest.
     pub digest: Digest,
     /// By the index.
@@ -49,7 +49,7 @@ pub struct ImageReport {
     /// What is wrong with the manifest or the config.
     pub findings: Findings,
     /// Each layer, the lowest first.
-    pub layers: Vec<LayerReport>,
+    pub layers: Vec<VerifiedLayer>,
     /// The image it was compared with.
     pub against: Option<AgainstReport>,
 }
@@ -64,12 +64,12 @@ pub struct AgainstReport {
     /// What is wrong with the manifest or the config.
     pub findings: Findings,
     /// Each layer, of which the content alone was checked.
-    pub layers: Vec<LayerReport>,
+    pub layers: Vec<VerifiedLayer>,
 }
 
 /// One layer.
 #[derive(Debug, Clone, Serialize)]
-pub struct LayerReport {
+pub struct VerifiedLayer {
     /// Counted from 1, the lowest layer first.
     pub number: usize,
     /// Of the blob.
@@ -87,7 +87,7 @@ pub struct LayerReport {
     pub findings: Findings,
 }
 
-impl LayerReport {
+impl VerifiedLayer {
     pub(super) fn new(number: usize, layer: &Descriptor, verdict: Verdict) -> Self {
         Self {
             kind: Some(verdict.kind),
@@ -115,9 +115,9 @@ impl VerifyReport {
         reference: String,
         digest: Digest,
         skipped: Vec<SkippedEntry>,
-        images: Vec<ImageReport>,
+        images: Vec<VerifiedImage>,
     ) -> Self {
-        let of_layers = |layers: &[LayerReport]| -> Vec<(u64, u64)> {
+        let of_layers = |layers: &[VerifiedLayer]| -> Vec<(u64, u64)> {
             layers.iter().map(|layer| layer.findings.weigh()).collect()
         };
         let all = images.iter().flat_map(|image| {
@@ -154,7 +154,7 @@ impl fmt::Display for VerifyReport {
     }
 }
 
-impl fmt::Display for ImageReport {
+impl fmt::Display for VerifiedImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(platform) = &self.platform {
             writeln!(f, "{platform} {}", self.digest)?;
@@ -178,7 +178,7 @@ impl fmt::Display for ImageReport {
     }
 }
 
-impl fmt::Display for LayerReport {
+impl fmt::Display for VerifiedLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = |bytes| ByteSize(bytes).display().iec();
         write!(f, "  layer {} {}: ", self.number, self.digest)?;

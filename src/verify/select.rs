@@ -16,7 +16,7 @@ const DEPTH_MAX: usize = 4;
 
 /// An image with what is wrong with the entry that led to it.
 #[derive(Debug)]
-pub(super) struct Selected {
+pub(super) struct SelectedImage {
     pub(super) image: SourceImage,
     pub(super) findings: Findings,
 }
@@ -26,10 +26,10 @@ pub(super) async fn select(
     source: &Source,
     raw: &RawManifest,
     platform: Option<&Platform>,
-) -> Result<(Vec<Selected>, Vec<SkippedEntry>), VerifyError> {
+) -> Result<(Vec<SelectedImage>, Vec<SkippedEntry>), VerifyError> {
     if !raw.is_index() {
         let image = source.choose(raw.clone(), platform).await?;
-        return Ok((vec![Selected { image, findings: Findings::default() }], Vec::new()));
+        return Ok((vec![SelectedImage { image, findings: Findings::default() }], Vec::new()));
     }
     let (mut images, mut skipped) = (Vec::new(), Vec::new());
     let mut indexes = VecDeque::from([(raw.clone(), 1)]);
@@ -55,7 +55,7 @@ pub(super) async fn select(
                         Ok(image) if image.platform.as_ref().is_some_and(is_other) => {}
                         Ok(image) => {
                             let findings = compare(entry, &image);
-                            images.push(Selected { image, findings });
+                            images.push(SelectedImage { image, findings });
                         }
                         Err(error) if error.is_unfit() => skip(error.to_string()),
                         Err(error) => return Err(error.into()),

@@ -1,7 +1,7 @@
 //! Several SBOMs on one image, and lists that do not say what they list.
 
 use recompress_image::{
-    attached::{Kind, SbomChoice, carry_sbom, list},
+    attached::{AttachedKind, SbomChoice, carry_sbom, list},
     image::media_type::{EMPTY, OCI_INDEX, OCI_MANIFEST},
     store::{Intent, RawManifest, Store},
 };
@@ -51,7 +51,7 @@ impl Layouts {
         let carried =
             carry_sbom(&self.source, &self.destination, &mut found, choice, &from, &to, &new);
         let carried = carried.await.unwrap().map(|carried| carried.source.to_string());
-        let sboms = found.into_iter().filter(|item| item.kind == Kind::Sbom);
+        let sboms = found.into_iter().filter(|item| item.kind == AttachedKind::Sbom);
         (carried, sboms.filter_map(|item| item.reason).collect())
     }
 }
@@ -128,7 +128,7 @@ async fn what_a_list_does_not_say_is_in_the_manifest() {
     let tag = format!("sha256-{}", old.digest.hex());
     source.put_manifest(&index, Some(&tag)).await.unwrap();
     let found = list(source, &old.digest).await.found;
-    assert_eq!(kinds(&found), [(Kind::Attestation, BUNDLE), (Kind::Sbom, SPDX)]);
+    assert_eq!(kinds(&found), [(AttachedKind::Attestation, BUNDLE), (AttachedKind::Sbom, SPDX)]);
     let (carried, _) = layouts.carry(&SbomChoice::Only).await;
     assert_eq!(carried, Some(sbom.digest.to_string()));
 }

@@ -1,7 +1,7 @@
 //! SBOMs in OCI image layouts, which `oras` reads and writes too.
 
 use recompress_image::{
-    attached::{Kind, Place, list},
+    attached::{AttachedKind, FoundIn, list},
     image::Digest,
     store::{Intent, Selector},
 };
@@ -44,7 +44,10 @@ async fn from_layout_to_layout() {
     let (carried, found) = carry(&from, &to).await.unwrap();
     let carried = carried.unwrap();
     let places: Vec<_> = found.iter().map(|item| (item.kind, &item.found_in)).collect();
-    assert_eq!(places, [(Kind::Signature, &Place::Tag(tag)), (Kind::Sbom, &Place::Referrers)]);
+    assert_eq!(
+        places,
+        [(AttachedKind::Signature, &FoundIn::Tag(tag)), (AttachedKind::Sbom, &FoundIn::Referrers)]
+    );
     let listing = list(&destination, &image("new").digest).await;
     let digests: Vec<_> = listing.found.iter().map(|item| item.digest.clone()).collect();
     assert!(digests.contains(&carried.referrer) && digests.len() == 2, "{listing:?}");
@@ -80,7 +83,7 @@ async fn attached_by_oras() {
     let listing = list(&store, &image("old").digest).await;
     assert_eq!(listing.unlisted, Vec::<String>::new());
     let [found] = listing.found.as_slice() else { panic!("{listing:?}") };
-    assert_eq!((found.kind, found.media_type.as_str()), (Kind::Sbom, SPDX));
+    assert_eq!((found.kind, found.media_type.as_str()), (AttachedKind::Sbom, SPDX));
     assert_eq!(store.manifest(&Selector::Only).await.unwrap(), image("old"));
     assert_ne!(found.digest, Digest::sha256_of(b""));
 }

@@ -1,7 +1,7 @@
 //! Lists of what hangs on an image, and registries that make it hard.
 
 use recompress_image::{
-    attached::{Kind, Listing, Place, list},
+    attached::{AttachedKind, FoundIn, Listing, list},
     image::{Digest, media_type::OCI_INDEX},
     store::Intent,
 };
@@ -69,8 +69,17 @@ async fn all_pages_and_all_tags_each_thing_once() {
     expected.sort();
     assert_eq!(found, expected);
     let kinds: Vec<_> = listing.found.iter().map(|item| item.kind).collect();
-    assert_eq!(kinds, [Kind::Signature, Kind::Signature, Kind::Sbom, Kind::Sbom, Kind::Other]);
-    let tag = Place::Tag(format!("sha256-{}.sig", subject.hex()));
+    assert_eq!(
+        kinds,
+        [
+            AttachedKind::Signature,
+            AttachedKind::Signature,
+            AttachedKind::Sbom,
+            AttachedKind::Sbom,
+            AttachedKind::Other
+        ]
+    );
+    let tag = FoundIn::Tag(format!("sha256-{}.sig", subject.hex()));
     let signature = listing.found.iter().find(|item| item.digest == signature.digest).unwrap();
     assert_eq!((&signature.found_in, signature.size > 100), (&tag, true));
     let pages = registry.requests("GET /v2/a/referrers/").len();
@@ -99,7 +108,7 @@ async fn refusals_are_told_and_the_rest_is_listed() {
     let store = open(&registry.image(), Intent::Pull).await;
     let listing = list(&store, &image("old").digest).await;
     assert_eq!(listing.found.len(), 1);
-    assert_eq!(listing.found[0].found_in, Place::Index(tag));
+    assert_eq!(listing.found[0].found_in, FoundIn::Index(tag));
     // The referrers, .sig and .att.
     assert_eq!(listing.unlisted.len(), 3, "{listing:?}");
     assert!(listing.unlisted.iter().all(|told| told.contains("403")), "{listing:?}");

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use recompress_image::{
-    attached::{Attached, CarriedSbom, Kind, SbomChoice, Subject, carry_sbom, list},
+    attached::{Attached, AttachedKind, CarriedSbom, SbomChoice, Subject, carry_sbom, list},
     image::{Digest, ImageReference, media_type::OCI_MANIFEST},
     store::{AccessOptions, BlobContent, Intent, Patience, RawManifest, Store, StoreError},
 };
@@ -121,6 +121,6 @@ fn subject(image: &str, digest: &Digest) -> Subject {
 }
 
 /// What was found, in short.
-fn kinds(found: &[Attached]) -> Vec<(Kind, &str)> {
+fn kinds(found: &[Attached]) -> Vec<(AttachedKind, &str)> {
     found.iter().map(|item| (item.kind, item.media_type.as_str())).collect()
 }

@@ -1,7 +1,10 @@
 //! An SBOM carried over, in a registry without the referrers API and in one that has it.
 
 use recompress_image::{
-    attached::{Attached, CarriedSbom, Format, Kind, Place, SbomChoice, carry_sbom, list, rewrite},
+    attached::{
+        Attached, AttachedKind, CarriedSbom, FoundIn, SbomChoice, SbomFormat, carry_sbom, list,
+        rewrite,
+    },
     image::{
         Digest,
         media_type::{OCI_INDEX, OCI_MANIFEST},
@@ -90,14 +93,14 @@ async fn check(to: &str, carried: &CarriedSbom, expected: &str) {
     let tagged = store.manifest(&Selector::Tag(carried.tag.clone())).await.unwrap();
     let tagged: Value = serde_json::from_slice(&tagged.bytes).unwrap();
     let media_type = match carried.format {
-        Format::Spdx => "text/spdx+json",
-        Format::CycloneDx => "application/vnd.cyclonedx+json",
+        SbomFormat::Spdx => "text/spdx+json",
+        SbomFormat::CycloneDx => "application/vnd.cyclonedx+json",
     };
     assert_eq!(tagged["layers"][0]["mediaType"], media_type);
     assert_eq!(tagged["layers"][0]["digest"], carried.digest.as_str());
     let listing = list(&store, &new.digest).await;
     assert_eq!(listing.unlisted, Vec::<String>::new());
-    let sboms = listing.found.iter().filter(|item| item.kind == Kind::Sbom).count();
+    let sboms = listing.found.iter().filter(|item| item.kind == AttachedKind::Sbom).count();
     assert_eq!((sboms, listing.found.len()), (2, 2), "{listing:?}");
 }
 
@@ -134,14 +137,14 @@ fn to_a_registry_without_the_referrers_api() {
     assert_eq!(
         kinds(&found),
         [
-            (Kind::Signature, SIGNATURE),
-            (Kind::Attestation, "application/vnd.in-toto+json"),
-            (Kind::Sbom, SPDX),
+            (AttachedKind::Signature, SIGNATURE),
+            (AttachedKind::Attestation, "application/vnd.in-toto+json"),
+            (AttachedKind::Sbom, SPDX),
         ]
     );
     let fates: Vec<_> = found.iter().map(|item| (item.carried, item.reason.is_some())).collect();
     assert_eq!(fates, [(false, true), (false, true), (true, false)]);
-    assert_eq!(found[2].found_in, Place::Index(format!("sha256-{}", old.hex())));
+    assert_eq!(found[2].found_in, FoundIn::Index(format!("sha256-{}", old.hex())));
     let told = serde_json::to_value(&found[0]).unwrap();
     assert_eq!(told["kind"], "signature");
     assert_eq!(told["found_in"], cosign(&old, "sig"));
@@ -172,7 +175,7 @@ async fn to_a_registry_with_the_referrers_api() {
     let (carried, found) = carry(&from, &to).await.unwrap();
     let carried = carried.unwrap();
     check(&to, &carried, &expected(&document, &from, &to)).await;
-    assert_eq!(found[2].found_in, Place::Referrers);
+    assert_eq!(found[2].found_in, FoundIn::Referrers);
     assert!(found[2].carried);
     // No index is written where the registry has one of its own.
     let index = format!("PUT /v2/org/app/manifests/sha256-{}", image("new").digest.hex());
@@ -285,8 +288,8 @@ async fn an_sbom_that_cannot_be_carried_is_told() {
         let mut found = list(&source, &old).await.found;
         if name == "another image" {
             // As an index tells it that anybody can write.
-            let sbom = found.iter().find(|item| item.kind == Kind::Sbom).unwrap().clone();
-            let (digest, found_in) = (bad.digest.clone(), Place::Referrers);
+            let sbom = found.iter().find(|item| item.kind == AttachedKind::Sbom).unwrap().clone();
+            let (digest, found_in) = (bad.digest.clone(), FoundIn::Referrers);
             found.push(Attached { digest, found_in, media_type: SPDX.into(), ..sbom });
         }
         let new = image("new");

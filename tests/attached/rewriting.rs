@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use recompress_image::{
-    attached::{Format, Subject, Unfit, rewrite},
+    attached::{SbomFormat, Subject, Unfit, rewrite},
     image::Digest,
 };
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ fn subjects() -> (Subject, Subject) {
     (subject(&format!("{SOURCE}:1.2"), &old()), subject(&format!("{TARGET}:1.2-zstd"), &new()))
 }
 
-fn rewritten(document: &[u8]) -> Result<(Format, Value, String), Unfit> {
+fn rewritten(document: &[u8]) -> Result<(SbomFormat, Value, String), Unfit> {
     let (old, new) = subjects();
     let (format, text) = rewrite(document, &old, &new)?;
     assert_eq!(rewrite(document, &old, &new).unwrap(), (format, text.clone()), "deterministic");
@@ -40,7 +40,7 @@ fn rewritten(document: &[u8]) -> Result<(Format, Value, String), Unfit> {
 #[test]
 fn spdx_names_the_new_image() {
     let (format, document, _) = rewritten(&pretty(&spdx_of_konflux(SOURCE, &old()))).unwrap();
-    assert_eq!(format, Format::Spdx);
+    assert_eq!(format, SbomFormat::Spdx);
     assert_eq!(document["name"], format!("{TARGET}@{}", new()));
     let namespace = document["documentNamespace"].as_str().unwrap();
     let start = format!("https://konflux-ci.dev/spdxdocs/{SOURCE}@{}-accf7ec6-", new());
@@ -81,7 +81,7 @@ fn spdx_names_the_new_image() {
 fn cyclonedx_names_the_new_image() {
     let document = cyclonedx_of_konflux("1.5", SOURCE, &old());
     let (format, document, text) = rewritten(&pretty(&document)).unwrap();
-    assert_eq!(format, Format::CycloneDx);
+    assert_eq!(format, SbomFormat::CycloneDx);
     assert_eq!(document["version"], 1);
     assert_ne!(document["serialNumber"], "urn:uuid:89c5c80f-20e4-4f92-9e50-852beee500a6");
     let image = &document["metadata"]["component"];

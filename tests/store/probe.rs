@@ -8,7 +8,7 @@ use recompress_image::{
         Digest,
         media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER_ZSTD, OCI_MANIFEST},
     },
-    probe::{self, Job, Outcome, ProbeError, ProbeReport, Verdict},
+    probe::{self, ProbeError, ProbeJob, ProbeReport, ProbeVerdict, RangeOutcome},
     source::SourceError,
     store::{BlobContent, Intent, RawManifest, StoreError},
 };
@@ -82,7 +82,7 @@ async fn registry(script: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Sc
 }
 
 async fn probe(image: &str) -> Result<ProbeReport, ProbeError> {
-    probe::run(&Job { image: image.parse().unwrap(), access: quick() }).await
+    probe::run(&ProbeJob { image: image.parse().unwrap(), access: quick() }).await
 }
 
 async fn probe_scripted(server: &Scripted) -> ProbeReport {
@@ -118,7 +118,7 @@ fn both() -> Answer {
 #[tokio::test]
 #[allow(clippy::too_many_lines, reason = "a table")]
 async fn answers_and_verdicts() {
-    use Outcome::{Partial, Refused, Rejected, Whole, Wrong};
+    use RangeOutcome::{Partial, Refused, Rejected, Whole, Wrong};
     let layer = layer();
     let (toc, split) = ((TOC, &layer[TOC]), (TAR_SPLIT, &layer[TAR_SPLIT]));
     let span = 4000..=5999;
@@ -133,13 +133,13 @@ async fn answers_and_verdicts() {
     );
     let flood = answer(206, &["Content-Type: multipart/byteranges; boundary=x"], &noise(1 << 20));
     let cases = [
-        (case("good"), single(&span), both(), (Partial, Partial), Verdict::Partial, ""),
+        (case("good"), single(&span), both(), (Partial, Partial), ProbeVerdict::Partial, ""),
         (
             case("whole"),
             answer(200, &[], &layer),
             answer(200, &[], &layer),
             (Whole, Whole),
-            Verdict::Whole,
+            ProbeVerdict::Whole,
             "",
         ),
         (
@@ -147,30 +147,37 @@ async fn answers_and_verdicts() {
             single(&span),
             answer(200, &[], &layer),
             (Partial, Whole),
-            Verdict::Whole,
+            ProbeVerdict::Whole,
             "",
         ),
-        (case("one whole"), answer(200, &[], &layer), both(), (Whole, Partial), Verdict::Whole, ""),
-        (case("400"), single(&span), status(400), (Partial, Rejected), Verdict::Fallback, ""),
-        (case("416"), single(&span), status(416), (Partial, Refused), Verdict::Broken, ""),
+        (
+            case("one whole"),
+            answer(200, &[], &layer),
+            both(),
+            (Whole, Partial),
+            ProbeVerdict::Whole,
+            "",
+        ),
+        (case("400"), single(&span), status(400), (Partial, Rejected), ProbeVerdict::Fallback, ""),
+        (case("416"), single(&span), status(416), (Partial, Refused), ProbeVerdict::Broken, ""),
         (
             case("501"),
             single(&span),
             answer(501, &[], b"Unsupported client range"),
             (Partial, Refused),
-            Verdict::Broken,
+            ProbeVerdict::Broken,
             "Unsupported client range",
         ),
-        (case("500"), single(&span), status(500), (Partial, Refused), Verdict::Broken, ""),
-        (case("418"), single(&span), status(418), (Partial, Refused), Verdict::Broken, ""),
-        (case("one refused"), status(416), both(), (Refused, Partial), Verdict::Broken, ""),
-        (case("one rejected"), status(400), both(), (Rejected, Partial), Verdict::Broken, ""),
+        (case("500"), single(&span), status(500), (Partial, Refused), ProbeVerdict::Broken, ""),
+        (case("418"), single(&span), status(418), (Partial, Refused), ProbeVerdict::Broken, ""),
+        (case("one refused"), status(416), both(), (Refused, Partial), ProbeVerdict::Broken, ""),
+        (case("one rejected"), status(400), both(), (Rejected, Partial), ProbeVerdict::Broken, ""),
         (
             case("only one part"),
             single(&span),
             single(&TOC),
             (Partial, Wrong),
-            Verdict::Broken,
+            ProbeVerdict::Broken,
             "single part",
         ),
         (
@@ -178,7 +185,7 @@ async fn answers_and_verdicts() {
             single(&span),
             multipart(std::slice::from_ref(&toc)),
             (Partial, Wrong),
-            Verdict::Broken,
+            ProbeVerdict::Broken,
             "1 parts",
         ),
         (
@@ -186,7 +193,7 @@ async fn answers_and_verdicts() {
             single(&span),
             multipart(&[split.clone(), toc.clone()]),
             (Partial, Wrong),
-            Verdict::Broken,
+            ProbeVerdict::Broken,
             "bytes 5008-5999 where 4000-4999",
         ),
         (
@@ -194,7 +201,7 @@ async fn answers_and_verdicts() {
             single(&span),
             multipart(&[(TOC, &other), split.clone()]),
             (Partial, Wrong),
-            Verdict::Broken,
+            ProbeVerdict::Broken,
             "not the TOC",
         ),
         (
@@ -202,7 +209,7 @@ async fn answers_and_verdicts() {
             single(&span),
             multipart(&[toc.clone(), (TAR_SPLIT, other_split)]),
             (Partial, Wrong),
-            Verdict::Broken,
+            ProbeVerdict::Broken,
             "others than those",
         ),
         (
@@ -210,7 +217,7 @@ async fn answers_and_verdicts() {
             single(&span),
             multipart(&[toc.clone(), (TAR_SPLIT, &layer[5008..5998])]),
             (Partial, Wrong),
-            Verdict::Broken,
+            ProbeVerdict::Broken,
             "990 bytes of 992",
         ),
         (
@@ -218,17 +225,31 @@ async fn answers_and_verdicts() {
             single(&span),
             unbounded,
             (Partial, Wrong),
-            Verdict::Broken,
+            ProbeVerdict::Broken,
             "no boundary",
         ),
-        (case("no end"), single(&span), endless, (Partial, Wrong), Verdict::Broken, "has no end"),
-        (case("a flood"), single(&span), flood, (Partial, Wrong), Verdict::Broken, "more than"),
+        (
+            case("no end"),
+            single(&span),
+            endless,
+            (Partial, Wrong),
+            ProbeVerdict::Broken,
+            "has no end",
+        ),
+        (
+            case("a flood"),
+            single(&span),
+            flood,
+            (Partial, Wrong),
+            ProbeVerdict::Broken,
+            "more than",
+        ),
         (
             case("another part"),
             single(&(0..=1999)),
             both(),
             (Wrong, Partial),
-            Verdict::Broken,
+            ProbeVerdict::Broken,
             "bytes 0-1999 where 4000-5999",
         ),
         (
@@ -236,7 +257,7 @@ async fn answers_and_verdicts() {
             answer(206, &[], &layer[span.clone()]),
             both(),
             (Wrong, Partial),
-            Verdict::Broken,
+            ProbeVerdict::Broken,
             "does not say",
         ),
         (
@@ -244,7 +265,7 @@ async fn answers_and_verdicts() {
             answer(206, &[&of(&span)], &noise(2000)),
             both(),
             (Wrong, Partial),
-            Verdict::Broken,
+            ProbeVerdict::Broken,
             "not the TOC",
         ),
         (
@@ -252,7 +273,7 @@ async fn answers_and_verdicts() {
             answer(206, &[&of(&span)], &layer),
             both(),
             (Wrong, Partial),
-            Verdict::Broken,
+            ProbeVerdict::Broken,
             "more than",
         ),
     ];
@@ -286,7 +307,7 @@ async fn answers_and_verdicts() {
 #[tokio::test]
 async fn a_whole_blob_is_not_downloaded() {
     let server = registry(|_| cut(200, &[], 1 << 30, &vec![0; 64 << 20])).await;
-    assert_eq!(probe_scripted(&server).await.verdict, Verdict::Whole);
+    assert_eq!(probe_scripted(&server).await.verdict, ProbeVerdict::Whole);
     // The ping, the manifest, and the first of both answers.
     assert!(!server.is_taken(3).await);
 }
@@ -300,15 +321,15 @@ async fn trouble_that_passes_is_not_the_answer() {
         _ => both(),
     })
     .await;
-    assert_eq!(probe_scripted(&server).await.verdict, Verdict::Partial);
+    assert_eq!(probe_scripted(&server).await.verdict, ProbeVerdict::Partial);
     assert_eq!(server.requests("GET /v2/org/app/blobs/").len(), 3);
 }
 
 #[tokio::test]
 async fn storage_elsewhere_is_named_and_judged() {
     for (name, refuses, verdict) in [
-        (case("serves parts"), false, Verdict::Partial),
-        (case("refuses two"), true, Verdict::Broken),
+        (case("serves parts"), false, ProbeVerdict::Partial),
+        (case("refuses two"), true, ProbeVerdict::Broken),
     ] {
         let storage = Scripted::start(move |request, _| match request.header("range") {
             SPAN => single(&(4000..=5999)),
@@ -363,7 +384,7 @@ async fn docker_registry_serves_partial_pulls() {
     let digest = format!("{name}@{}", image.digest);
     for image in [format!("{name}:one"), digest] {
         let report = probe(&image).await.unwrap();
-        assert_eq!(report.verdict, Verdict::Partial, "{report}");
+        assert_eq!(report.verdict, ProbeVerdict::Partial, "{report}");
         assert_eq!((report.single_range.status, report.two_ranges.status), (206, 206));
         assert_eq!(report.referrers.unwrap().status, 404);
     }
@@ -400,7 +421,7 @@ async fn of_an_index_the_first_image_is_taken() {
     })
     .await;
     let report = probe_scripted(&server).await;
-    assert_eq!(report.verdict, Verdict::Partial, "{report}");
+    assert_eq!(report.verdict, ProbeVerdict::Partial, "{report}");
     assert!(report.referrers.unwrap().supported);
     assert_eq!(server.requests("GET /v2/org/app/manifests/").len(), 2);
 }
