@@ -11,18 +11,18 @@ use divan::{
 };
 use flate2::{bufread::MultiGzDecoder, write::GzEncoder};
 use recompress_image::{
-    check::Documents,
+    check::DocumentsCheck,
     chunked::{
         chunker::Chunker,
-        eligibility::Paths,
+        eligibility::AdmittedPaths,
         footer::Position,
         frame::FrameEncoder,
         tar_split::TarSplitWriter,
-        toc::{Content, Metadata, TocWriter},
+        toc::{Metadata, TocContent, TocWriter},
     },
-    layer::{self, Cuts, Pool, Progress, Recipe},
+    layer::{self, Cuts, LayerProgress, Pool, Recipe},
     tar::{
-        Reader, Step,
+        Reader, TarStep,
         testing::{Dialect, HeaderBlock, TarBuilder},
     },
 };
@@ -93,7 +93,7 @@ fn walk(bencher: Bencher, file: usize) {
     let mut piece = vec![0; 64 << 10];
     bencher.counter(BytesCount::new(tar.len())).bench_local(|| {
         let mut reader = Reader::new(&tar[..]);
-        while let Step::Entry(entry) = reader.next_step().unwrap() {
+        while let TarStep::Entry(entry) = reader.next_step().unwrap() {
             black_box(entry);
             while reader.read_payload(&mut piece).unwrap() > 0 {}
         }
@@ -195,9 +195,9 @@ fn toc_and_tar_split(bencher: Bencher) {
     bencher.counter(ItemsCount::new(ENTRIES)).bench_local(|| {
         let (mut toc, mut tar_split) =
             (TocWriter::new(1).unwrap(), TarSplitWriter::new(1).unwrap());
-        let (mut paths, mut reader) = (Paths::default(), Reader::new(&tar[..]));
+        let (mut paths, mut reader) = (AdmittedPaths::default(), Reader::new(&tar[..]));
         let (mut sum, mut piece, mut offset) = (sums(), [0; 512], 0);
-        while let Step::Entry(entry) = reader.next_step().unwrap() {
+        while let TarStep::Entry(entry) = reader.next_step().unwrap() {
             tar_split.segment(reader.raw()).unwrap();
             let metadata = Metadata::of(&entry).unwrap();
             paths.admit(&entry).unwrap();
@@ -209,7 +209,7 @@ fn toc_and_tar_split(bencher: Bencher) {
             while reader.read_payload(&mut piece).unwrap() > 0 {}
             tar_split.file(metadata.name(), Some((entry.payload_len, offset))).unwrap();
             let (start, end, chunks) = (offset + 120, offset + 150, Vec::new());
-            let content = Content { digest: sum(), offset: start, end, chunks };
+            let content = TocContent { digest: sum(), offset: start, end, chunks };
             toc.push(&metadata, Some(&content)).unwrap();
             offset = content.end;
         }
@@ -228,7 +228,7 @@ fn self_check(bencher: Bencher) {
         None,
         recipe,
         &Pool::new(1).unwrap(),
-        &Progress::default(),
+        &LayerProgress::default(),
     );
     let annotations = made.unwrap().outline.unwrap().annotations;
     let part = |at: Position| {
@@ -238,7 +238,8 @@ fn self_check(bencher: Bencher) {
     let (toc, tar_split) = (part(annotations.toc), part(annotations.tar_split));
     let pairs = annotations.to_pairs().map(|(key, value)| (key.to_owned(), value)).into();
     bencher.counter(ItemsCount::new(ENTRIES)).bench_local(|| {
-        let (totals, _, findings) = Documents::read(toc, tar_split, true).unwrap().compare(&pairs);
+        let (totals, _, findings) =
+            DocumentsCheck::read(toc, tar_split, true).unwrap().compare(&pairs);
         assert!(findings.first_error().is_none());
         totals.files
     });
@@ -254,7 +255,7 @@ fn layer_by_threads(bencher: Bencher, threads: usize) {
     let tar = tar(&text(40 << 10), LEN / (40 << 10));
     let pool = Pool::new(threads).unwrap();
     bencher.counter(BytesCount::new(tar.len())).bench_local(|| {
-        let progress = Progress::default();
+        let progress = LayerProgress::default();
         let made = layer::convert(&tar[..], io::sink(), None, recipe(), &pool, &progress).unwrap();
         assert!(made.outline.is_ok());
     });

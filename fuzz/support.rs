@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "not every target needs all of it")]
 
 use recompress_image::{
-    check::{Annotations, Documents, Findings, Rule, Totals},
+    check::{Annotations, DocumentsCheck, Findings, Rule, TocTotals},
     image::Digest,
 };
 
@@ -19,7 +19,7 @@ pub(crate) fn annotations(toc_digest: &str, toc: &str, tar_split: &str) -> Annot
 }
 
 /// Has both documents checked, with annotations that are right for them.
-pub(crate) fn documents(toc: &[u8], tar_split: &[u8]) -> (Totals, Findings) {
+pub(crate) fn documents(toc: &[u8], tar_split: &[u8]) -> (TocTotals, Findings) {
     let (toc_len, tar_split_len) = (toc.len(), tar_split.len());
     let [toc, tar_split] = [toc, tar_split].map(|raw| zstd::bulk::compress(raw, -5).unwrap());
     let offset = 1_u64 << 40;
@@ -29,7 +29,7 @@ pub(crate) fn documents(toc: &[u8], tar_split: &[u8]) -> (Totals, Findings) {
         &format!("{offset}:{}:{tar_split_len}", tar_split.len()),
     );
     // As of a lowest layer: devices are errors in the others.
-    let documents = Documents::read(&toc[..], &tar_split[..], true);
+    let documents = DocumentsCheck::read(&toc[..], &tar_split[..], true);
     let documents = documents.expect("nothing to read from disk");
     let (totals, _, findings) = documents.compare(&annotations);
     (totals, findings)

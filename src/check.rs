@@ -38,17 +38,17 @@ use flate2::bufread::MultiGzDecoder;
 
 pub use self::{
     claims::{Annotations, Claims, Span, is_chunked, is_estargz},
-    documents::Documents,
+    documents::DocumentsCheck,
     effect::Effect,
     finding::{Finding, Findings, Rule, Severity},
     section::Section,
     toc::TocEntry,
-    walk::Totals,
+    walk::TocTotals,
 };
 use self::{
     data::Data,
-    documents::Counted,
-    frames::Frames,
+    documents::CountedReader,
+    frames::CheckedFrames,
     walk::{Surroundings, Walked},
 };
 use crate::{
@@ -61,7 +61,7 @@ use crate::{
 
 /// What a layer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub enum Kind {
+pub enum LayerKind {
     /// A plain tar.
     #[serde(rename = "uncompressed")]
     Uncompressed,
@@ -79,7 +79,7 @@ pub enum Kind {
     ZstdChunked,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for LayerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Uncompressed => "uncompressed",
@@ -91,7 +91,7 @@ impl fmt::Display for Kind {
     }
 }
 
-impl Kind {
+impl LayerKind {
     /// By the first bytes, and for what lies on top by the annotations.
     pub fn of(start: &[u8], annotations: &Annotations) -> Self {
         match start {
@@ -139,14 +139,14 @@ pub struct Layer<'a> {
 
 /// What a partial pull of the lowest layer does not create: devices and FIFOs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct CheckedLeftOut {
     /// How many.
     pub count: u64,
-    /// The names of the first of them, up to [`LeftOut::NAMES_MAX`], shortened.
+    /// The names of the first of them, up to [`CheckedLeftOut::NAMES_MAX`], shortened.
     pub names: Vec<String>,
 }
 
-impl LeftOut {
+impl CheckedLeftOut {
     /// So many names are kept.
     pub const NAMES_MAX: usize = 20;
 
@@ -166,24 +166,24 @@ impl LeftOut {
 
 /// What a layer was found to be.
 #[derive(Debug, Clone)]
-pub struct Verdict {
+pub struct LayerVerdict {
     /// How it is compressed.
-    pub kind: Kind,
+    pub kind: LayerKind,
     /// Length of its content in bytes, as far as it could be read.
     pub tar_len: u64,
     /// What its TOC has come to.
-    pub totals: Option<Totals>,
+    pub totals: Option<TocTotals>,
     /// What a partial pull does not create, although there is a TOC.
-    pub left_out: LeftOut,
+    pub left_out: CheckedLeftOut,
     /// What is wrong with it.
     pub findings: Findings,
 }
 
 /// Checks everything. Fails only where the blob cannot be read from disk.
-pub fn layer(layer: Layer<'_>) -> io::Result<Verdict> {
+pub fn layer(layer: Layer<'_>) -> io::Result<LayerVerdict> {
     let mut findings = Findings::default();
     let blob = Section::new(layer.blob, 0, layer.len);
-    let kind = Kind::of(&blob.read_at(0, 4)?, layer.annotations);
+    let kind = LayerKind::of(&blob.read_at(0, 4)?, layer.annotations);
     match LayerType::parse(layer.media_type) {
         Some(found) if found.suffix == kind.suffix() => {}
         _ => {
@@ -191,25 +191,25 @@ pub fn layer(layer: Layer<'_>) -> io::Result<Verdict> {
             findings.add(Rule::MediaType, detail);
         }
     }
-    if kind != Kind::ZstdChunked && is_chunked(layer.annotations) {
+    if kind != LayerKind::ZstdChunked && is_chunked(layer.annotations) {
         findings.add(Rule::NotZstd, format!("it has the annotations of a TOC and is {kind}"));
     }
     let (tar_len, walked) = match kind {
-        Kind::ZstdChunked => chunked(layer, blob, &mut findings)?,
+        LayerKind::ZstdChunked => chunked(layer, blob, &mut findings)?,
         _ => (content(kind, blob, layer, &mut findings), None),
     };
     let totals = walked.as_ref().map(|walked| walked.totals);
     let left_out = walked.map(|walked| walked.left_out).unwrap_or_default();
-    Ok(Verdict { kind, tar_len, totals, left_out, findings })
+    Ok(LayerVerdict { kind, tar_len, totals, left_out, findings })
 }
 
 /// Checks only that the content is what the config says.
-pub fn content_of(layer: Layer<'_>) -> io::Result<Verdict> {
+pub fn content_of(layer: Layer<'_>) -> io::Result<LayerVerdict> {
     let mut findings = Findings::default();
     let blob = Section::new(layer.blob, 0, layer.len);
-    let kind = Kind::of(&blob.read_at(0, 4)?, layer.annotations);
+    let kind = LayerKind::of(&blob.read_at(0, 4)?, layer.annotations);
     let tar_len = content(kind, blob, layer, &mut findings);
-    Ok(Verdict { kind, tar_len, totals: None, left_out: LeftOut::default(), findings })
+    Ok(LayerVerdict { kind, tar_len, totals: None, left_out: CheckedLeftOut::default(), findings })
 }
 
 /// Reads the TOC of a chunked layer, entry by entry, whatever else is wrong with it. False if its
@@ -297,13 +297,13 @@ fn document<'a>(
 }
 
 /// Decodes a layer without a TOC; returns the length of its content.
-fn content(kind: Kind, blob: Section<'_>, layer: Layer<'_>, findings: &mut Findings) -> u64 {
+fn content(kind: LayerKind, blob: Section<'_>, layer: Layer<'_>, findings: &mut Findings) -> u64 {
     let expected = layer.diff_id;
     if kind.is_zstd() {
         return Data::new(blob, expected, layer.limits).finish(expected, false, findings);
     }
     let read = Cell::new(0);
-    let tar = tar_stream(kind, Counted { inner: blob, count: &read });
+    let tar = tar_stream(kind, CountedReader { inner: blob, count: &read });
     let allow = |total| layer.limits.allow(total, read.get());
     hash(tar, allow, expected.hasher(), expected, findings)
 }
@@ -322,13 +322,15 @@ fn exceeded(exceeded: Exceeded) -> String {
 }
 
 /// The tar in a layer's blob.
-pub fn tar_stream<'a>(kind: Kind, blob: impl Read + 'a) -> Box<dyn Read + 'a> {
+pub fn tar_stream<'a>(kind: LayerKind, blob: impl Read + 'a) -> Box<dyn Read + 'a> {
     match kind {
-        Kind::Zstd | Kind::ZstdChunked => Box::new(frames::Content(Frames::new(blob))),
-        Kind::Gzip | Kind::Estargz => {
+        LayerKind::Zstd | LayerKind::ZstdChunked => {
+            Box::new(frames::FrameContent(CheckedFrames::new(blob)))
+        }
+        LayerKind::Gzip | LayerKind::Estargz => {
             Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(256 << 10, blob)))
         }
-        Kind::Uncompressed => Box::new(blob),
+        LayerKind::Uncompressed => Box::new(blob),
     }
 }
 

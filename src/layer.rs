@@ -49,8 +49,8 @@ pub use self::{
     pool::Pool,
 };
 use self::{
-    batch::Totals,
-    walker::{Output, Walker},
+    batch::TarTotals,
+    walker::{BatchOutputs, Walker},
 };
 use crate::{
     chunked::{eligibility::Unchunkable, frame::FrameError},
@@ -76,13 +76,13 @@ pub struct Recipe {
 
 /// How far a layer is, to be looked at from other threads, and how far it may go.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct LayerProgress {
     read: AtomicU64,
     written: AtomicU64,
     limits: Limits,
 }
 
-impl Progress {
+impl LayerProgress {
     /// Nothing done yet, and these limits.
     pub fn within(limits: Limits) -> Self {
         Self { limits, ..Self::default() }
@@ -242,7 +242,7 @@ pub fn convert(
     expected: Option<&Digest>,
     recipe: Recipe,
     pool: &Pool,
-    progress: &Progress,
+    progress: &LayerProgress,
 ) -> Result<Converted, LayerError> {
     // All layers together are bounded by the pool; this keeps one from taking all of that.
     let batches = if recipe.chunked { 2 * pool.threads() } else { pool.threads() };
@@ -266,8 +266,8 @@ pub fn convert(
             scope.spawn(move || input::decompress(blob, &pieces_out, &pieces_spent, progress));
         let walker = scope.spawn(move || {
             let output =
-                Output { pool, turns: &turns, digester: digester_out, assembler: items_out };
-            let tar = input::Pieces::new(pieces_in, spent);
+                BatchOutputs { pool, turns: &turns, digester: digester_out, assembler: items_out };
+            let tar = input::PieceReader::new(pieces_in, spent);
             Walker::new(recipe, output).walk(tar)
         });
         let proof = recipe.chunked.then(|| {
@@ -291,7 +291,7 @@ pub fn convert(
         )
     });
     let (source, assembled) = first_failure(input, walked, assembled)?;
-    let Totals { diff_id, raw_len } = totals?;
+    let TarTotals { diff_id, raw_len } = totals?;
     if let Some(checked) = assembled.checked.filter(|checked| *checked != raw_len) {
         let detail = format!("it describes {checked} bytes, the layer has {raw_len}");
         return Err(LayerError::SelfCheck(detail));

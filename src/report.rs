@@ -12,7 +12,7 @@ use crate::{
     attached::Attached,
     chunked::eligibility::LeftOut,
     image::{BlobId, Digest, ImageReference},
-    layer::{Compression, Outline, Progress},
+    layer::{Compression, LayerProgress, Outline},
     probe::Probed,
 };
 
@@ -39,7 +39,7 @@ pub enum Event<'a> {
         /// Length of the source blob in bytes.
         size: u64,
         /// How far it is.
-        progress: Arc<Progress>,
+        progress: Arc<LayerProgress>,
     },
     /// A layer has been converted.
     Converted {

@@ -9,7 +9,7 @@
 //! Dialects: v7, ustar, star (Schily), PAX (`x` and `g` headers) and GNU (`L`, `K`, `S`, base-256
 //! numbers). The deliberate differences:
 //!
-//! * Sparse files are not expanded: the payload is the stored bytes, and [`Entry::sparse`] says so.
+//! * Sparse files are not expanded: the payload is the stored bytes, and [`TarEntry::sparse`] says so.
 //!   The map of a PAX 1.0 sparse file lies in its payload and is not checked.
 //! * What may precede one entry is bounded by [`MAX_METADATA`].
 //! * A PAX record whose length is smaller than its own length field is an invalid header; the fork
@@ -29,6 +29,6 @@ mod tests;
 mod timestamp;
 
 pub use error::TarError;
-pub use header::Entry;
-pub use reader::{MAX_EXTENSION_BODY, MAX_METADATA, Reader, Step};
+pub use header::TarEntry;
+pub use reader::{MAX_EXTENSION_BODY, MAX_METADATA, Reader, TarStep};
 pub use timestamp::Timestamp;

@@ -20,7 +20,7 @@ pub use self::{
     report::{AgainstReport, SkippedEntry, VerifiedImage, VerifiedLayer, VerifyReport},
 };
 use crate::{
-    check::{self, Findings, Rule, Verdict},
+    check::{self, Findings, LayerVerdict, Rule},
     image::{Descriptor, Digest, ImageReference, Platform, media_type::Family},
     limits::Limits,
     source::{Source, SourceError, SourceImage},
@@ -120,7 +120,7 @@ pub(crate) async fn image_report(
     counts(image, &mut findings);
     let layers = layers(source, image, Depth::Everything, checks).await?;
     let is_docker = Family::of(&image.raw.media_type) == Some(Family::Docker);
-    if is_docker && layers.iter().any(|layer| layer.kind.is_some_and(check::Kind::is_zstd)) {
+    if is_docker && layers.iter().any(|layer| layer.kind.is_some_and(check::LayerKind::is_zstd)) {
         findings.add(Rule::DockerManifest, "zstd layers in a Docker manifest");
     }
     Ok(VerifiedImage {
@@ -204,7 +204,7 @@ async fn one_layer(
             Depth::Content => check::content_of(subject),
         }
     };
-    let verdict: Verdict = tokio::task::spawn_blocking(work)
+    let verdict: LayerVerdict = tokio::task::spawn_blocking(work)
         .await
         .map_err(|_| VerifyError::Internal)?
         .map_err(VerifyError::spool)?;

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use recompress_image::{
     layer::{Cuts, LayerError, Pool, Recipe},
-    tar::{Reader, Step},
+    tar::{Reader, TarStep},
 };
 
 static POOL: LazyLock<Pool> = LazyLock::new(|| Pool::new(1).unwrap());
@@ -20,8 +20,8 @@ fn is_tar(tar: &[u8]) -> bool {
     let mut buf = [0; 4096];
     loop {
         match reader.next_step() {
-            Ok(Step::Entry(_)) => {}
-            Ok(Step::End) => return true,
+            Ok(TarStep::Entry(_)) => {}
+            Ok(TarStep::End) => return true,
             Err(_) => return false,
         }
         while reader.payload_left() > 0 {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use libfuzzer_sys::{arbitrary, arbitrary::Arbitrary, fuzz_target};
 use recompress_image::tar::{
-    Reader, Step,
+    Reader, TarStep,
     testing::{Dialect, HeaderBlock, TarBuilder},
 };
 
@@ -50,7 +50,7 @@ fuzz_target!(|input: Input| {
     loop {
         let Ok(step) = reader.next_step() else { return };
         seen += reader.raw().len();
-        let Step::Entry(entry) = step else { break };
+        let TarStep::Entry(entry) = step else { break };
         assert!(entry.payload_len <= i64::MAX as u64);
         assert!(!entry.name.contains(&0) && !entry.link_name.contains(&0));
         if seen == reader.raw().len() {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use recompress_image::tar::{MAX_METADATA, Reader, Step};
+use recompress_image::tar::{MAX_METADATA, Reader, TarStep};
 
 fuzz_target!(|tar: &[u8]| {
     let mut reader = Reader::new(tar);
@@ -17,7 +17,7 @@ fuzz_target!(|tar: &[u8]| {
             return;
         };
         assert_eq!(reader.position(), seen.len() as u64);
-        let Step::Entry(entry) = step else { break };
+        let TarStep::Entry(entry) = step else { break };
         assert_eq!(reader.payload_left(), entry.payload_len);
         assert!(!entry.name.contains(&0));
         while reader.payload_left() > 0 {

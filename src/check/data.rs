@@ -10,7 +10,7 @@ use super::{
     exceeded,
     files::{File, Name, Piece},
     finding::{Findings, Rule},
-    frames::{Fault, Frames},
+    frames::{CheckedFrames, Fault},
     walk::Visit,
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(super) struct Data<R> {
-    frames: Frames<R>,
+    frames: CheckedFrames<R>,
     diff_id: Hasher,
     len: u64,
     limits: Limits,
@@ -42,7 +42,7 @@ impl<R: Read> Data<R> {
     /// Reads a blob; its content is to have this digest, and to keep within the limits.
     pub(super) fn new(blob: R, diff_id: &Digest, limits: Limits) -> Self {
         Self {
-            frames: Frames::new(blob),
+            frames: CheckedFrames::new(blob),
             diff_id: diff_id.hasher(),
             len: 0,
             limits,

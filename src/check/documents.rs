@@ -8,21 +8,21 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    LeftOut,
+    CheckedLeftOut,
     claims::{Annotations, Claims, TOC_MAX},
     finding::{Findings, Rule, shown},
     toc::{TocEntry, read_toc},
-    walk::{Surroundings, Totals, Visit, Walk, Walked},
+    walk::{DocumentWalk, Surroundings, TocTotals, Visit, Walked},
 };
 use crate::image::Digest;
 
 /// Counts what goes through.
-pub(super) struct Counted<'a, R> {
+pub(super) struct CountedReader<'a, R> {
     pub(super) inner: R,
     pub(super) count: &'a Cell<u64>,
 }
 
-impl<R: Read> Read for Counted<'_, R> {
+impl<R: Read> Read for CountedReader<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let len = self.inner.read(buf)?;
         self.count.set(self.count.get() + len as u64);
@@ -47,29 +47,29 @@ const DENSE_FROM: u64 = 16 << 20;
 
 /// How far a document has been read.
 #[derive(Default)]
-struct Extent {
+struct ReadExtent {
     compressed: Cell<u64>,
     raw: Cell<u64>,
 }
 
 /// A document out of its compressed form, as far as it is worth reading.
-struct Raw<'a, R: Read> {
-    decoder: zstd::stream::read::Decoder<'static, io::BufReader<Counted<'a, R>>>,
-    extent: &'a Extent,
+struct DecodedDocument<'a, R: Read> {
+    decoder: zstd::stream::read::Decoder<'static, io::BufReader<CountedReader<'a, R>>>,
+    extent: &'a ReadExtent,
 }
 
-impl<'a, R: Read> Raw<'a, R> {
-    fn new(inner: R, extent: &'a Extent) -> io::Result<Self> {
-        let counted = Counted { inner, count: &extent.compressed };
+impl<'a, R: Read> DecodedDocument<'a, R> {
+    fn new(inner: R, extent: &'a ReadExtent) -> io::Result<Self> {
+        let counted = CountedReader { inner, count: &extent.compressed };
         let mut decoder = zstd::stream::read::Decoder::new(counted)?;
         decoder.window_log_max(WINDOW_LOG_MAX)?;
         Ok(Self { decoder, extent })
     }
 }
 
-impl<R: Read> Read for Raw<'_, R> {
+impl<R: Read> Read for DecodedDocument<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Extent { compressed, raw } = self.extent;
+        let ReadExtent { compressed, raw } = self.extent;
         let len = self.decoder.read(buf)?;
         raw.set(raw.get() + len as u64);
         if raw.get() > compressed.get().saturating_mul(RATIO).max(DENSE_FROM) {
@@ -119,12 +119,12 @@ fn entries(
 
 /// Reads the TOC alone, of which only `len` bytes count. Whether it could be read.
 pub(super) fn toc_alone(toc: impl Read, len: u64, each: impl FnMut(TocEntry)) -> io::Result<bool> {
-    let extent = Extent::default();
-    Ok(entries(Raw::new(toc, &extent)?.take(len), u64::MAX, each).is_ok())
+    let extent = ReadExtent::default();
+    Ok(entries(DecodedDocument::new(toc, &extent)?.take(len), u64::MAX, each).is_ok())
 }
 
 pub(super) fn digest_of(bytes: impl Read) -> io::Result<Digest> {
-    Hashed::new(bytes).finish()
+    HashedReader::new(bytes).finish()
 }
 
 /// The most entries and chunks in a TOC of a content of `len` bytes: an entry takes a header of 512
@@ -185,13 +185,13 @@ impl Reading {
         visitor: &mut V,
         findings: &mut Findings,
     ) -> io::Result<Self> {
-        let [toc_extent, tar_split_extent] = [Extent::default(), Extent::default()];
-        let json = Raw::new(toc, &toc_extent)?;
+        let [toc_extent, tar_split_extent] = [ReadExtent::default(), ReadExtent::default()];
+        let json = DecodedDocument::new(toc, &toc_extent)?;
         let objects = match tar_split {
-            Some(stream) => Some(Raw::new(stream, &tar_split_extent)?),
+            Some(stream) => Some(DecodedDocument::new(stream, &tar_split_extent)?),
             None => None,
         };
-        let mut walk = Walk::new(objects, layer, visitor, findings);
+        let mut walk = DocumentWalk::new(objects, layer, visitor, findings);
         let read = entries(json, layer.entries, |entry| walk.entry(entry));
         let whole = read.is_ok();
         let walked = walk.finish(whole);
@@ -237,29 +237,29 @@ impl Reading {
 
 /// Both documents on their own, read before their blob is done.
 #[derive(Debug)]
-pub struct Documents {
+pub struct DocumentsCheck {
     reading: Reading,
     toc: Digest,
     tar_split: Digest,
     findings: Findings,
 }
 
-impl Documents {
+impl DocumentsCheck {
     /// Reads both to their ends, in their compressed form and side by side: for each entry of the
     /// TOC, the tar-split stream is read up to its file object. They are of an image's lowest layer
     /// or of another one.
     pub fn read(toc: impl Read, tar_split: impl Read, lowest: bool) -> io::Result<Self> {
         let mut findings = Findings::default();
-        let (mut toc, mut tar_split) = (Hashed::new(toc), Hashed::new(tar_split));
+        let (mut toc, mut tar_split) = (HashedReader::new(toc), HashedReader::new(tar_split));
         let layer = Surroundings { lowest, bound: u64::MAX, entries: u64::MAX };
         let reading = Reading::of(layer, &mut toc, Some(&mut tar_split), &mut (), &mut findings)?;
         Ok(Self { reading, toc: toc.finish()?, tar_split: tar_split.finish()?, findings })
     }
 
     /// Holds them against the annotations that are to lead to them.
-    pub fn compare(mut self, annotations: &Annotations) -> (Totals, LeftOut, Findings) {
+    pub fn compare(mut self, annotations: &Annotations) -> (TocTotals, CheckedLeftOut, Findings) {
         let Some(claims) = Claims::read(annotations, &mut self.findings) else {
-            return (Totals::default(), LeftOut::default(), self.findings);
+            return (TocTotals::default(), CheckedLeftOut::default(), self.findings);
         };
         is_toc(&self.toc, &claims, &mut self.findings);
         let Walked { totals, data_end, .. } = self.reading.walked;
@@ -273,12 +273,12 @@ impl Documents {
 }
 
 /// Hashes what goes through.
-struct Hashed<R> {
+struct HashedReader<R> {
     inner: R,
     hasher: Sha256,
 }
 
-impl<R: Read> Hashed<R> {
+impl<R: Read> HashedReader<R> {
     fn new(inner: R) -> Self {
         Self { inner, hasher: Sha256::new() }
     }
@@ -290,7 +290,7 @@ impl<R: Read> Hashed<R> {
     }
 }
 
-impl<R: Read> Read for Hashed<R> {
+impl<R: Read> Read for HashedReader<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let len = self.inner.read(buf)?;
         self.hasher.update(buf.get(..len).unwrap_or_default());

@@ -42,7 +42,7 @@ pub(super) struct File<'a> {
 /// The pieces of one file, out of its entries as they come. A piece is given out when the entry after
 /// it has come, for only then is known what it is.
 #[derive(Debug)]
-pub(super) struct Pieces {
+pub(super) struct FilePieces {
     /// Length of the file in bytes.
     len: u64,
     /// Where the next piece begins in the file.
@@ -126,7 +126,7 @@ pub(super) fn file_digest(
     digest
 }
 
-impl Pieces {
+impl FilePieces {
     /// Those of a file of `len` bytes, of which the main entry comes first.
     pub(super) fn new(len: u64) -> Self {
         Self { len, at: 0, given: 0, number: 0, held: None, lost: false }

@@ -23,7 +23,7 @@ pub(super) struct Fault {
     pub(super) detail: String,
 }
 
-pub(super) struct Frames<R> {
+pub(super) struct CheckedFrames<R> {
     source: R,
     input: Vec<u8>,
     input_at: usize,
@@ -42,7 +42,7 @@ pub(super) struct Frames<R> {
     wide: Option<Wide>,
 }
 
-impl<R: Read> Frames<R> {
+impl<R: Read> CheckedFrames<R> {
     /// Decodes from the blob's first byte on.
     pub(super) fn new(source: R) -> Self {
         let mut decoder = DCtx::create();
@@ -223,9 +223,9 @@ impl<R: Read> Frames<R> {
 }
 
 /// The content as a stream.
-pub(super) struct Content<R>(pub(super) Frames<R>);
+pub(super) struct FrameContent<R>(pub(super) CheckedFrames<R>);
 
-impl<R: Read> Read for Content<R> {
+impl<R: Read> Read for FrameContent<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let content = self.0.content().map_err(|fault| io::Error::other(fault.detail))?;
         let len = content.len().min(buf.len());
@@ -254,7 +254,7 @@ mod tests {
             .scan(0, |at, part| Some(std::mem::replace(at, *at + part.len() as u64)))
             .collect();
         let blob = parts.concat();
-        let mut frames = Frames::new(&blob[..]);
+        let mut frames = CheckedFrames::new(&blob[..]);
         assert!(frames.is_at(0).unwrap());
         assert_eq!(frames.content().unwrap(), b"first");
         frames.consume(4);
@@ -295,7 +295,7 @@ mod tests {
             (wide, Rule::Window),
             (dictionary, Rule::Dictionary),
         ] {
-            let mut frames = Frames::new(&blob[..]);
+            let mut frames = CheckedFrames::new(&blob[..]);
             let fault = loop {
                 match frames.content().map(<[u8]>::len) {
                     Ok(0) => panic!("no fault"),

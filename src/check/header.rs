@@ -10,7 +10,7 @@ use super::{
     finding::{Findings, Rule, shown},
     toc::TocEntry,
 };
-use crate::tar::{Entry, Timestamp};
+use crate::tar::{TarEntry, Timestamp};
 
 /// Go's zero time, the year 1, in seconds.
 const GO_ZERO: i64 = -62_135_596_800;
@@ -40,7 +40,7 @@ pub(super) fn times(toc: &TocEntry, findings: &mut Findings) {
 }
 
 /// Notes each difference but that of the name, and what no TOC can say.
-pub(super) fn compare(toc: &TocEntry, tar: &Entry, findings: &mut Findings) {
+pub(super) fn compare(toc: &TocEntry, tar: &TarEntry, findings: &mut Findings) {
     let name = shown(&tar.name);
     let mut differ = |rule, what: &str, toc: &dyn std::fmt::Debug, tar: &dyn std::fmt::Debug| {
         findings.add(rule, format!("{name}: {what} {toc:?} in the TOC, {tar:?} in the tar"));

@@ -15,13 +15,13 @@ pub(super) struct AnyCase<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for AnyCase<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Object(PhantomData))
+        deserializer.deserialize_map(AnyCaseVisitor(PhantomData))
     }
 }
 
-struct Object<T>(PhantomData<T>);
+struct AnyCaseVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for AnyCaseVisitor<T> {
     type Value = AnyCase<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

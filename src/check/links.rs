@@ -10,14 +10,14 @@ use super::{
 /// A file's attributes, hashed. After a full pull all names of a file have those of the last one,
 /// with composefs those of the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Attributes {
+pub(super) struct TocAttributes {
     /// Of mode, owner and time.
     own: u32,
     /// Of the extended attributes, 0 where there are none: a link adds its own to those of the file.
     extended: u32,
 }
 
-impl Attributes {
+impl TocAttributes {
     pub(super) fn of(entry: &TocEntry, hasher: &RandomState) -> Self {
         // Half is enough to tell two files apart, and there may be millions.
         let half = |hash: u64| u32::try_from(hash >> 32).unwrap_or_default();
@@ -34,11 +34,16 @@ pub(super) enum Target {
     Nothing,
     /// A directory, device, FIFO or whiteout.
     NotAFile,
-    File(Attributes),
+    File(TocAttributes),
 }
 
 /// Checks a hard link against its target.
-pub(super) fn check(entry: &TocEntry, link: Attributes, target: Target, findings: &mut Findings) {
+pub(super) fn check(
+    entry: &TocEntry,
+    link: TocAttributes,
+    target: Target,
+    findings: &mut Findings,
+) {
     let (name, target_name) = (shown(&entry.name), shown(&entry.link_name));
     let goes_up = entry.link_name.split('/').any(|part| part == "..");
     match if goes_up { Target::Nothing } else { target } {

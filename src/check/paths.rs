@@ -8,10 +8,10 @@ use std::{collections::HashMap, hash::RandomState};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    LeftOut,
+    CheckedLeftOut,
     finding::{Findings, Rule, Shown, shown},
-    links::{self, Attributes, Target},
-    spread::{Key, Spread},
+    links::{self, Target, TocAttributes},
+    spread::{PathKey, Spread},
     toc::TocEntry,
 };
 
@@ -27,25 +27,25 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// What has come so far. Takes about 60 bytes an entry.
 #[derive(Debug, Default)]
-pub(super) struct Paths {
+pub(super) struct CheckedPaths {
     /// The layer is the lowest of its image.
     lowest: bool,
     seen: Spread<Seen>,
     /// Parents that have had no entry yet.
-    missing: HashMap<Key, String>,
+    missing: HashMap<PathKey, String>,
     /// Paths that whiteouts remove.
     removed: Spread<()>,
     hasher: RandomState,
     whiteouts: Whole,
     symlink_owners: Whole,
-    left_out: LeftOut,
+    left_out: CheckedLeftOut,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     Directory,
     /// What a hard link can lead to.
-    File(Attributes),
+    File(TocAttributes),
     /// A device, FIFO or whiteout.
     Other,
 }
@@ -106,7 +106,7 @@ fn goes_up(name: &[u8]) -> (bool, bool) {
 }
 
 /// The hash of a path.
-pub(super) fn key(parts: &[&[u8]]) -> Key {
+pub(super) fn key(parts: &[&[u8]]) -> PathKey {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_le_bytes());
@@ -117,7 +117,7 @@ pub(super) fn key(parts: &[&[u8]]) -> Key {
     [(); 4].map(|()| words.next().unwrap_or_default())
 }
 
-impl Paths {
+impl CheckedPaths {
     pub(super) fn new(lowest: bool) -> Self {
         Self { lowest, ..Self::default() }
     }
@@ -169,7 +169,7 @@ impl Paths {
         if is_special {
             self.special(entry, findings);
         }
-        let attributes = Attributes::of(entry, &self.hasher);
+        let attributes = TocAttributes::of(entry, &self.hasher);
         if entry.kind == "hardlink" {
             let target = self.seen.get(key(&clean(entry.link_name.as_bytes())));
             let target = match target {
@@ -194,7 +194,7 @@ impl Paths {
     fn comes_late(
         &mut self,
         parts: &[&[u8]],
-        path: Key,
+        path: PathKey,
         is_dir: bool,
         name: Shown<&str>,
         findings: &mut Findings,
@@ -272,7 +272,7 @@ impl Paths {
     }
 
     /// Tells of what concerns the whole layer; returns what a partial pull leaves out.
-    pub(super) fn finish(&mut self, findings: &mut Findings) -> LeftOut {
+    pub(super) fn finish(&mut self, findings: &mut Findings) -> CheckedLeftOut {
         let mut names: Vec<_> = self.missing.drain().map(|(_, name)| name).collect();
         names.sort_unstable();
         for name in names {

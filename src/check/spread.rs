@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 /// Half a SHA-256.
-pub(super) type Key = [u32; 4];
+pub(super) type PathKey = [u32; 4];
 
 /// Parts of which each is a map of its own.
 const PARTS: usize = 64;
@@ -12,7 +12,7 @@ const PARTS: usize = 64;
 /// A map by hashes, which have to be spread evenly.
 #[derive(Debug)]
 pub(super) struct Spread<V> {
-    parts: Vec<HashMap<Key, V>>,
+    parts: Vec<HashMap<PathKey, V>>,
 }
 
 impl<V> Default for Spread<V> {
@@ -22,17 +22,17 @@ impl<V> Default for Spread<V> {
 }
 
 impl<V> Spread<V> {
-    pub(super) fn insert(&mut self, key: Key, value: V) {
+    pub(super) fn insert(&mut self, key: PathKey, value: V) {
         if let Some(part) = self.parts.get_mut(part(key)) {
             part.insert(key, value);
         }
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<&V> {
+    pub(super) fn get(&self, key: PathKey) -> Option<&V> {
         self.parts.get(part(key))?.get(&key)
     }
 
-    pub(super) fn contains(&self, key: Key) -> bool {
+    pub(super) fn contains(&self, key: PathKey) -> bool {
         self.get(key).is_some()
     }
 
@@ -46,7 +46,7 @@ impl<V> Spread<V> {
     }
 }
 
-fn part(key: Key) -> usize {
+fn part(key: PathKey) -> usize {
     usize::from(key[0].to_le_bytes()[0]) % PARTS
 }
 

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use super::{
     finding::{Findings, Rule, shown},
-    tar_split::{Broken, Object, Objects},
+    tar_split::{Broken, Objects, SplitObject},
 };
 use crate::tar;
 
@@ -13,7 +13,7 @@ const TAIL_MAX: u64 = 8 << 20;
 
 /// A header of the tar-split stream with the file object that follows it.
 pub(super) struct Header {
-    pub(super) entry: tar::Entry,
+    pub(super) entry: tar::TarEntry,
     /// Of its content, as the file object has it.
     pub(super) crc: Option<u64>,
 }
@@ -38,7 +38,7 @@ impl<R: Read> Headers<R> {
         &mut self,
         findings: &mut Findings,
         mut segment: impl FnMut(&[u8], &mut Findings),
-    ) -> Result<Option<Header>, Stop> {
+    ) -> Result<Option<Header>, StreamStop> {
         let entry = loop {
             match self.objects.next_object()? {
                 None => {
@@ -48,11 +48,11 @@ impl<R: Read> Headers<R> {
                     }
                     return Ok(None);
                 }
-                Some(Object::File { name, .. }) => {
+                Some(SplitObject::File { name, .. }) => {
                     let detail = format!("the file object of {} follows no header", shown(&name));
                     return Err((Rule::TarSplitFile, detail));
                 }
-                Some(Object::Segment(raw)) => {
+                Some(SplitObject::Segment(raw)) => {
                     let header = header_in(raw, std::mem::take(&mut self.padding))?;
                     segment(raw, findings);
                     if let Some(entry) = header {
@@ -64,7 +64,7 @@ impl<R: Read> Headers<R> {
             }
         };
         self.padding = entry.payload_len.wrapping_neg() % 512;
-        let Some(Object::File { name, size, crc }) = self.objects.next_object()? else {
+        let Some(SplitObject::File { name, size, crc }) = self.objects.next_object()? else {
             let detail = format!("{} has no file object", shown(&entry.name));
             return Err((Rule::TarSplitFile, detail));
         };
@@ -74,9 +74,9 @@ impl<R: Read> Headers<R> {
 }
 
 /// Why the tar-split stream cannot be followed any further.
-pub(super) type Stop = (Rule, String);
+pub(super) type StreamStop = (Rule, String);
 
-impl From<Broken> for Stop {
+impl From<Broken> for StreamStop {
     fn from(broken: Broken) -> Self {
         let rule = match broken {
             Broken::Encoding(_) => Rule::TarSplitEncoding,
@@ -87,7 +87,7 @@ impl From<Broken> for Stop {
 }
 
 /// The header in a segment, or nothing where it holds none.
-fn header_in(raw: &[u8], padding: u64) -> Result<Option<tar::Entry>, Stop> {
+fn header_in(raw: &[u8], padding: u64) -> Result<Option<tar::TarEntry>, StreamStop> {
     let stop = |detail| Err((Rule::TarSplitSegment, detail));
     let skip = usize::try_from(padding).unwrap_or(usize::MAX);
     let Some(raw) = raw.get(skip..) else {
@@ -96,18 +96,18 @@ fn header_in(raw: &[u8], padding: u64) -> Result<Option<tar::Entry>, Stop> {
     };
     let mut reader = tar::Reader::new(raw);
     match reader.next_step() {
-        Ok(tar::Step::End) => Ok(None),
-        Ok(tar::Step::Entry(entry)) if reader.position() < raw.len() as u64 => {
+        Ok(tar::TarStep::End) => Ok(None),
+        Ok(tar::TarStep::Entry(entry)) if reader.position() < raw.len() as u64 => {
             stop(format!("more than one header in the segment of {}", shown(&entry.name)))
         }
-        Ok(tar::Step::Entry(entry)) => Ok(Some(*entry)),
+        Ok(tar::TarStep::Entry(entry)) => Ok(Some(*entry)),
         Err(error) => stop(format!("a segment that holds no header: {error}")),
     }
 }
 
 /// Returns the content's CRC.
 fn file_object(
-    entry: &tar::Entry,
+    entry: &tar::TarEntry,
     name: &[u8],
     size: i64,
     crc: &[u8],

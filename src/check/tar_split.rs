@@ -17,7 +17,7 @@ const OBJECT_MAX: usize = 12 << 20;
 
 /// One object of the stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Object<'a> {
+pub(super) enum SplitObject<'a> {
     /// Bytes of the tar that are no content.
     Segment(&'a [u8]),
     /// The place of a content.
@@ -48,7 +48,7 @@ pub(super) enum Broken {
 }
 
 #[derive(Deserialize)]
-struct Raw<'a> {
+struct RawObject<'a> {
     #[serde(rename = "type")]
     kind: u64,
     #[serde(borrow, default)]
@@ -102,7 +102,7 @@ impl<R: Read> Objects<R> {
     }
 
     /// The next object, or nothing at the end.
-    pub(super) fn next_object(&mut self) -> Result<Option<Object<'_>>, Broken> {
+    pub(super) fn next_object(&mut self) -> Result<Option<SplitObject<'_>>, Broken> {
         let at = self.next;
         let broken = |reason: String| Broken::Form { at, reason };
         self.line.clear();
@@ -129,7 +129,7 @@ impl<R: Read> Objects<R> {
                 self.line.truncate(start);
             }
         }
-        let AnyCase(raw): AnyCase<Raw<'_>> =
+        let AnyCase(raw): AnyCase<RawObject<'_>> =
             serde_json::from_slice(&self.line).map_err(|error| broken(error.to_string()))?;
         self.next += 1;
         if raw.position.is_some_and(|position| position != at) {
@@ -149,9 +149,9 @@ impl<R: Read> Objects<R> {
                         .map_err(|error| broken(format!("name_raw is no base64: {error}")))?,
                     (name, _) => name.unwrap_or_default().into_owned().into_bytes(),
                 };
-                Ok(Some(Object::File { name, size: raw.size, crc: &self.payload }))
+                Ok(Some(SplitObject::File { name, size: raw.size, crc: &self.payload }))
             }
-            2 => Ok(Some(Object::Segment(&self.payload))),
+            2 => Ok(Some(SplitObject::Segment(&self.payload))),
             other => Err(broken(format!("it has the unknown type {other}"))),
         }
     }
@@ -167,8 +167,8 @@ mod tests {
         let json = "{\"type\":2,\n \"payload\":\"aGk=\",\"position\":0}\n\n\
                     {\"position\":5,\"payload\":null,\"name_raw\":\"/w==\",\"type\":1}";
         let mut objects = Objects::new(json.as_bytes());
-        assert_eq!(objects.next_object().unwrap(), Some(Object::Segment(b"hi")));
-        let file = Object::File { name: b"\xff".to_vec(), size: 0, crc: b"" };
+        assert_eq!(objects.next_object().unwrap(), Some(SplitObject::Segment(b"hi")));
+        let file = SplitObject::File { name: b"\xff".to_vec(), size: 0, crc: b"" };
         assert_eq!(objects.next_object().unwrap(), Some(file));
         assert_eq!(objects.misnumbered, Some(1));
         assert_eq!(objects.next_object().unwrap(), None);
@@ -179,7 +179,7 @@ mod tests {
         let blank = "\n".repeat(1 << 20);
         let json = format!("{blank}{{{blank}\"type\":2{blank}}}{blank} \t");
         let mut objects = Objects::new(json.as_bytes());
-        assert_eq!(objects.next_object().unwrap(), Some(Object::Segment(b"")));
+        assert_eq!(objects.next_object().unwrap(), Some(SplitObject::Segment(b"")));
         assert_eq!(objects.next_object().unwrap(), None);
         let lines = format!("{}\n", " ".repeat(1 << 20)).repeat(13);
         let result = Objects::new(lines.as_bytes()).next_object().map(drop);
@@ -195,7 +195,7 @@ mod tests {
         let lines = || (&b"{"[..]).chain(io::repeat(b'\n'));
         for endless in [Box::new(blanks()) as Box<dyn Read>, Box::new(long()), Box::new(lines())] {
             let read = Cell::new(0);
-            let counted = super::super::documents::Counted { inner: endless, count: &read };
+            let counted = super::super::documents::CountedReader { inner: endless, count: &read };
             let mut objects = Objects::new(counted);
             assert!(matches!(objects.next_object(), Err(Broken::Form { at: 0, .. })));
             assert!(objects.line.capacity() <= 2 * OBJECT_MAX + 1);

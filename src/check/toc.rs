@@ -78,12 +78,12 @@ const XATTRS_MAX: usize = 1 << 16;
 fn xattrs<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<BTreeMap<String, String>>, D::Error> {
-    deserializer.deserialize_any(Xattrs)
+    deserializer.deserialize_any(XattrsVisitor)
 }
 
-struct Xattrs;
+struct XattrsVisitor;
 
-impl<'de> Visitor<'de> for Xattrs {
+impl<'de> Visitor<'de> for XattrsVisitor {
     type Value = Option<BTreeMap<String, String>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,7 +130,7 @@ impl<'de, F: FnMut(TocEntry)> Visitor<'de> for Top<'_, F> {
         let (mut map, mut digest) = (Keys(map), None);
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "entries" => map.next_value_seed(Entries(&mut *self.0))?,
+                "entries" => map.next_value_seed(EntriesSeed(&mut *self.0))?,
                 "tarsplitdigest" => digest = Some(map.next_value()?),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -141,9 +141,9 @@ impl<'de, F: FnMut(TocEntry)> Visitor<'de> for Top<'_, F> {
     }
 }
 
-struct Entries<'a, F>(&'a mut F);
+struct EntriesSeed<'a, F>(&'a mut F);
 
-impl<'de, F: FnMut(TocEntry)> DeserializeSeed<'de> for Entries<'_, F> {
+impl<'de, F: FnMut(TocEntry)> DeserializeSeed<'de> for EntriesSeed<'_, F> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -151,7 +151,7 @@ impl<'de, F: FnMut(TocEntry)> DeserializeSeed<'de> for Entries<'_, F> {
     }
 }
 
-impl<'de, F: FnMut(TocEntry)> Visitor<'de> for Entries<'_, F> {
+impl<'de, F: FnMut(TocEntry)> Visitor<'de> for EntriesSeed<'_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

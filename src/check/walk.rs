@@ -5,12 +5,12 @@
 use std::{collections::BTreeMap, io::Read};
 
 use super::{
-    LeftOut,
-    files::{File, Name, Piece, Pieces, Ranges, file_digest},
+    CheckedLeftOut,
+    files::{File, FilePieces, Name, Piece, Ranges, file_digest},
     finding::{Findings, Rule, shown},
     header,
-    paths::{Paths, clean, key},
-    spread::Key,
+    paths::{CheckedPaths, clean, key},
+    spread::PathKey,
     stream::{Header, Headers},
     toc::TocEntry,
 };
@@ -45,7 +45,7 @@ impl Visit for () {
 
 /// What the documents have come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Totals {
+pub struct TocTotals {
     /// Entries of the tar.
     pub entries: u64,
     /// Regular files that are not empty.
@@ -70,9 +70,9 @@ pub(super) struct Surroundings {
 /// How far the walk has come.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
-    pub(super) totals: Totals,
+    pub(super) totals: TocTotals,
     /// What a partial pull does not create.
-    pub(super) left_out: LeftOut,
+    pub(super) left_out: CheckedLeftOut,
     /// All of the tar was walked.
     pub(super) complete: bool,
     /// Where the data ends in the blob, as far as the TOC says that.
@@ -86,7 +86,7 @@ struct Open {
     /// Length of its content in bytes.
     len: u64,
     digest: Option<Digest>,
-    pieces: Pieces,
+    pieces: FilePieces,
     /// Entries for chunks behind its own.
     chunks: u64,
 }
@@ -95,7 +95,7 @@ struct Open {
 #[derive(Default)]
 struct Astray {
     /// By their hashes, as messages show them.
-    names: BTreeMap<Key, String>,
+    names: BTreeMap<PathKey, String>,
     /// There are more than are kept.
     full: bool,
 }
@@ -109,20 +109,20 @@ impl Astray {
     }
 }
 
-pub(super) struct Walk<'a, R, V> {
+pub(super) struct DocumentWalk<'a, R, V> {
     headers: Option<Headers<R>>,
     visitor: &'a mut V,
     findings: &'a mut Findings,
-    paths: Paths,
+    paths: CheckedPaths,
     ranges: Ranges,
     open: Option<Open>,
-    totals: Totals,
+    totals: TocTotals,
     astray: Option<Astray>,
     /// The name in the tar where that happened.
     fork: Option<Vec<u8>>,
 }
 
-impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
+impl<'a, R: Read, V: Visit> DocumentWalk<'a, R, V> {
     /// Without a tar-split stream the TOC is checked alone.
     pub(super) fn new(
         tar_split: Option<R>,
@@ -134,10 +134,10 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
             headers: tar_split.map(Headers::new),
             visitor,
             findings,
-            paths: Paths::new(layer.lowest),
+            paths: CheckedPaths::new(layer.lowest),
             ranges: Ranges::new(layer.bound),
             open: None,
-            totals: Totals::default(),
+            totals: TocTotals::default(),
             astray: None,
             fork: None,
         }
@@ -184,7 +184,7 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
             None if toc.kind == "reg" => u64::try_from(toc.size).unwrap_or_default(),
             None => 0,
         };
-        let (mut pieces, mut digest) = (Pieces::new(len), None);
+        let (mut pieces, mut digest) = (FilePieces::new(len), None);
         if len > 0 {
             let name = shown(toc.name.as_str());
             digest = file_digest(&toc, name, self.findings);
@@ -217,7 +217,7 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
     }
 
     /// Whether it is the same entry, if perhaps under a changed name.
-    fn same_name(&mut self, toc: &TocEntry, tar: &tar::Entry) -> bool {
+    fn same_name(&mut self, toc: &TocEntry, tar: &tar::TarEntry) -> bool {
         if toc.name.as_bytes() == tar.name {
             return true;
         }
@@ -303,7 +303,8 @@ impl<'a, R: Read, V: Visit> Walk<'a, R, V> {
     /// Comes to the end of the TOC, which was read `whole` or in part.
     pub(super) fn finish(mut self, whole: bool) -> Walked {
         self.close();
-        let left_out = if whole { self.paths.finish(self.findings) } else { LeftOut::default() };
+        let left_out =
+            if whole { self.paths.finish(self.findings) } else { CheckedLeftOut::default() };
         let complete = whole && self.finish_tar();
         Walked { totals: self.totals, left_out, complete, data_end: self.ranges.end() }
     }
@@ -346,10 +347,10 @@ mod tests {
 
     const ANY: Surroundings = Surroundings { lowest: true, bound: u64::MAX, entries: u64::MAX };
 
-    fn walk(entries: impl IntoIterator<Item = TocEntry>) -> (Totals, Findings) {
+    fn walk(entries: impl IntoIterator<Item = TocEntry>) -> (TocTotals, Findings) {
         let mut findings = Findings::default();
         let (mut visitor, none) = ((), None::<&[u8]>);
-        let mut walk = Walk::new(none, ANY, &mut visitor, &mut findings);
+        let mut walk = DocumentWalk::new(none, ANY, &mut visitor, &mut findings);
         entries.into_iter().for_each(|entry| walk.entry(entry));
         (walk.finish(true).totals, findings)
     }
@@ -369,7 +370,7 @@ mod tests {
     fn entries_beyond_all_measure() {
         let mut findings = Findings::default();
         let (mut visitor, none) = ((), None::<&[u8]>);
-        let mut walk = Walk::new(none, ANY, &mut visitor, &mut findings);
+        let mut walk = DocumentWalk::new(none, ANY, &mut visitor, &mut findings);
         (0..ALONE_MAX + 10).for_each(|n| walk.entry(file(&n.to_string(), 0)));
         assert_eq!(walk.paths.len() as u64, ALONE_MAX);
         walk.totals.entries = ENTRIES_MAX - 5;
@@ -382,7 +383,7 @@ mod tests {
     fn very_many_names_that_differ_are_not_kept() {
         let mut findings = Findings::default();
         let mut visitor = ();
-        let mut walk = Walk::new(Some(&b""[..]), ANY, &mut visitor, &mut findings);
+        let mut walk = DocumentWalk::new(Some(&b""[..]), ANY, &mut visitor, &mut findings);
         (0..5 * ASTRAY_MAX).for_each(|n| walk.entry(file(&n.to_string(), 0)));
         assert_eq!(walk.astray.as_ref().map(|astray| astray.names.len()), Some(ASTRAY_MAX));
         assert!(walk.paths.len() <= ASTRAY_MAX + 1);

@@ -9,7 +9,7 @@ use crate::image::Digest;
 
 /// A finished document.
 #[derive(Debug, Clone)]
-pub struct Document<W = Vec<u8>> {
+pub struct CompressedDocument<W = Vec<u8>> {
     /// The compressed form, one zstd frame.
     pub compressed: W,
     /// Length in bytes of the compressed form.
@@ -25,17 +25,17 @@ const PIECE: usize = 32 << 10;
 
 /// Takes in a document and hands on its compressed form.
 pub(super) struct DocumentWriter<W: Write> {
-    encoder: BufWriter<zstd::stream::write::Encoder<'static, Hashed<W>>>,
+    encoder: BufWriter<zstd::stream::write::Encoder<'static, HashedWriter<W>>>,
     raw_len: u64,
 }
 
-struct Hashed<W> {
+struct HashedWriter<W> {
     sink: W,
     hasher: Sha256,
     len: u64,
 }
 
-impl<W: Write> Write for Hashed<W> {
+impl<W: Write> Write for HashedWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = self.sink.write(bytes)?;
         self.hasher.update(&bytes[..taken]);
@@ -50,7 +50,7 @@ impl<W: Write> Write for Hashed<W> {
 
 impl<W: Write> DocumentWriter<W> {
     pub(super) fn new(level: i32, sink: W) -> io::Result<Self> {
-        let sink = Hashed { sink, hasher: Sha256::new(), len: 0 };
+        let sink = HashedWriter { sink, hasher: Sha256::new(), len: 0 };
         let encoder = zstd::stream::write::Encoder::new(sink, level)?;
         Ok(Self { encoder: BufWriter::with_capacity(PIECE, encoder), raw_len: 0 })
     }
@@ -64,11 +64,11 @@ impl<W: Write> DocumentWriter<W> {
         self.encoder.get_ref().get_ref().len
     }
 
-    pub(super) fn finish(self) -> io::Result<Document<W>> {
+    pub(super) fn finish(self) -> io::Result<CompressedDocument<W>> {
         let encoder = self.encoder.into_inner().map_err(io::IntoInnerError::into_error)?;
-        let Hashed { sink, hasher, len } = encoder.finish()?;
+        let HashedWriter { sink, hasher, len } = encoder.finish()?;
         let digest = Digest::from_sha256(hasher.finalize().into());
-        Ok(Document { compressed: sink, len, raw_len: self.raw_len, digest })
+        Ok(CompressedDocument { compressed: sink, len, raw_len: self.raw_len, digest })
     }
 }
 

@@ -3,8 +3,8 @@
 
 mod paths;
 
-pub use self::paths::Paths;
-use crate::tar::Entry;
+pub use self::paths::AdmittedPaths;
+use crate::tar::TarEntry;
 
 /// The most entries of a layer with a TOC.
 pub const ENTRIES_MAX: u64 = 1 << 20;
@@ -174,7 +174,7 @@ pub enum Unchunkable {
 }
 
 impl Unchunkable {
-    pub(super) fn typeflag(entry: &Entry, typeflag: u8) -> Self {
+    pub(super) fn typeflag(entry: &TarEntry, typeflag: u8) -> Self {
         let what = match typeflag {
             b'g' => "a global PAX header".to_owned(),
             b'S' => "an old GNU sparse file".to_owned(),
@@ -184,16 +184,16 @@ impl Unchunkable {
         Self::Typeflag { name: lossy(&entry.name), what }
     }
 
-    pub(super) fn sparse(entry: &Entry) -> Self {
+    pub(super) fn sparse(entry: &TarEntry) -> Self {
         Self::Sparse { name: lossy(&entry.name) }
     }
 
-    pub(super) fn time(entry: &Entry) -> Self {
+    pub(super) fn time(entry: &TarEntry) -> Self {
         Self::Time { name: lossy(&entry.name) }
     }
 }
 
-pub(super) fn utf8(bytes: &[u8], entry: &Entry) -> Result<String, Unchunkable> {
+pub(super) fn utf8(bytes: &[u8], entry: &TarEntry) -> Result<String, Unchunkable> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.to_owned()),
         Err(_) => Err(Unchunkable::NotUtf8 { name: lossy(&entry.name) }),
@@ -229,7 +229,7 @@ impl LeftOut {
     }
 
     /// Adds the entry if a partial pull leaves it out.
-    pub fn note(&mut self, entry: &Entry) {
+    pub fn note(&mut self, entry: &TarEntry) {
         if is_special(entry) {
             self.count += 1;
             if self.names.len() < Self::NAMES_MAX {
@@ -240,6 +240,6 @@ impl LeftOut {
 }
 
 /// Character device, block device, FIFO.
-fn is_special(entry: &Entry) -> bool {
+fn is_special(entry: &TarEntry) -> bool {
     matches!(entry.typeflag, b'3' | b'4' | b'6')
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::document::{Document, DocumentWriter};
+use super::document::{CompressedDocument, DocumentWriter};
 
 /// The most that may follow the last entry, in bytes.
 pub const TAIL_MAX: u64 = 8 << 20;
@@ -101,7 +101,7 @@ impl<W: Write> TarSplitWriter<W> {
     }
 
     /// Closes the stream.
-    pub fn finish(mut self) -> io::Result<Document<W>> {
+    pub fn finish(mut self) -> io::Result<CompressedDocument<W>> {
         if self.tail.len > 0 {
             let rest = STANDARD.encode(&self.tail.carry);
             let at = self.next_position();

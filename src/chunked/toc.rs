@@ -7,13 +7,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 
 use super::{
-    document::{Document, DocumentWriter},
+    document::{CompressedDocument, DocumentWriter},
     eligibility::{Unchunkable, utf8},
     time::rfc3339,
 };
 use crate::{
     image::Digest,
-    tar::{Entry, Timestamp},
+    tar::{TarEntry, Timestamp},
 };
 
 /// Above this length, compressed or not, clients do not pull in parts (`maxTocSize` in
@@ -51,21 +51,21 @@ pub struct Metadata {
     dev_major: i64,
     #[serde(rename = "devMinor", skip_serializing_if = "is_zero")]
     dev_minor: i64,
-    #[serde(skip_serializing_if = "Xattrs::is_empty")]
-    xattrs: Xattrs,
+    #[serde(skip_serializing_if = "SortedXattrs::is_empty")]
+    xattrs: SortedXattrs,
 }
 
 /// Extended attributes, sorted by key, values in base64.
 #[derive(Debug, Clone, Default)]
-struct Xattrs(Vec<(String, String)>);
+struct SortedXattrs(Vec<(String, String)>);
 
-impl Xattrs {
+impl SortedXattrs {
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-impl Serialize for Xattrs {
+impl Serialize for SortedXattrs {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }
@@ -79,7 +79,7 @@ fn is_zero(number: &i64) -> bool {
 impl Metadata {
     /// What the TOC says of a tar entry: names, numbers and times exactly as the tar has them, for
     /// the client compares each of them with the header and gives up at the first difference.
-    pub fn of(entry: &Entry) -> Result<Self, Unchunkable> {
+    pub fn of(entry: &TarEntry) -> Result<Self, Unchunkable> {
         let kind = match entry.typeflag {
             b'0' => "reg",
             b'1' => "hardlink",
@@ -112,7 +112,7 @@ impl Metadata {
             changetime: entry.changed.map(time).transpose()?,
             dev_major: entry.dev_major,
             dev_minor: entry.dev_minor,
-            xattrs: Xattrs(xattrs),
+            xattrs: SortedXattrs(xattrs),
         })
     }
 
@@ -137,7 +137,7 @@ pub struct ChunkPlace {
 
 /// Where a file's content lies.
 #[derive(Debug, Clone)]
-pub struct Content {
+pub struct TocContent {
     /// SHA-256 of the whole file.
     pub digest: [u8; 32],
     /// Where its first frame begins, in bytes from the blob's start.
@@ -219,7 +219,7 @@ impl<W: Write> TocWriter<W> {
     }
 
     /// Adds an entry; `content` for a regular file that is not empty.
-    pub fn push(&mut self, metadata: &Metadata, content: Option<&Content>) -> io::Result<()> {
+    pub fn push(&mut self, metadata: &Metadata, content: Option<&TocContent>) -> io::Result<()> {
         let first = content.and_then(|content| content.chunks.first());
         self.entry(&MainEntry {
             metadata,
@@ -276,7 +276,7 @@ impl<W: Write> TocWriter<W> {
 
     /// Closes the TOC; it commits to the tar-split stream with `tar_split`, the digest of the
     /// stream's compressed form.
-    pub fn finish(mut self, tar_split: &Digest) -> io::Result<Document<W>> {
+    pub fn finish(mut self, tar_split: &Digest) -> io::Result<CompressedDocument<W>> {
         write!(self.document, "],\"tarSplitDigest\":\"{tar_split}\"}}")?;
         self.document.finish()
     }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     image::Digest,
-    layer::{self, Converted, LayerError, Pool, Progress, Recipe},
+    layer::{self, Converted, LayerError, LayerProgress, Pool, Recipe},
     report::{Event, LayerKind, LayerReport, Reporter},
     source::Source,
     store::{SpoolWriter, Store},
@@ -230,7 +230,7 @@ impl Context<'_> {
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.map_err(|_| ConvertError::Internal("slots closed".into()))?;
         let blob = self.source.blob(&layer.blob).await?;
-        let progress = Arc::new(Progress::within(self.job.limits));
+        let progress = Arc::new(LayerProgress::within(self.job.limits));
         self.reporter.event(&Event::Started {
             id,
             label,

@@ -16,7 +16,7 @@ use super::{
     publish::recipe,
 };
 use crate::{
-    check::{self, Annotations, Claims, Findings, Kind, Verdict},
+    check::{self, Annotations, Claims, Findings, LayerKind, LayerVerdict},
     chunked::{annotations::ChunkedAnnotations, eligibility::LeftOut, footer::Position},
     image::{
         BlobId, Digest, EntryKind,
@@ -142,12 +142,12 @@ impl Known {
         proved
     }
 
-    fn judge(self, verdict: &Verdict, format: Format) -> Option<Proved> {
+    fn judge(self, verdict: &LayerVerdict, format: Format) -> Option<Proved> {
         if verdict.findings.first_obstacle().is_some() {
             return None;
         }
         let outline = match (format, verdict.kind) {
-            (Format::ZstdChunked, Kind::ZstdChunked) => {
+            (Format::ZstdChunked, LayerKind::ZstdChunked) => {
                 let claims = Claims::read(&self.annotations, &mut Findings::default())?;
                 let place = |span: check::Span| Position {
                     offset: span.offset,
@@ -170,7 +170,7 @@ impl Known {
                     },
                 })
             }
-            (Format::Zstd, Kind::Zstd) => None,
+            (Format::Zstd, LayerKind::Zstd) => None,
             // Why a layer got no TOC would not be known.
             _ => return None,
         };

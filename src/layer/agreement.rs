@@ -6,24 +6,24 @@
 use proptest::{prelude::*, sample::select, test_runner::TestRunner};
 
 use crate::{
-    check::{self, Annotations, Documents, Findings},
+    check::{self, Annotations, DocumentsCheck, Findings},
     chunked::{
         annotations::ChunkedAnnotations,
-        document::Document,
-        eligibility::{LeftOut, Paths},
+        document::CompressedDocument,
+        eligibility::{AdmittedPaths, LeftOut},
         footer::Position,
         tar_split::TarSplitWriter,
-        toc::{Content, Metadata, TocWriter},
+        toc::{Metadata, TocContent, TocWriter},
     },
     tar::{
-        Reader, Step,
+        Reader, TarStep,
         testing::{Dialect, HeaderBlock, TarBuilder},
     },
 };
 
 /// One entry, of few names, so that they meet.
 #[derive(Debug, Clone)]
-struct Part {
+struct EntryPlan {
     typeflag: u8,
     name: String,
     target: String,
@@ -48,7 +48,7 @@ fn path() -> impl Strategy<Value = String> {
     (start, path, end).prop_map(|(start, path, end)| format!("{start}{path}{end}"))
 }
 
-fn part() -> impl Strategy<Value = Part> {
+fn part() -> impl Strategy<Value = EntryPlan> {
     let typeflag = prop_oneof![
         6 => Just(b'0'),
         6 => Just(b'5'),
@@ -67,7 +67,7 @@ fn part() -> impl Strategy<Value = Part> {
     let device = prop_oneof![4 => Just((1, 3)), 1 => Just((0, 0))];
     let content = prop_oneof![4 => Just(&b""[..]), 1 => Just(&b"content"[..])];
     (typeflag, path(), path(), mode, owner, device, xattr, content).prop_map(
-        |(typeflag, name, target, mode, owner, device, xattr, content)| Part {
+        |(typeflag, name, target, mode, owner, device, xattr, content)| EntryPlan {
             typeflag,
             name,
             target,
@@ -80,9 +80,9 @@ fn part() -> impl Strategy<Value = Part> {
     )
 }
 
-fn tar(parts: &[Part]) -> Vec<u8> {
+fn tar(parts: &[EntryPlan]) -> Vec<u8> {
     let tar = parts.iter().fold(TarBuilder::new(), |tar, part| {
-        let Part { typeflag, mode, owner, device: (major, minor), .. } = *part;
+        let EntryPlan { typeflag, mode, owner, device: (major, minor), .. } = *part;
         let block = HeaderBlock::new(Dialect::Ustar, typeflag, part.name.as_bytes())
             .mode(mode)
             .owner(owner, owner);
@@ -101,11 +101,11 @@ fn tar(parts: &[Part]) -> Vec<u8> {
 }
 
 /// What the writer says, and what the check says of the TOC that it would write.
-fn judge(tar: &[u8], lowest: bool) -> (Result<LeftOut, String>, (check::LeftOut, Findings)) {
+fn judge(tar: &[u8], lowest: bool) -> (Result<LeftOut, String>, (check::CheckedLeftOut, Findings)) {
     let (mut toc, mut tar_split) = (TocWriter::new(1).unwrap(), TarSplitWriter::new(1).unwrap());
-    let (mut paths, mut left_out) = (Paths::new(lowest), LeftOut::default());
+    let (mut paths, mut left_out) = (AdmittedPaths::new(lowest), LeftOut::default());
     let (mut reader, mut refused, mut offset) = (Reader::new(tar), None, 100);
-    while let Step::Entry(entry) = reader.next_step().unwrap() {
+    while let TarStep::Entry(entry) = reader.next_step().unwrap() {
         let metadata = Metadata::of(&entry).unwrap();
         if refused.is_none() {
             refused = paths.admit(&entry).err().map(|reason| reason.to_string());
@@ -113,7 +113,7 @@ fn judge(tar: &[u8], lowest: bool) -> (Result<LeftOut, String>, (check::LeftOut,
         left_out.note(&entry);
         tar_split.segment(reader.raw()).unwrap();
         let len = reader.payload_left();
-        let content = Content { digest: [0; 32], offset, end: offset + 50, chunks: Vec::new() };
+        let content = TocContent { digest: [0; 32], offset, end: offset + 50, chunks: Vec::new() };
         offset += 100;
         tar_split.file(metadata.name(), (len > 0).then_some((len, 0))).unwrap();
         toc.push(&metadata, (len > 0).then_some(&content)).unwrap();
@@ -124,13 +124,13 @@ fn judge(tar: &[u8], lowest: bool) -> (Result<LeftOut, String>, (check::LeftOut,
     let tar_split = tar_split.finish().unwrap();
     let toc = toc.finish(&tar_split.digest).unwrap();
     let documents =
-        Documents::read(&toc.compressed[..], &tar_split.compressed[..], lowest).unwrap();
+        DocumentsCheck::read(&toc.compressed[..], &tar_split.compressed[..], lowest).unwrap();
     let (_, theirs, findings) = documents.compare(&annotations(&toc, &tar_split));
     (refused.map_or(Ok(left_out), Err), (theirs, findings))
 }
 
-fn annotations(toc: &Document, tar_split: &Document) -> Annotations {
-    let place = |document: &Document, offset| Position {
+fn annotations(toc: &CompressedDocument, tar_split: &CompressedDocument) -> Annotations {
+    let place = |document: &CompressedDocument, offset| Position {
         offset,
         len: document.compressed.len() as u64,
         raw_len: document.raw_len,
@@ -158,7 +158,7 @@ fn writer_and_check_agree() {
     });
     let taken = std::cell::Cell::new([0, 0]);
     let result = runner.run(&layers, |(dirs, parts, lowest)| {
-        let dir = |name: &&str| Part {
+        let dir = |name: &&str| EntryPlan {
             typeflag: b'5',
             name: (*name).to_owned(),
             target: String::new(),

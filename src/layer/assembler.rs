@@ -6,10 +6,10 @@ use crossbeam_channel::{Receiver, Sender};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    LayerError, Progress, Recipe,
+    LayerError, LayerProgress, Recipe,
     batch::{Batch, DigestFrom, Item, Mark},
-    pool::Frames,
-    proof::{Proof, Verdict},
+    pool::EncodedFrames,
+    proof::{PendingDocuments, Proof},
     scratch::Scratch,
     zeros::ZeroDigests,
 };
@@ -21,7 +21,7 @@ use crate::{
         footer::{Footer, Position},
         frame::{SKIPPABLE_HEADER, skippable_header, write_skippable},
         tar_split::TarSplitWriter,
-        toc::{ChunkPlace, Content, Metadata, TocWriter},
+        toc::{ChunkPlace, Metadata, TocContent, TocWriter},
     },
     image::Digest,
 };
@@ -54,7 +54,7 @@ pub struct Outline {
 impl Outline {
     /// Compares what TOC and tar-split say, as they were read back, with what was walked. Returns
     /// the length of the tar that they describe.
-    fn compare(&self, documents: check::Documents) -> Result<u64, LayerError> {
+    fn compare(&self, documents: check::DocumentsCheck) -> Result<u64, LayerError> {
         let annotations = self.annotations.to_pairs();
         let annotations = annotations.map(|(key, value)| (key.to_owned(), value)).into();
         let (totals, left_out, findings) = documents.compare(&annotations);
@@ -65,7 +65,7 @@ impl Outline {
             let detail = format!("{:?} was written, {left_out:?} was read back", self.left_out);
             return Err(LayerError::SelfCheck(detail));
         }
-        let check::Totals { entries, files, chunks, tar_len } = totals;
+        let check::TocTotals { entries, files, chunks, tar_len } = totals;
         if (entries, files, chunks) != (self.entries, self.files, self.chunks) {
             let detail = format!("{self:?} was written, {totals:?} was read back");
             return Err(LayerError::SelfCheck(detail));
@@ -79,7 +79,7 @@ struct Spool<'a, W> {
     inner: W,
     hasher: Sha256,
     len: u64,
-    progress: &'a Progress,
+    progress: &'a LayerProgress,
 }
 
 impl<W: Write> Spool<'_, W> {
@@ -117,7 +117,7 @@ const DOCUMENT_PIECE: usize = 256 << 10;
 const METADATA_FLOOR: u64 = 4 << 20;
 
 struct Outliner {
-    verdict: Verdict,
+    verdict: PendingDocuments,
     toc: TocWriter<Scratch>,
     tar_split: TarSplitWriter<Scratch>,
     open: Option<OpenEntry>,
@@ -148,7 +148,7 @@ pub(super) fn assemble(
     sums: &Receiver<Vec<[u8; 32]>>,
     turns: &Sender<()>,
     proof: Option<Proof>,
-    progress: &Progress,
+    progress: &LayerProgress,
 ) -> Result<Assembled, LayerError> {
     let mut spool = Spool { inner: sink, hasher: Sha256::new(), len: 0, progress };
     let mut outline = match proof {
@@ -196,7 +196,7 @@ pub(super) fn assemble(
 
 /// The digests that belong to a batch, each to be taken in its turn.
 struct Digests<'a, I> {
-    frames: &'a Frames,
+    frames: &'a EncodedFrames,
     sums: I,
     zeros: &'a mut ZeroDigests,
 }
@@ -319,7 +319,7 @@ impl Outliner {
             chunks.clear();
         }
         self.tar_split.file(metadata.name(), Some((len, crc)))?;
-        self.toc.push(&metadata, Some(&Content { digest, offset, end, chunks }))
+        self.toc.push(&metadata, Some(&TocContent { digest, offset, end, chunks }))
     }
 
     /// Writes TOC, tar-split and footer behind the data. Both documents have been read back and

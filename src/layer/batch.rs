@@ -7,7 +7,7 @@ use crossbeam_channel::Receiver;
 
 use super::{
     LayerError,
-    pool::{Frames, Units},
+    pool::{EncodedFrames, Units},
 };
 use crate::{
     chunked::{
@@ -103,14 +103,14 @@ pub(super) enum Item {
     Batch {
         batch: Arc<Batch>,
         marks: Vec<Mark>,
-        frames: Receiver<Result<Frames, LayerError>>,
+        frames: Receiver<Result<EncodedFrames, LayerError>>,
     },
     /// The tar has come to its end; this is what a partial pull does not create.
     End(LeftOut),
 }
 
 /// What the digester tells at the end.
-pub(super) struct Totals {
+pub(super) struct TarTotals {
     pub(super) diff_id: Digest,
     pub(super) raw_len: u64,
 }

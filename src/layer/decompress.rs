@@ -51,11 +51,11 @@ pub struct UnsupportedCompression(&'static str);
 /// A tar stream out of a blob.
 pub(super) struct Decompressor<R: Read> {
     kind: Compression,
-    inner: Inner<Blob<R>>,
+    inner: Inner<PeekedBlob<R>>,
 }
 
 /// The blob from its first byte on, those that were looked at put back in front.
-type Blob<R> = BufReader<io::Chain<Cursor<Vec<u8>>, R>>;
+type PeekedBlob<R> = BufReader<io::Chain<Cursor<Vec<u8>>, R>>;
 
 enum Inner<R: BufRead> {
     None(R),

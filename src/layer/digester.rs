@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 use sha2::{Digest as _, Sha256};
 
-use super::batch::{Batch, Sum, SumOf, Totals};
+use super::batch::{Batch, Sum, SumOf, TarTotals};
 use crate::image::Hasher;
 
 /// A block of SHA-256, in bytes.
@@ -17,7 +17,7 @@ pub(super) fn digest(
     mut diff_id: Hasher,
     batches: &Receiver<Arc<Batch>>,
     sums: &Sender<Vec<[u8; 32]>>,
-) -> Totals {
+) -> TarTotals {
     let (mut raw_len, mut place) = (0, 0);
     let (mut file, mut chunk) = (Sha256::new(), Sha256::new());
     for batch in batches {
@@ -50,7 +50,7 @@ pub(super) fn digest(
             break;
         }
     }
-    Totals { diff_id: diff_id.finish(), raw_len }
+    TarTotals { diff_id: diff_id.finish(), raw_len }
 }
 
 /// The same bytes for two digests that are both at `place` in a block. In turns, block by block, for

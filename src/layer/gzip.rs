@@ -14,9 +14,9 @@ use flate2::{Compress, Crc, Decompress, FlushCompress, FlushDecompress, Status};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Compression, Converted, LayerError, Pool, Progress,
+    Compression, Converted, LayerError, LayerProgress, Pool,
     decompress::{self, Decompressor},
-    input::{Blob, classify, fill},
+    input::{SourceBlob, classify, fill},
 };
 use crate::image::{Digest, Hasher, digest::Algorithm};
 
@@ -51,9 +51,9 @@ pub fn to_gzip(
     expected: Option<&Digest>,
     level: u32,
     pool: &Pool,
-    progress: &Progress,
+    progress: &LayerProgress,
 ) -> Result<Converted, LayerError> {
-    let mut blob = Blob::new(blob, progress);
+    let mut blob = SourceBlob::new(blob, progress);
     let mut start = Vec::new();
     let (source, blob) = match decompress::peek(&mut blob, &mut start) {
         Ok(kind) => (kind, Cursor::new(start).chain(blob)),
@@ -89,7 +89,7 @@ struct Content<'a> {
     diff_id: Hasher,
     crc: Crc,
     len: u64,
-    progress: &'a Progress,
+    progress: &'a LayerProgress,
 }
 
 impl Content<'_> {
@@ -106,7 +106,7 @@ struct Output<'a, W> {
     inner: W,
     hasher: Sha256,
     len: u64,
-    progress: &'a Progress,
+    progress: &'a LayerProgress,
 }
 
 impl<W: Write> Output<'_, W> {
@@ -290,7 +290,7 @@ mod tests {
 
     fn made(blob: &[u8], threads: usize) -> Result<(Converted, Vec<u8>), LayerError> {
         let (mut out, pool) = (Vec::new(), Pool::new(threads).unwrap());
-        let converted = to_gzip(blob, &mut out, None, 6, &pool, &Progress::default())?;
+        let converted = to_gzip(blob, &mut out, None, 6, &pool, &LayerProgress::default())?;
         Ok((converted, out))
     }
 
@@ -329,7 +329,7 @@ mod tests {
             assert_eq!(converted.digest, Digest::sha256_of(blob));
         }
         let wrong = Some(Digest::sha256_of(b"another"));
-        let (progress, pool) = (Progress::default(), Pool::new(1).unwrap());
+        let (progress, pool) = (LayerProgress::default(), Pool::new(1).unwrap());
         let error =
             to_gzip(&gzip[..], io::sink(), wrong.as_ref(), 6, &pool, &progress).unwrap_err();
         assert!(matches!(error, LayerError::DiffId { .. }), "{error:?}");
@@ -354,7 +354,7 @@ mod tests {
         let tar = noise(30 * PIECE);
         let gzip = made(&tar, 2).unwrap().1;
         for blob in [&tar, &gzip] {
-            let (progress, pool) = (Progress::default(), Pool::new(2).unwrap());
+            let (progress, pool) = (LayerProgress::default(), Pool::new(2).unwrap());
             let error = to_gzip(&blob[..], Full(100_000), None, 6, &pool, &progress).unwrap_err();
             assert!(matches!(error, LayerError::Spool(_)), "{error:?}");
             assert!(progress.bytes_read() < blob.len() as u64);

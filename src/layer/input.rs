@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{
-    LayerError, Progress,
+    LayerError, LayerProgress,
     decompress::{Compression, Decompressor, UnsupportedCompression},
 };
 
@@ -21,18 +21,18 @@ pub(super) const PIECES: usize = 4;
 struct BlobError(io::Error);
 
 /// Counts what is read and marks what fails.
-pub(super) struct Blob<'a, R> {
+pub(super) struct SourceBlob<'a, R> {
     inner: R,
-    progress: &'a Progress,
+    progress: &'a LayerProgress,
 }
 
-impl<'a, R: Read> Blob<'a, R> {
-    pub(super) fn new(inner: R, progress: &'a Progress) -> Self {
+impl<'a, R: Read> SourceBlob<'a, R> {
+    pub(super) fn new(inner: R, progress: &'a LayerProgress) -> Self {
         Self { inner, progress }
     }
 }
 
-impl<R: Read> Read for Blob<'_, R> {
+impl<R: Read> Read for SourceBlob<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self.inner.read(buf) {
             Ok(len) => {
@@ -52,9 +52,9 @@ pub(super) fn decompress(
     blob: impl Read,
     pieces: &Sender<Vec<u8>>,
     spent: &Receiver<Vec<u8>>,
-    progress: &Progress,
+    progress: &LayerProgress,
 ) -> Result<Compression, LayerError> {
-    let blob = Blob::new(blob, progress);
+    let blob = SourceBlob::new(blob, progress);
     let mut tar = Decompressor::new(blob).map_err(|error| classify(error, None))?;
     let kind = tar.kind();
     let mut total = 0;
@@ -104,20 +104,20 @@ pub(super) fn classify(error: io::Error, kind: Option<Compression>) -> LayerErro
 }
 
 /// The other end: the pieces as one stream again.
-pub(super) struct Pieces {
+pub(super) struct PieceReader {
     incoming: Receiver<Vec<u8>>,
     spent: Sender<Vec<u8>>,
     piece: Vec<u8>,
     at: usize,
 }
 
-impl Pieces {
+impl PieceReader {
     pub(super) fn new(incoming: Receiver<Vec<u8>>, spent: Sender<Vec<u8>>) -> Self {
         Self { incoming, spent, piece: Vec::new(), at: 0 }
     }
 }
 
-impl Read for Pieces {
+impl Read for PieceReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let len = self.fill_buf()?.read(buf)?;
         self.consume(len);
@@ -125,7 +125,7 @@ impl Read for Pieces {
     }
 }
 
-impl BufRead for Pieces {
+impl BufRead for PieceReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.at == self.piece.len() {
             let spent = std::mem::take(&mut self.piece);

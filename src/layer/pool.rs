@@ -26,7 +26,7 @@ const _: () = assert!(MAX_METADATA <= (LONGEST_HEADER * CHUNKED_BATCH) as u64);
 
 /// Encoded frames of one batch.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub(super) struct EncodedFrames {
     pub(super) bytes: Vec<u8>,
     /// Where each frame ends in `bytes`, and the SHA-256 of its content where it was wanted.
     pub(super) ends: Vec<(usize, Option<[u8; 32]>)>,
@@ -34,7 +34,7 @@ pub(super) struct Frames {
     budget: Option<Arc<Budget>>,
 }
 
-impl Drop for Frames {
+impl Drop for EncodedFrames {
     fn drop(&mut self) {
         if let Some(budget) = &self.budget {
             budget.frames.give_back(mem::take(&mut self.bytes));
@@ -42,14 +42,14 @@ impl Drop for Frames {
     }
 }
 
-enum Job {
-    Frames { batch: Arc<Batch>, level: i32, done: Sender<Result<Frames, LayerError>> },
+enum EncodeTask {
+    Frames { batch: Arc<Batch>, level: i32, done: Sender<Result<EncodedFrames, LayerError>> },
     Gzip { piece: Vec<u8>, level: u32, done: Sender<Deflated> },
 }
 
 /// A fixed number of threads that encode for whoever asks. They end when the pool goes.
 pub struct Pool {
-    jobs: Option<Sender<Job>>,
+    jobs: Option<Sender<EncodeTask>>,
     threads: Vec<JoinHandle<()>>,
     budget: Arc<Budget>,
 }
@@ -121,7 +121,7 @@ impl Pool {
     /// each four threads.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         // Not bounded here: whoever asks has a bounded number of batches to hand in.
-        let (jobs, inbox) = unbounded::<Job>();
+        let (jobs, inbox) = unbounded::<EncodeTask>();
         let threads = threads.max(1);
         // As much as one layer of plain zstd uses, and more than one with a TOC does.
         let units = PLAIN_BATCH / CHUNKED_BATCH;
@@ -165,11 +165,11 @@ impl Pool {
         &self,
         batch: Arc<Batch>,
         level: i32,
-    ) -> Receiver<Result<Frames, LayerError>> {
+    ) -> Receiver<Result<EncodedFrames, LayerError>> {
         let (done, answer) = bounded(1);
         if let Some(jobs) = &self.jobs {
             // Fails only when all workers are gone, which the closed channel tells.
-            let _ = jobs.send(Job::Frames { batch, level, done });
+            let _ = jobs.send(EncodeTask::Frames { batch, level, done });
         }
         answer
     }
@@ -178,7 +178,7 @@ impl Pool {
     pub(super) fn deflate(&self, piece: Vec<u8>, level: u32) -> Receiver<Deflated> {
         let (done, answer) = bounded(1);
         if let Some(jobs) = &self.jobs {
-            let _ = jobs.send(Job::Gzip { piece, level, done });
+            let _ = jobs.send(EncodeTask::Gzip { piece, level, done });
         }
         answer
     }
@@ -194,18 +194,18 @@ impl Drop for Pool {
     }
 }
 
-fn work(inbox: &Receiver<Job>, budget: &Arc<Budget>) {
+fn work(inbox: &Receiver<EncodeTask>, budget: &Arc<Budget>) {
     let mut encoder = FrameEncoder::new();
     for job in inbox {
         match job {
-            Job::Frames { batch, level, done } => {
+            EncodeTask::Frames { batch, level, done } => {
                 let frames = encode(&mut encoder, &batch, level, budget);
                 // The batch is let go before the answer, so that its memory can be used again.
                 drop(batch);
                 let _ = done.send(frames);
             }
             // Nobody waits any more if the writer has failed.
-            Job::Gzip { piece, level, done } => drop(done.send(deflate(&piece, level))),
+            EncodeTask::Gzip { piece, level, done } => drop(done.send(deflate(&piece, level))),
         }
     }
 }
@@ -215,11 +215,11 @@ fn encode(
     batch: &Batch,
     level: i32,
     budget: &Arc<Budget>,
-) -> Result<Frames, LayerError> {
+) -> Result<EncodedFrames, LayerError> {
     // Enough for what cannot be compressed: growing would move it.
     let bytes = budget.frames.buffer(batch.data.len() + (64 << 10));
     let ends = Vec::with_capacity(batch.frames.len());
-    let mut frames = Frames { bytes, ends, budget: Some(Arc::clone(budget)) };
+    let mut frames = EncodedFrames { bytes, ends, budget: Some(Arc::clone(budget)) };
     let mut start = 0;
     for frame in &batch.frames {
         let content = &batch.data[start..frame.end];

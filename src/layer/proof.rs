@@ -10,7 +10,7 @@ use super::{
     LayerError,
     scratch::{Scratch, ScratchReader},
 };
-use crate::check::Documents;
+use crate::check::DocumentsCheck;
 
 /// Bytes that are read of a document at once.
 const BUFFER: usize = 64 << 10;
@@ -19,17 +19,17 @@ const BUFFER: usize = 64 << 10;
 pub(super) struct Proof {
     pub(super) toc: Scratch,
     pub(super) tar_split: Scratch,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: PendingDocuments,
 }
 
 /// What the documents have come to.
-pub(super) struct Verdict(Receiver<io::Result<Documents>>);
+pub(super) struct PendingDocuments(Receiver<io::Result<DocumentsCheck>>);
 
 /// To be read on a thread of its own.
 pub(super) struct Proofreader {
     toc: ScratchReader,
     tar_split: ScratchReader,
-    documents: Sender<io::Result<Documents>>,
+    documents: Sender<io::Result<DocumentsCheck>>,
     lowest: bool,
 }
 
@@ -39,12 +39,12 @@ pub(super) fn begin(lowest: bool) -> (Proof, Proofreader) {
     let (documents, verdict) = bounded(1);
     let reader =
         Proofreader { toc: toc.reader(), tar_split: tar_split.reader(), documents, lowest };
-    (Proof { toc, tar_split, verdict: Verdict(verdict) }, reader)
+    (Proof { toc, tar_split, verdict: PendingDocuments(verdict) }, reader)
 }
 
-impl Verdict {
+impl PendingDocuments {
     /// Waits until both documents have been read, which have to be complete.
-    pub(super) fn wait(self) -> Result<Documents, LayerError> {
+    pub(super) fn wait(self) -> Result<DocumentsCheck, LayerError> {
         let documents = self.0.recv().map_err(|_| LayerError::WorkerLost)?;
         documents.map_err(LayerError::Scratch)
     }
@@ -56,7 +56,7 @@ impl Proofreader {
         let [toc, tar_split] =
             [self.toc, self.tar_split].map(|document| BufReader::with_capacity(BUFFER, document));
         // Nobody wants to know if the layer turned out to have no TOC.
-        let _ = self.documents.send(Documents::read(toc, tar_split, self.lowest));
+        let _ = self.documents.send(DocumentsCheck::read(toc, tar_split, self.lowest));
     }
 }
 
@@ -69,19 +69,19 @@ mod tests {
     use crate::{
         chunked::{
             annotations::ChunkedAnnotations,
-            document::Document,
+            document::CompressedDocument,
             footer::Position,
             tar_split::TarSplitWriter,
             toc::{Metadata, TocWriter},
         },
         tar::{
-            Reader, Step,
+            Reader, TarStep,
             testing::{Dialect, TarBuilder},
         },
     };
 
     /// TOC and tar-split stream of very many empty files.
-    fn documents() -> (Document, Document) {
+    fn documents() -> (CompressedDocument, CompressedDocument) {
         let mut random = fastrand::Rng::with_seed(1);
         let tar = (0..20_000).fold(TarBuilder::new(), |builder, _| {
             builder.file(Dialect::Ustar, format!("{:x}", random.u64(..)).as_bytes(), b"")
@@ -90,7 +90,7 @@ mod tests {
         let (mut toc, mut tar_split) =
             (TocWriter::new(1).unwrap(), TarSplitWriter::new(1).unwrap());
         let mut reader = Reader::new(&tar[..]);
-        while let Step::Entry(entry) = reader.next_step().unwrap() {
+        while let TarStep::Entry(entry) = reader.next_step().unwrap() {
             let metadata = Metadata::of(&entry).unwrap();
             tar_split.segment(reader.raw()).unwrap();
             tar_split.file(metadata.name(), None).unwrap();
@@ -101,8 +101,11 @@ mod tests {
         (toc.finish(&tar_split.digest).unwrap(), tar_split)
     }
 
-    fn annotations(toc: &Document, tar_split: &Document) -> crate::check::Annotations {
-        let place = |document: &Document, offset| Position {
+    fn annotations(
+        toc: &CompressedDocument,
+        tar_split: &CompressedDocument,
+    ) -> crate::check::Annotations {
+        let place = |document: &CompressedDocument, offset| Position {
             offset,
             len: document.len,
             raw_len: document.raw_len,
@@ -116,7 +119,7 @@ mod tests {
     }
 
     /// Writes both a little at a time, and reads them meanwhile.
-    fn proofread(toc: &Document, tar_split: &Document) -> Documents {
+    fn proofread(toc: &CompressedDocument, tar_split: &CompressedDocument) -> DocumentsCheck {
         let (Proof { toc: mut toc_out, tar_split: mut split_out, verdict }, reader) = begin(false);
         thread::scope(|scope| {
             scope.spawn(|| reader.read());

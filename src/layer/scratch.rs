@@ -15,7 +15,7 @@ const HEAD: usize = 1 << 20;
 const PIECE: u64 = 64 << 10;
 
 #[derive(Debug, Default)]
-struct State {
+struct ScratchState {
     head: Vec<u8>,
     rest: Option<Arc<File>>,
     len: u64,
@@ -25,12 +25,12 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<ScratchState>,
     grown: Condvar,
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ScratchState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -100,7 +100,7 @@ impl Drop for Scratch {
 impl Read for ScratchReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let at = self.at;
-        let waits = |state: &mut State| state.len < at + PIECE && !state.ended;
+        let waits = |state: &mut ScratchState| state.len < at + PIECE && !state.ended;
         let state = self.shared.state();
         let state = self.shared.grown.wait_while(state, waits);
         let state = state.unwrap_or_else(PoisonError::into_inner);

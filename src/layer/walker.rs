@@ -17,10 +17,10 @@ use super::{
 use crate::{
     chunked::{
         chunker::{Chunk, Chunker},
-        eligibility::{ENTRIES_MAX, LeftOut, Paths, Unchunkable},
+        eligibility::{AdmittedPaths, ENTRIES_MAX, LeftOut, Unchunkable},
         toc::Metadata,
     },
-    tar::{Entry, Reader, Step},
+    tar::{Reader, TarEntry, TarStep},
 };
 
 /// Content of a batch of a chunked layer, in bytes. Only a header may be longer.
@@ -37,7 +37,7 @@ const LEAST_ROOM: usize = 64 << 10;
 const BLOCK: u64 = 512;
 
 /// Where batches go.
-pub(super) struct Output<'a> {
+pub(super) struct BatchOutputs<'a> {
     pub(super) pool: &'a Pool,
     /// Their number bounds the batches under way: without one, the walker waits.
     pub(super) turns: &'a Receiver<()>,
@@ -47,12 +47,12 @@ pub(super) struct Output<'a> {
 
 pub(super) struct Walker<'a> {
     recipe: Recipe,
-    output: Output<'a>,
+    output: BatchOutputs<'a>,
     batch: Batch,
     marks: Vec<Mark>,
     /// Where the open frame begins in the batch's data.
     frame_start: usize,
-    paths: Paths,
+    paths: AdmittedPaths,
     left_out: LeftOut,
     /// Those of a layer that may have a TOC.
     entries: u64,
@@ -68,14 +68,14 @@ struct Cutting {
 }
 
 impl<'a> Walker<'a> {
-    pub(super) fn new(recipe: Recipe, output: Output<'a>) -> Self {
+    pub(super) fn new(recipe: Recipe, output: BatchOutputs<'a>) -> Self {
         Self {
             recipe,
             output,
             batch: Batch::default(),
             marks: Vec::new(),
             frame_start: 0,
-            paths: Paths::new(recipe.lowest),
+            paths: AdmittedPaths::new(recipe.lowest),
             left_out: LeftOut::default(),
             entries: 0,
             chunked: recipe.chunked,
@@ -88,7 +88,7 @@ impl<'a> Walker<'a> {
         self.begin()?;
         let mut reader = Reader::new(tar);
         let mut padding = 0;
-        while let Step::Entry(entry) = reader.next_step().map_err(LayerError::tar)? {
+        while let TarStep::Entry(entry) = reader.next_step().map_err(LayerError::tar)? {
             self.headers(reader.raw(), &entry)?;
             let len = reader.payload_left();
             padding = to_usize(len.next_multiple_of(BLOCK) - len);
@@ -113,7 +113,7 @@ impl<'a> Walker<'a> {
         self.output.assembler.send(end).map_err(|_| LayerError::Interrupted)
     }
 
-    fn headers(&mut self, raw: &[u8], entry: &Entry) -> Result<(), LayerError> {
+    fn headers(&mut self, raw: &[u8], entry: &TarEntry) -> Result<(), LayerError> {
         self.make_room(raw.len())?;
         let more = raw.len().saturating_sub(self.capacity()).div_ceil(CHUNKED_BATCH);
         if more > 0 {
@@ -157,7 +157,7 @@ impl<'a> Walker<'a> {
     /// What comes from here on is compressed without regard to files.
     fn give_up(&mut self, reason: Unchunkable) {
         self.chunked = false;
-        self.paths = Paths::default();
+        self.paths = AdmittedPaths::default();
         self.marks.push(Mark::Unchunkable(reason));
     }
 

@@ -13,12 +13,12 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Event, lines};
-use crate::layer::Progress;
+use crate::layer::LayerProgress;
 
 /// How often the bars move.
 const TICK: Duration = Duration::from_millis(100);
 
-type ActiveLayers = Arc<Mutex<HashMap<usize, (ProgressBar, Arc<Progress>)>>>;
+type ActiveLayers = Arc<Mutex<HashMap<usize, (ProgressBar, Arc<LayerProgress>)>>>;
 
 /// The bars on the terminal.
 #[derive(Debug)]

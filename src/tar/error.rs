@@ -23,7 +23,7 @@ pub enum TarError {
         /// Where the stream ended.
         position: u64,
         /// What it ended in.
-        place: Place,
+        place: TarPlace,
     },
     /// A header that podman, too, refuses.
     #[error(
@@ -62,7 +62,7 @@ pub enum TarError {
 
 /// The part of an archive in which a stream ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum TarPlace {
     /// A header block, or the second one of the two that end an archive.
     Header,
     /// The body of an extension header, or a block of a sparse map.
@@ -71,7 +71,7 @@ pub enum Place {
     Payload(EntryName),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for TarPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Header => f.write_str("a header"),
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_message_says_where_and_what() {
-        let place = Place::Payload(EntryName::new(b"etc/passwd"));
+        let place = TarPlace::Payload(EntryName::new(b"etc/passwd"));
         let message = TarError::Truncated { position: 700, place }.to_string();
         assert!(message.starts_with(
             "the tar stream ends at byte 700, in the middle of the payload of \"etc/passwd\": "

@@ -18,7 +18,7 @@ const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
 
 /// A member of the archive as podman's tar reader yields it, all extension headers applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Entry {
+pub struct TarEntry {
     /// The type: `b'0'` to `b'7'`, `b'S'`, `b'g'` or a letter of some vendor, never `x`, `L` or `K`.
     /// The NUL of old archives comes as `b'5'` if the name ends in a slash, else as `b'0'`.
     pub typeflag: u8,
@@ -97,7 +97,7 @@ pub(super) fn is_header_only(typeflag: u8) -> bool {
     matches!(typeflag, b'1'..=b'6')
 }
 
-impl Entry {
+impl TarEntry {
     /// Reads a header block other than one of zeros (`readHeader` in tar-split
     /// `archive/tar/reader.go`). The payload's length is not set yet.
     pub(super) fn from_block(block: &Block) -> Result<Self, Reason> {

@@ -3,8 +3,8 @@
 use std::io::{self, BufRead, ErrorKind};
 
 use super::{
-    error::{EntryName, Place, TarError},
-    header::{BLOCK, Block, Entry, is_header_only, text},
+    error::{EntryName, TarError, TarPlace},
+    header::{BLOCK, Block, TarEntry, is_header_only, text},
     pax::{self, Reason, Records},
     sparse::{self, OldGnuMap},
 };
@@ -19,15 +19,15 @@ pub const MAX_METADATA: u64 = 8 << 20;
 
 /// What [`Reader::next_step`] came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum TarStep {
     /// A member of the archive, whose payload comes next.
-    Entry(Box<Entry>),
+    Entry(Box<TarEntry>),
     /// The end of the archive. More bytes may follow in the stream.
     End,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ReaderState {
     Reading,
     Ended,
     Failed,
@@ -45,7 +45,7 @@ pub struct Reader<R> {
     payload_left: u64,
     padding: u64,
     name: Vec<u8>,
-    state: State,
+    state: ReaderState,
 }
 
 impl<R: BufRead> Reader<R> {
@@ -58,7 +58,7 @@ impl<R: BufRead> Reader<R> {
             payload_left: 0,
             padding: 0,
             name: Vec::new(),
-            state: State::Reading,
+            state: ReaderState::Reading,
         }
     }
 
@@ -70,21 +70,21 @@ impl<R: BufRead> Reader<R> {
     ///
     /// The payload of the previous entry must have been read, otherwise this is
     /// [`TarError::OutOfTurn`], as is any call after an error.
-    pub fn next_step(&mut self) -> Result<Step, TarError> {
+    pub fn next_step(&mut self) -> Result<TarStep, TarError> {
         self.expect_not_failed()?;
         if self.payload_left > 0 {
             let reason = "the payload of an entry was not read to its end";
             return Err(TarError::OutOfTurn { position: self.position, reason });
         }
         self.raw.clear();
-        if self.state == State::Ended {
-            return Ok(Step::End);
+        if self.state == ReaderState::Ended {
+            return Ok(TarStep::End);
         }
         let step = self.read_step();
         self.state = match step {
-            Ok(Step::Entry(_)) => State::Reading,
-            Ok(Step::End) => State::Ended,
-            Err(_) => State::Failed,
+            Ok(TarStep::Entry(_)) => ReaderState::Reading,
+            Ok(TarStep::End) => ReaderState::Ended,
+            Err(_) => ReaderState::Failed,
         };
         step
     }
@@ -116,13 +116,13 @@ impl<R: BufRead> Reader<R> {
         }
         match at_hand(&mut self.inner) {
             Ok([]) => {
-                self.state = State::Failed;
-                let place = Place::Payload(EntryName::new(&self.name));
+                self.state = ReaderState::Failed;
+                let place = TarPlace::Payload(EntryName::new(&self.name));
                 Err(TarError::Truncated { position: self.position, place })
             }
             Ok(bytes) => Ok(&bytes[..bytes.len().min(left)]),
             Err(source) => {
-                self.state = State::Failed;
+                self.state = ReaderState::Failed;
                 Err(TarError::Io { position: self.position, source })
             }
         }
@@ -157,23 +157,24 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn expect_not_failed(&self) -> Result<(), TarError> {
-        if self.state == State::Failed {
+        if self.state == ReaderState::Failed {
             let reason = "an earlier read failed";
             return Err(TarError::OutOfTurn { position: self.position, reason });
         }
         Ok(())
     }
 
-    fn read_step(&mut self) -> Result<Step, TarError> {
+    fn read_step(&mut self) -> Result<TarStep, TarError> {
         let mut extensions = Extensions::default();
         loop {
             let padding = std::mem::take(&mut self.padding);
             if (self.read_raw(padding)?.len() as u64) < padding {
-                return Ok(Step::End);
+                return Ok(TarStep::End);
             }
             let at = self.position;
-            let Some(block) = self.read_header()? else { return Ok(Step::End) };
-            let mut entry = Entry::from_block(&block).map_err(|reason| invalid(at, b"", reason))?;
+            let Some(block) = self.read_header()? else { return Ok(TarStep::End) };
+            let mut entry =
+                TarEntry::from_block(&block).map_err(|reason| invalid(at, b"", reason))?;
             let payload_len =
                 payload_len(&entry).map_err(|reason| invalid(at, &entry.name, reason))?;
             match entry.typeflag {
@@ -189,9 +190,9 @@ impl<R: BufRead> Reader<R> {
                     pax::parse(body)
                         .and_then(|mut records| entry.apply(&mut records))
                         .map_err(|reason| invalid(at, b"", reason))?;
-                    let Entry { typeflag, name, xattrs, .. } = entry;
-                    let entry = Entry { typeflag, name, xattrs, ..Entry::default() };
-                    return Ok(Step::Entry(Box::new(entry)));
+                    let TarEntry { typeflag, name, xattrs, .. } = entry;
+                    let entry = TarEntry { typeflag, name, xattrs, ..TarEntry::default() };
+                    return Ok(TarStep::Entry(Box::new(entry)));
                 }
                 _ => {
                     let map = extensions
@@ -201,13 +202,13 @@ impl<R: BufRead> Reader<R> {
                         self.read_old_gnu_map(at, map, &entry)?;
                     }
                     self.begin_payload(&entry);
-                    return Ok(Step::Entry(Box::new(entry)));
+                    return Ok(TarStep::Entry(Box::new(entry)));
                 }
             }
         }
     }
 
-    fn begin_payload(&mut self, entry: &Entry) {
+    fn begin_payload(&mut self, entry: &TarEntry) {
         self.payload_left = entry.payload_len;
         self.padding = padding_after(entry.payload_len);
         self.name.clear();
@@ -234,7 +235,7 @@ impl<R: BufRead> Reader<R> {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let block = bytes.try_into().map_err(|_| self.truncated(Place::Header))?;
+        let block = bytes.try_into().map_err(|_| self.truncated(TarPlace::Header))?;
         Ok(Some(block))
     }
 
@@ -252,7 +253,7 @@ impl<R: BufRead> Reader<R> {
         &mut self,
         at: u64,
         mut map: OldGnuMap,
-        entry: &Entry,
+        entry: &TarEntry,
     ) -> Result<(), TarError> {
         while map.is_extended() {
             let block = self.read_whole(BLOCK as u64)?;
@@ -265,7 +266,7 @@ impl<R: BufRead> Reader<R> {
     fn read_whole(&mut self, len: u64) -> Result<&[u8], TarError> {
         let start = self.raw.len();
         if (self.read_raw(len)?.len() as u64) < len {
-            return Err(self.truncated(Place::Extension));
+            return Err(self.truncated(TarPlace::Extension));
         }
         Ok(self.raw.get(start..).unwrap_or_default())
     }
@@ -286,7 +287,7 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    fn truncated(&self, place: Place) -> TarError {
+    fn truncated(&self, place: TarPlace) -> TarError {
         TarError::Truncated { position: self.position, place }
     }
 }
@@ -331,7 +332,11 @@ struct Extensions {
 impl Extensions {
     /// Completes an entry: PAX records first, then GNU long names over them. An old GNU sparse file
     /// has a map, which may go on in further blocks.
-    fn apply_to(mut self, entry: &mut Entry, block: &Block) -> Result<Option<OldGnuMap>, Reason> {
+    fn apply_to(
+        mut self,
+        entry: &mut TarEntry,
+        block: &Block,
+    ) -> Result<Option<OldGnuMap>, Reason> {
         entry.apply(&mut self.records)?;
         if !self.name.is_empty() {
             entry.name = self.name;
@@ -352,7 +357,7 @@ impl Extensions {
 }
 
 /// How many bytes are stored for an entry, as long as its size is the one that its headers give.
-fn payload_len(entry: &Entry) -> Result<u64, Reason> {
+fn payload_len(entry: &TarEntry) -> Result<u64, Reason> {
     let size = if is_header_only(entry.typeflag) { 0 } else { entry.size };
     u64::try_from(size).map_err(|_| "its size is negative")
 }

@@ -1,7 +1,7 @@
 //! Sparse files. They are recognised and their maps are checked, but they are not expanded.
 
 use super::{
-    header::{Block, Dialect, Entry, is_header_only},
+    header::{Block, Dialect, TarEntry, is_header_only},
     number::{InvalidNumber, decimal, numeric},
     pax::{Reason, Records, SPARSE_MAP},
 };
@@ -16,7 +16,7 @@ struct Fragments {
 }
 
 impl Fragments {
-    fn of_file(entry: &Entry) -> Result<Self, Reason> {
+    fn of_file(entry: &TarEntry) -> Result<Self, Reason> {
         if entry.size < 0 || is_header_only(entry.typeflag) {
             return Err(MAP);
         }
@@ -42,7 +42,7 @@ pub(super) struct OldGnuMap {
 
 impl OldGnuMap {
     /// Reads the header block's part of the map and sets the entry's logical size.
-    pub(super) fn from_header(block: &Block, entry: &mut Entry) -> Result<Self, Reason> {
+    pub(super) fn from_header(block: &Block, entry: &mut TarEntry) -> Result<Self, Reason> {
         if Dialect::of(block) != Dialect::Gnu {
             return Err("only GNU headers can have this sparse type");
         }
@@ -80,7 +80,7 @@ impl OldGnuMap {
 /// Recognises a PAX sparse file, sets its name and logical size, and checks its map if that is in
 /// the records (`readGNUSparsePAXHeaders` in tar-split `archive/tar/reader.go`). The map of version
 /// 1.0 is at the start of the payload.
-pub(super) fn apply_pax(records: &Records, entry: &mut Entry) -> Result<(), Reason> {
+pub(super) fn apply_pax(records: &Records, entry: &mut TarEntry) -> Result<(), Reason> {
     let value = |key: &[u8]| records.get(key).map(Vec::as_slice).unwrap_or_default();
     let map = value(SPARSE_MAP);
     let map_in_payload = match (value(b"GNU.sparse.major"), value(b"GNU.sparse.minor")) {

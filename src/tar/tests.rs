@@ -8,12 +8,12 @@ mod properties;
 
 use std::io::BufRead;
 
-use super::{Entry, Reader, Step, TarError, testing::TarBuilder};
+use super::{Reader, TarEntry, TarError, TarStep, testing::TarBuilder};
 
 /// All that a reader yields of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Walk {
-    members: Vec<Member>,
+struct ArchiveWalk {
+    members: Vec<ArchiveMember>,
     /// The raw bytes of the end.
     end: Vec<u8>,
     /// What follows the end.
@@ -21,19 +21,19 @@ struct Walk {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Member {
+struct ArchiveMember {
     raw: Vec<u8>,
-    entry: Entry,
+    entry: TarEntry,
     payload: Vec<u8>,
 }
 
-impl Walk {
+impl ArchiveWalk {
     fn bytes(&self) -> Vec<u8> {
         let members = self.members.iter().flat_map(|member| [&member.raw[..], &member.payload]);
         members.chain([&self.end[..], &self.rest]).collect::<Vec<_>>().concat()
     }
 
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
+    fn entries(&self) -> impl Iterator<Item = &TarEntry> {
         self.members.iter().map(|member| &member.entry)
     }
 
@@ -42,11 +42,11 @@ impl Walk {
     }
 }
 
-fn walk(stream: impl BufRead) -> Result<Walk, TarError> {
+fn walk(stream: impl BufRead) -> Result<ArchiveWalk, TarError> {
     let mut reader = Reader::new(stream);
-    let mut walk = Walk::default();
+    let mut walk = ArchiveWalk::default();
     let mut consumed = 0;
-    while let Step::Entry(entry) = reader.next_step()? {
+    while let TarStep::Entry(entry) = reader.next_step()? {
         let raw = reader.raw().to_vec();
         assert_eq!(reader.payload_left(), entry.payload_len);
         let mut payload = Vec::new();
@@ -61,7 +61,7 @@ fn walk(stream: impl BufRead) -> Result<Walk, TarError> {
         assert_eq!(payload.len() as u64, entry.payload_len);
         consumed += (raw.len() + payload.len()) as u64;
         assert_eq!(reader.position(), consumed);
-        walk.members.push(Member { raw, entry: *entry, payload });
+        walk.members.push(ArchiveMember { raw, entry: *entry, payload });
     }
     walk.end = reader.raw().to_vec();
     assert_eq!(reader.position(), consumed + walk.end.len() as u64);
@@ -70,7 +70,7 @@ fn walk(stream: impl BufRead) -> Result<Walk, TarError> {
 }
 
 /// The entries of an archive that has no end yet.
-fn entries(builder: TarBuilder) -> Result<Vec<Entry>, TarError> {
+fn entries(builder: TarBuilder) -> Result<Vec<TarEntry>, TarError> {
     let bytes = builder.end().finish();
     let walk = walk(&bytes[..])?;
     assert_eq!(walk.bytes(), bytes);
@@ -78,7 +78,7 @@ fn entries(builder: TarBuilder) -> Result<Vec<Entry>, TarError> {
 }
 
 /// The only entry of an archive that has no end yet.
-fn entry(builder: TarBuilder) -> Entry {
+fn entry(builder: TarBuilder) -> TarEntry {
     let [entry] = entries(builder).unwrap().try_into().unwrap();
     entry
 }

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use serde::Serialize;
 
 use crate::{
-    check::{Findings, Kind, Totals, Verdict},
+    check::{Findings, LayerKind, LayerVerdict, TocTotals},
     image::{Descriptor, Digest},
 };
 
@@ -77,18 +77,18 @@ pub struct VerifiedLayer {
     /// Length of the blob in bytes.
     pub size: u64,
     /// How it is compressed; nothing for a layer that was not read.
-    pub kind: Option<Kind>,
+    pub kind: Option<LayerKind>,
     /// Length of the content in bytes.
     pub uncompressed_size: Option<u64>,
     /// What the TOC has.
     #[serde(flatten)]
-    pub totals: Option<Totals>,
+    pub totals: Option<TocTotals>,
     /// What is wrong with it.
     pub findings: Findings,
 }
 
 impl VerifiedLayer {
-    pub(super) fn new(number: usize, layer: &Descriptor, verdict: Verdict) -> Self {
+    pub(super) fn new(number: usize, layer: &Descriptor, verdict: LayerVerdict) -> Self {
         Self {
             kind: Some(verdict.kind),
             uncompressed_size: Some(verdict.tar_len),
@@ -189,7 +189,7 @@ impl fmt::Display for VerifiedLayer {
         if let Some(len) = self.uncompressed_size {
             write!(f, " of {}", size(len))?;
         }
-        if let Some(Totals { files, chunks, .. }) = self.totals {
+        if let Some(TocTotals { files, chunks, .. }) = self.totals {
             write!(f, ", {files} files in {chunks} chunks")?;
         }
         writeln!(f)?;

@@ -18,7 +18,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use recompress_image::{
     chunked::footer::Position,
     image::Digest,
-    layer::{Cuts, Pool, Progress, Recipe, convert},
+    layer::{Cuts, LayerProgress, Pool, Recipe, convert},
     tar::testing::{Dialect, HeaderBlock, TarBuilder},
 };
 use serde_json::Value;
@@ -201,7 +201,7 @@ fn toc_and_tar_split_are_those_of_the_reference() {
 
         let mut made = Vec::new();
         let converted =
-            convert(&tar[..], &mut made, None, recipe, &pool, &Progress::default()).unwrap();
+            convert(&tar[..], &mut made, None, recipe, &pool, &LayerProgress::default()).unwrap();
         let annotations = converted.outline.unwrap().annotations;
         let ours = Outline::read(&made, annotations.toc, annotations.tar_split);
 

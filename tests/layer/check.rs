@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use recompress_image::{
     chunked::{chunker::Chunker, footer::Position},
     image::Digest,
-    layer::{self, Converted, LayerError, Outline, Pool, Progress, Recipe},
+    layer::{self, Converted, LayerError, LayerProgress, Outline, Pool, Recipe},
 };
 use serde_json::Value;
 
@@ -24,7 +24,8 @@ pub(crate) fn convert(
     pool: &Pool,
 ) -> Result<Made, LayerError> {
     let mut blob = Vec::new();
-    let converted = layer::convert(source, &mut blob, None, recipe, pool, &Progress::default())?;
+    let converted =
+        layer::convert(source, &mut blob, None, recipe, pool, &LayerProgress::default())?;
     Ok(Made { blob, converted })
 }
 

@@ -11,7 +11,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use recompress_image::{
     layer::{Cuts, LayerError, Pool, Recipe},
     tar::{
-        Reader, Step,
+        Reader, TarStep,
         testing::{Dialect, TarBuilder},
     },
 };
@@ -32,8 +32,8 @@ fn is_tar(tar: &[u8]) -> bool {
     let mut buf = vec![0; 1 << 16];
     loop {
         match reader.next_step() {
-            Ok(Step::Entry(_)) => {}
-            Ok(Step::End) => return true,
+            Ok(TarStep::Entry(_)) => {}
+            Ok(TarStep::End) => return true,
             Err(_) => return false,
         }
         while reader.payload_left() > 0 {

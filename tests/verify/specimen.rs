@@ -4,9 +4,9 @@
 use std::{fs::File, io::Write};
 
 use recompress_image::{
-    check::{self, Annotations, Layer, Verdict},
+    check::{self, Annotations, Layer, LayerVerdict},
     image::{Digest, media_type::OCI_LAYER_ZSTD},
-    layer::{self, Cuts, Pool, Progress, Recipe},
+    layer::{self, Cuts, LayerProgress, Pool, Recipe},
     limits::Limits,
     tar::testing::{Dialect, HeaderBlock, TarBuilder},
 };
@@ -44,7 +44,7 @@ impl Specimen {
         let mut blob = Vec::new();
         let pool = Pool::new(1).unwrap();
         let done =
-            layer::convert(tar, &mut blob, None, recipe, &pool, &Progress::default()).unwrap();
+            layer::convert(tar, &mut blob, None, recipe, &pool, &LayerProgress::default()).unwrap();
         let pairs = done.outline.map(|outline| outline.annotations.to_pairs().to_vec());
         let pairs = pairs.unwrap_or_default().into_iter();
         Self {
@@ -57,12 +57,12 @@ impl Specimen {
     }
 
     /// What the check says.
-    pub(crate) fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> LayerVerdict {
         self.verdict_within(u64::MAX)
     }
 
     /// What it says where no more than `limit` bytes of content are read.
-    pub(crate) fn verdict_within(&self, limit: u64) -> Verdict {
+    pub(crate) fn verdict_within(&self, limit: u64) -> LayerVerdict {
         let file = self.file();
         check::layer(Layer {
             blob: &file,

@@ -7,7 +7,7 @@ use recompress_image::{
     chunked::toc::Metadata,
     image::Digest,
     tar::{
-        Reader, Step,
+        Reader, TarStep,
         testing::{Dialect, HeaderBlock, TarBuilder},
     },
 };
@@ -27,7 +27,7 @@ impl Parts {
             offset += frames.last().unwrap().len();
             (start, offset)
         };
-        while let Step::Entry(entry) = reader.next_step().unwrap() {
+        while let TarStep::Entry(entry) = reader.next_step().unwrap() {
             let raw = reader.raw().to_vec();
             frame(&raw);
             tar_split.push(json!({"type": 2, "payload": STANDARD.encode(&raw)}));

@@ -6,7 +6,7 @@ fn entry(kind: &str, name: &str) -> TocEntry {
 
 /// The ids of the rules that a layer breaks.
 fn broken(lowest: bool, entries: &[TocEntry]) -> Vec<&'static str> {
-    let (mut paths, mut findings) = (Paths::new(lowest), Findings::default());
+    let (mut paths, mut findings) = (CheckedPaths::new(lowest), Findings::default());
     for entry in entries {
         paths.insert(entry, &mut findings);
     }
@@ -73,13 +73,13 @@ fn rules_of_paths() {
 
 #[test]
 fn devices_of_the_lowest_layer_are_told_apart() {
-    let (mut paths, mut findings) = (Paths::new(true), Findings::default());
+    let (mut paths, mut findings) = (CheckedPaths::new(true), Findings::default());
     for number in 1..=30 {
         let name = format!("tty{number}");
         paths.insert(&TocEntry { dev_major: 4, ..entry("char", &name) }, &mut findings);
     }
     let left_out = paths.finish(&mut findings);
-    assert_eq!((left_out.count, left_out.names.len()), (30, LeftOut::NAMES_MAX));
+    assert_eq!((left_out.count, left_out.names.len()), (30, CheckedLeftOut::NAMES_MAX));
     assert_eq!((findings.errors(), findings.weigh().1), (0, 30));
     assert!(findings.first_obstacle().is_none());
 }

@@ -5,16 +5,16 @@ use std::collections::{HashMap, HashSet};
 use sha2::{Digest as _, Sha256};
 
 use super::{Unchunkable, is_special, lossy};
-use crate::tar::Entry;
+use crate::tar::TarEntry;
 
 /// The paths of a layer, and what they are to each other. Takes about 40 bytes an entry.
 #[derive(Debug, Default)]
-pub struct Paths {
+pub struct AdmittedPaths {
     /// Nothing of another layer lies below.
     lowest: bool,
     directories: HashSet<PathHash>,
     /// All other entries, whiteouts among them.
-    others: HashMap<PathHash, Attributes>,
+    others: HashMap<PathHash, FileAttributes>,
     /// What whiteouts remove.
     removed: HashSet<PathHash>,
     /// What hard links cannot lead to: devices, FIFOs and whiteouts.
@@ -26,15 +26,15 @@ type PathHash = [u32; 4];
 
 /// What all names of a file have in common, hashed.
 #[derive(Debug, Clone, Copy)]
-struct Attributes {
+struct FileAttributes {
     /// Of mode, owner and time.
     own: u32,
     /// Of the extended attributes, 0 where there are none: a link adds its own to the file's.
     extended: u32,
 }
 
-impl Attributes {
-    fn of(entry: &Entry) -> Self {
+impl FileAttributes {
+    fn of(entry: &TarEntry) -> Self {
         let mut own = Sha256::new();
         for number in [entry.mode, entry.uid, entry.gid, entry.modified.seconds] {
             own.update(number.to_le_bytes());
@@ -60,7 +60,7 @@ fn word(hasher: Sha256) -> u32 {
     hasher.finalize().first_chunk().map_or(0, |word| u32::from_le_bytes(*word))
 }
 
-impl Paths {
+impl AdmittedPaths {
     /// For a layer that is the lowest one of its image, or not.
     pub fn new(lowest: bool) -> Self {
         Self { lowest, ..Self::default() }
@@ -69,7 +69,7 @@ impl Paths {
     /// Notes an entry, unless a client that pulls in parts (`pkg/chunked/storage_linux.go` and
     /// `filesystem_linux.go` of containers/storage, or with composefs `dump/dump.go`) would fail on
     /// it or show another tree than after a full pull.
-    pub fn admit(&mut self, entry: &Entry) -> Result<(), Unchunkable> {
+    pub fn admit(&mut self, entry: &TarEntry) -> Result<(), Unchunkable> {
         let name = || lossy(&entry.name);
         let target = if entry.typeflag == b'1' { &entry.link_name[..] } else { b"" };
         if entry.name.len().max(target.len()) > PATH_MAX {
@@ -114,7 +114,7 @@ impl Paths {
     }
 
     /// The directory of an entry has to come before it. So had the one of that, and so on.
-    fn parent(&self, path: &[&[u8]], entry: &Entry) -> Result<(), Unchunkable> {
+    fn parent(&self, path: &[&[u8]], entry: &TarEntry) -> Result<(), Unchunkable> {
         let name = || lossy(&entry.name);
         let Some((_, parent)) = path.split_last() else {
             let first = self.directories.is_empty() && self.others.is_empty();
@@ -140,7 +140,7 @@ impl Paths {
         &mut self,
         path: &[&[u8]],
         own: PathHash,
-        entry: &Entry,
+        entry: &TarEntry,
     ) -> Result<(), Unchunkable> {
         let name = || lossy(&entry.name);
         let Some((last, parent)) = path.split_last() else { return Ok(()) };
@@ -163,7 +163,7 @@ impl Paths {
         Ok(())
     }
 
-    fn special(&mut self, path: PathHash, entry: &Entry) -> Result<(), Unchunkable> {
+    fn special(&mut self, path: PathHash, entry: &TarEntry) -> Result<(), Unchunkable> {
         let name = || lossy(&entry.name);
         if entry.typeflag == b'3' && (entry.dev_major, entry.dev_minor) == (0, 0) {
             return Err(Unchunkable::WhiteoutDevice { name: name() });
@@ -197,7 +197,7 @@ fn proper(name: &[u8]) -> Result<Vec<&[u8]>, Unchunkable> {
 }
 
 /// Attributes that do not come out the same after every pull.
-fn attributes(is_root: bool, entry: &Entry) -> Result<Attributes, Unchunkable> {
+fn attributes(is_root: bool, entry: &TarEntry) -> Result<FileAttributes, Unchunkable> {
     let name = || lossy(&entry.name);
     let type_bits = match entry.typeflag {
         b'2' => 0o120_000,
@@ -223,7 +223,7 @@ fn attributes(is_root: bool, entry: &Entry) -> Result<Attributes, Unchunkable> {
     if is_root && (any || !usual) {
         return Err(Unchunkable::RootAttributes { name: name() });
     }
-    Ok(Attributes::of(entry))
+    Ok(FileAttributes::of(entry))
 }
 
 fn split(name: &[u8]) -> Vec<&[u8]> {

@@ -4,20 +4,20 @@ use std::io::{self, BufReader, Cursor, Read};
 
 use super::walk;
 use crate::tar::{
-    Reader, Step, TarError,
+    Reader, TarError, TarStep,
     testing::{Dialect, HeaderBlock, TarBuilder},
 };
 
 #[derive(Debug, PartialEq)]
-enum Outcome {
+enum ReadOutcome {
     /// So many raw bytes at the end, so many after it.
     End(usize, usize),
     Truncated(u64),
     Header(u64),
 }
-use Outcome::{End, Header, Truncated};
+use ReadOutcome::{End, Header, Truncated};
 
-fn outcome(archive: TarBuilder) -> Outcome {
+fn outcome(archive: TarBuilder) -> ReadOutcome {
     let bytes = archive.finish();
     match walk(&bytes[..]) {
         Ok(walk) => {
@@ -91,7 +91,7 @@ fn the_end_stays_the_end() {
     let bytes = TarBuilder::new().end().file(Dialect::Ustar, b"hidden", b"").finish();
     let mut reader = Reader::new(&bytes[..]);
     for raw in [1024, 0, 0] {
-        assert_eq!(reader.next_step().unwrap(), Step::End);
+        assert_eq!(reader.next_step().unwrap(), TarStep::End);
         assert_eq!((reader.raw().len(), reader.position()), (raw, 1024));
     }
     assert_eq!(reader.into_inner(), &bytes[1024..]);
@@ -110,7 +110,7 @@ fn a_payload_has_to_be_read_before_the_next_step() {
     assert_eq!(reader.payload_left(), 1);
     assert_eq!(reader.read_payload(&mut buf).unwrap(), 1);
     assert_eq!(reader.read_payload(&mut buf).unwrap(), 0);
-    assert_eq!(reader.next_step().unwrap(), Step::End);
+    assert_eq!(reader.next_step().unwrap(), TarStep::End);
     assert_eq!(reader.raw().len(), 505 + 1024);
 }
 

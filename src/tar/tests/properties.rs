@@ -9,7 +9,7 @@ use crate::tar::testing::{Dialect, HeaderBlock, TarBuilder};
 
 /// What an archive is put together from.
 #[derive(Debug, Clone)]
-enum Part {
+enum ArchivePart {
     Member { dialect: Dialect, typeflag: u8, name: String, owner: i64, time: i64, payload: Vec<u8> },
     LongName(Vec<u8>),
     LongLink(Vec<u8>),
@@ -17,7 +17,7 @@ enum Part {
     SparseHeader { extra_blocks: usize, payload: Vec<u8> },
 }
 
-impl Part {
+impl ArchivePart {
     fn add(&self, builder: TarBuilder) -> TarBuilder {
         match self {
             Self::Member { dialect, typeflag, name, owner, time, payload } => {
@@ -60,7 +60,7 @@ fn dialect() -> impl Strategy<Value = Dialect> {
     prop::sample::select(vec![Dialect::V7, Dialect::Ustar, Dialect::Star, Dialect::Gnu])
 }
 
-fn part() -> impl Strategy<Value = Part> {
+fn part() -> impl Strategy<Value = ArchivePart> {
     let member = (
         dialect(),
         prop::sample::select(b"\x0001234567V".to_vec()),
@@ -69,7 +69,7 @@ fn part() -> impl Strategy<Value = Part> {
         any::<i32>(),
         vec(any::<u8>(), 0..1600),
     )
-        .prop_map(|(dialect, typeflag, name, owner, time, payload)| Part::Member {
+        .prop_map(|(dialect, typeflag, name, owner, time, payload)| ArchivePart::Member {
             dialect,
             typeflag,
             name,
@@ -86,12 +86,12 @@ fn part() -> impl Strategy<Value = Part> {
     );
     prop_oneof![
         6 => member,
-        1 => vec(any::<u8>(), 0..700).prop_map(Part::LongName),
-        1 => vec(any::<u8>(), 0..700).prop_map(Part::LongLink),
+        1 => vec(any::<u8>(), 0..700).prop_map(ArchivePart::LongName),
+        1 => vec(any::<u8>(), 0..700).prop_map(ArchivePart::LongLink),
         2 => (prop::sample::select(b"xxxg".to_vec()), records)
-            .prop_map(|(typeflag, records)| Part::Pax { typeflag, records }),
+            .prop_map(|(typeflag, records)| ArchivePart::Pax { typeflag, records }),
         1 => (0..3_usize, vec(any::<u8>(), 0..700))
-            .prop_map(|(extra_blocks, payload)| Part::SparseHeader { extra_blocks, payload }),
+            .prop_map(|(extra_blocks, payload)| ArchivePart::SparseHeader { extra_blocks, payload }),
     ]
 }
 
@@ -105,12 +105,12 @@ fn archive() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// A stream that gives as few bytes as it likes and is interrupted now and then.
-struct Pieces<'a> {
+struct ShortReads<'a> {
     bytes: &'a [u8],
     sizes: std::iter::Cycle<std::slice::Iter<'a, usize>>,
 }
 
-impl Read for Pieces<'_> {
+impl Read for ShortReads<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let size = *self.sizes.next().unwrap();
         if size == 0 {
@@ -133,7 +133,7 @@ proptest! {
         mut sizes in vec(0..1000_usize, 0..9),
     ) {
         sizes.push(1 + sizes.len());
-        let pieces = BufReader::new(Pieces { bytes: &bytes, sizes: sizes.iter().cycle() });
+        let pieces = BufReader::new(ShortReads { bytes: &bytes, sizes: sizes.iter().cycle() });
 
         prop_assert_eq!(walk(pieces).unwrap(), walk(&bytes[..]).unwrap());
     }

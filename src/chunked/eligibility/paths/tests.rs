@@ -1,20 +1,20 @@
 use super::*;
 
-fn entry(typeflag: u8, name: &str) -> Entry {
-    Entry { typeflag, name: name.into(), mode: 0o755, ..Entry::default() }
+fn entry(typeflag: u8, name: &str) -> TarEntry {
+    TarEntry { typeflag, name: name.into(), mode: 0o755, ..TarEntry::default() }
 }
 
-fn link(name: &str, target: &str) -> Entry {
-    Entry { link_name: target.into(), ..entry(b'1', name) }
+fn link(name: &str, target: &str) -> TarEntry {
+    TarEntry { link_name: target.into(), ..entry(b'1', name) }
 }
 
-fn device(name: &str, major: i64, minor: i64) -> Entry {
-    Entry { dev_major: major, dev_minor: minor, ..entry(b'3', name) }
+fn device(name: &str, major: i64, minor: i64) -> TarEntry {
+    TarEntry { dev_major: major, dev_minor: minor, ..entry(b'3', name) }
 }
 
 /// What becomes of a layer that is not the lowest.
-fn admit(entries: impl IntoIterator<Item = Entry>) -> Result<(), Unchunkable> {
-    let mut paths = Paths::new(false);
+fn admit(entries: impl IntoIterator<Item = TarEntry>) -> Result<(), Unchunkable> {
+    let mut paths = AdmittedPaths::new(false);
     entries.into_iter().try_for_each(|entry| paths.admit(&entry))
 }
 
@@ -117,7 +117,7 @@ fn an_opaque_whiteout_has_siblings() {
 
 #[test]
 fn a_whiteout_is_an_empty_file_and_names_one() {
-    let full = Entry { payload_len: 1, ..entry(b'0', ".wh.b") };
+    let full = TarEntry { payload_len: 1, ..entry(b'0', ".wh.b") };
     let odd = [".wh.", ".wh..", ".wh...", ".wh..wh.plnk", ".wh..wh.aufs", ".wh..wh..opq2"];
     let odd = odd.map(|name| entry(b'0', name));
     let types = [b'2', b'5', b'6'].map(|typeflag| entry(typeflag, ".wh.a"));
@@ -130,12 +130,12 @@ fn a_whiteout_is_an_empty_file_and_names_one() {
 #[test]
 fn devices_are_left_out_of_the_lowest_layer_only() {
     for special in [device("null", 1, 3), entry(b'4', "sda"), entry(b'6', "fifo")] {
-        assert_eq!(Paths::new(true).admit(&special), Ok(()));
+        assert_eq!(AdmittedPaths::new(true).admit(&special), Ok(()));
         let result = admit([special]);
         assert!(matches!(result, Err(Unchunkable::Special { .. })), "{result:?}");
     }
     for lowest in [true, false] {
-        let result = Paths::new(lowest).admit(&device("a", 0, 0));
+        let result = AdmittedPaths::new(lowest).admit(&device("a", 0, 0));
         assert!(matches!(result, Err(Unchunkable::WhiteoutDevice { .. })), "{result:?}");
     }
 }
@@ -151,7 +151,7 @@ fn a_hard_link_leads_to_an_earlier_file() {
         let entries = before.into_iter().chain([link("b", target), entry(b'0', "c")]);
         assert_eq!(admit(entries), Err(Unchunkable::LinkTarget { name: "b".into() }), "{target}");
     }
-    let mut paths = Paths::new(true);
+    let mut paths = AdmittedPaths::new(true);
     assert_eq!(paths.admit(&entry(b'6', "fifo")), Ok(()));
     let result = paths.admit(&link("b", "./fifo"));
     assert_eq!(result, Err(Unchunkable::LinkTarget { name: "b".into() }));
@@ -160,7 +160,7 @@ fn a_hard_link_leads_to_an_earlier_file() {
 #[test]
 fn only_links_have_a_target() {
     for typeflag in [b'0', b'5'] {
-        let result = admit([Entry { link_name: b"a".to_vec(), ..entry(typeflag, "b") }]);
+        let result = admit([TarEntry { link_name: b"a".to_vec(), ..entry(typeflag, "b") }]);
         assert!(matches!(result, Err(Unchunkable::LinkName { .. })), "{result:?}");
     }
 }
@@ -171,7 +171,7 @@ fn attributes_of_overlay_file_systems() {
         [("trusted.overlay.opaque", true), ("user.overlay.x", false), ("user.overlay", false)]
     {
         let xattrs = [(key.into(), b"y".to_vec())].into();
-        let result = admit([Entry { xattrs, ..entry(b'5', "d") }]);
+        let result = admit([TarEntry { xattrs, ..entry(b'5', "d") }]);
         assert_eq!(matches!(result, Err(Unchunkable::OverlayXattr { .. })), taken, "{key}");
     }
 }
