@@ -19,7 +19,7 @@ use crate::{
     check::{Claims, Findings, Span},
     image::{Descriptor, EntryKind, ImageReference, Manifest},
     source::{Source, SourceError},
-    store::{AccessOptions, Registry, Store, StoreError},
+    store::{AccessOptions, Repository, Store, StoreError},
 };
 
 /// After a push, a probe that takes longer is given up: it is not what the run is for.
@@ -86,7 +86,7 @@ pub async fn run(job: &ProbeJob) -> Result<ProbeReport, ProbeError> {
 
 /// Asks the registry that an image was pushed to, with the best of `blobs`; layers of zstd:chunked
 /// have to be among them. Never fails: what goes wrong is in the answer.
-pub async fn after_push(registry: &Arc<Registry>, blobs: Vec<ProbeBlob>) -> Probed {
+pub async fn after_push(registry: &Arc<Repository>, blobs: Vec<ProbeBlob>) -> Probed {
     let Some(sample) = Sample::choose(blobs) else {
         return Probed::failed("the image has no blob that is large enough");
     };
@@ -98,7 +98,7 @@ pub async fn after_push(registry: &Arc<Registry>, blobs: Vec<ProbeBlob>) -> Prob
 }
 
 /// Two requests: one for everything from the first range to the last, one for both.
-async fn ask(registry: &Registry, sample: &Sample) -> Result<ProbeReport, StoreError> {
+async fn ask(registry: &Repository, sample: &Sample) -> Result<ProbeReport, StoreError> {
     let single = registry.ranges(&sample.digest, &[sample.span()]).await?;
     let two = registry.ranges(&sample.digest, &sample.ranges).await?;
     Ok(ProbeReport::new(sample, &single, &two))

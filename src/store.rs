@@ -22,9 +22,11 @@ pub use error::{CredentialOrigin, Refusal, StoreError, Tried, Unreachable};
 pub use manifest::{MANIFEST_SIZE_MAX, RawManifest};
 pub use oci_layout::{LayoutError, OciLayout};
 pub use referrers::Referrers;
-pub use registry::{AuthError, Part, RangeAnswer, RangeContent, Registry, uploads_cancelled};
+pub use registry::{
+    AuthError, RangeAnswer, RangeContent, RangePart, Repository, uploads_cancelled,
+};
 pub use secrets::mask;
-pub use spool::{Spool, SpoolWriter};
+pub use spool::{BlobSpool, SpoolWriter};
 
 use crate::image::{
     BlobId, Digest, ImageReference,
@@ -116,7 +118,7 @@ impl Selector {
 #[derive(Debug)]
 pub enum Store {
     /// A repository.
-    Registry(Arc<Registry>),
+    Registry(Arc<Repository>),
     /// A layout.
     Layout(OciLayout),
 }
@@ -132,7 +134,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         match reference {
             ImageReference::Registry(reference) => {
-                Registry::open(reference, intent, options).await.map(Arc::new).map(Self::Registry)
+                Repository::open(reference, intent, options).await.map(Arc::new).map(Self::Registry)
             }
             ImageReference::Layout(reference) => {
                 OciLayout::open(reference.dir(), intent).await.map(Self::Layout)
@@ -191,20 +193,15 @@ impl Store {
         }
     }
 
-    /// Writes a blob. `progress` is told how many bytes of the current attempt have been handed
-    /// over; it begins again at a small number when the upload has to be repeated.
     pub async fn put_blob(
         &self,
         digest: &Digest,
         size: u64,
         content: BlobContent,
-        progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Registry(registry) => {
-                registry.put_blob(digest, size, content, None, progress).await
-            }
-            Self::Layout(layout) => layout.put_blob(digest, size, content, progress).await,
+            Self::Registry(registry) => registry.put_blob(digest, size, content, None).await,
+            Self::Layout(layout) => layout.put_blob(digest, size, content).await,
         }
     }
 
@@ -220,9 +217,9 @@ impl Store {
         match self {
             Self::Registry(registry) => {
                 let from = registry.neighbour(from);
-                registry.put_blob(digest, size, content, from, |_| ()).await
+                registry.put_blob(digest, size, content, from).await
             }
-            Self::Layout(layout) => layout.put_blob(digest, size, content, |_| ()).await,
+            Self::Layout(layout) => layout.put_blob(digest, size, content).await,
         }
     }
 
@@ -237,10 +234,10 @@ impl Store {
 
     /// A spool for a blob that is to be put here: within a layout, which need not copy it then,
     /// else in the folder for temporary files.
-    pub fn spool(&self) -> std::io::Result<(SpoolWriter, Spool)> {
+    pub fn spool(&self) -> std::io::Result<(SpoolWriter, BlobSpool)> {
         match self {
-            Self::Registry(_) => Spool::new(),
-            Self::Layout(layout) => Spool::to_be_kept(&layout.spool_dir()),
+            Self::Registry(_) => BlobSpool::new(),
+            Self::Layout(layout) => BlobSpool::to_be_kept(&layout.spool_dir()),
         }
     }
 
@@ -254,15 +251,11 @@ impl Store {
 
     /// Writes a blob that may still be growing; the upload of a large one begins at once. It ends
     /// when the spool is finished, and fails if that is abandoned. Returns whether the store had
-    /// the blob already. `progress` is as with [`Store::put_blob`].
-    pub async fn put_spool(
-        &self,
-        spool: Spool,
-        progress: impl Fn(u64) + Send + Sync + 'static,
-    ) -> Result<bool, StoreError> {
+    /// the blob already.
+    pub async fn put_spool(&self, spool: BlobSpool) -> Result<bool, StoreError> {
         match self {
-            Self::Registry(registry) => registry.put_spool(spool, progress).await,
-            Self::Layout(layout) => layout.put_spool(spool, progress).await,
+            Self::Registry(registry) => registry.put_spool(spool).await,
+            Self::Layout(layout) => layout.put_spool(spool).await,
         }
     }
 

@@ -153,7 +153,7 @@ async fn tag(
 async fn put_blob(store: &Store, content: Bytes) -> Result<BlobId, StoreError> {
     let blob = BlobId { digest: Digest::sha256_of(&content), size: content.len() as u64 };
     if !store.has_blob(&blob.digest, blob.size).await? {
-        store.put_blob(&blob.digest, blob.size, BlobContent::Bytes(content), |_| ()).await?;
+        store.put_blob(&blob.digest, blob.size, BlobContent::Bytes(content)).await?;
     }
     if store.has_blob(&blob.digest, blob.size).await? {
         return Ok(blob);

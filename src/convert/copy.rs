@@ -148,7 +148,7 @@ async fn blob(
     let reader = source.blob(blob).await?;
     let no_room = |source| ConvertError::no_room(destination, source);
     let (writer, spool) = destination.spool().map_err(no_room)?;
-    let upload = async { destination.put_spool(spool, |_| {}).await.map_err(failed) };
+    let upload = async { destination.put_spool(spool).await.map_err(failed) };
     let download = async {
         let copied = download(job, blob, reader, writer).await?;
         copied.map_err(no_room)

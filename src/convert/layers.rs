@@ -177,8 +177,9 @@ impl Context<'_> {
         let no_room = |source| ConvertError::no_room(self.destination, source);
         let (writer, spool) = self.destination.spool().map_err(no_room)?;
         let upload = async {
-            self.destination.put_spool(spool, |_| {}).await.map_err(|error| {
-                ConvertError::Destination { reference: self.job.destination.clone(), error }
+            self.destination.put_spool(spool).await.map_err(|error| ConvertError::Destination {
+                reference: self.job.destination.clone(),
+                error,
             })
         };
         let (mut report, already_there) = tokio::try_join!(self.convert(id, task, writer), upload)?;

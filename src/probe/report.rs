@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Sample;
 use crate::{
     image::Digest,
-    store::{Part, RangeAnswer, RangeContent},
+    store::{RangeAnswer, RangeContent, RangePart},
 };
 
 /// What clients that pull partially get out of a registry, the best first.
@@ -240,7 +240,7 @@ impl RangeReport {
     }
 }
 
-fn fits(part: &Part, wanted: &Range<u64>) -> Result<(), String> {
+fn fits(part: &RangePart, wanted: &Range<u64>) -> Result<(), String> {
     match &part.range {
         None => Err("it does not say which part of the blob it sends".to_owned()),
         Some(range) if range != wanted => Err(format!(

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use super::{
     BlobContent, BlobReader, Intent, MANIFEST_SIZE_MAX, RawManifest, Selector, StoreError,
     blob_name,
-    spool::{Extent, Spool},
+    spool::{BlobSpool, SpoolExtent},
 };
 use crate::image::Digest;
 
@@ -143,32 +143,23 @@ impl OciLayout {
         digest: &Digest,
         size: u64,
         content: BlobContent,
-        progress: impl Fn(u64) + Send + 'static,
     ) -> Result<(), StoreError> {
         let digest = digest.clone();
-        self.while_wanted(move |layout, stop| {
-            layout.write_blob(&digest, size, &content, stop, &progress)
-        })
-        .await
+        self.while_wanted(move |layout, stop| layout.write_blob(&digest, size, &content, stop))
+            .await
     }
 
     /// Returns whether the blob was there already.
-    pub(super) async fn put_spool(
-        &self,
-        mut spool: Spool,
-        progress: impl Fn(u64) + Send + 'static,
-    ) -> Result<bool, StoreError> {
-        let Extent::Finished(digest, size) = spool.wait_for(u64::MAX).await else {
+    pub(super) async fn put_spool(&self, mut spool: BlobSpool) -> Result<bool, StoreError> {
+        let SpoolExtent::Finished(digest, size) = spool.wait_for(u64::MAX).await else {
             return Err(StoreError::io(spool.path())(io::ErrorKind::BrokenPipe.into()));
         };
         if self.has_blob(&digest, size).await? {
             return Ok(true);
         }
-        self.while_wanted(move |layout, stop| {
-            layout.take_in(&spool, &digest, size, stop, &progress)
-        })
-        .await
-        .map(|()| false)
+        self.while_wanted(move |layout, stop| layout.take_in(&spool, &digest, size, stop))
+            .await
+            .map(|()| false)
     }
 
     pub(super) async fn put_manifest(
@@ -180,7 +171,7 @@ impl OciLayout {
         self.blocking(move |layout| {
             let size = manifest.bytes.len() as u64;
             let content = BlobContent::Bytes(Bytes::clone(&manifest.bytes));
-            layout.write_blob(&manifest.digest, size, &content, &|| false, &|_| ())?;
+            layout.write_blob(&manifest.digest, size, &content, &|| false)?;
             match tag {
                 Some(tag) => layout.change_index(|index| index.set_tag(&manifest, &tag)),
                 None => Ok(()),

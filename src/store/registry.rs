@@ -27,7 +27,7 @@ use reqwest::Url;
 
 pub use self::{
     auth::AuthError,
-    ranges::{Part, RangeAnswer, RangeContent},
+    ranges::{RangeAnswer, RangeContent, RangePart},
     upload::uploads_cancelled,
 };
 
@@ -37,10 +37,10 @@ use crate::image::{ImageReference, RegistryReference};
 
 /// A repository, with clients of its own: credentials may be scoped to a path, so what was found
 /// for one repository is never used for another.
-pub struct Registry {
+pub struct Repository {
     /// Host and perhaps port, as the user wrote it.
     host: String,
-    repository: String,
+    path: String,
     /// Both, for messages.
     place: String,
     /// `https://HOST/v2/REPOSITORY/`.
@@ -59,9 +59,9 @@ pub struct Registry {
     tokens: token::Tokens,
 }
 
-impl std::fmt::Debug for Registry {
+impl std::fmt::Debug for Repository {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry")
+        f.debug_struct("Repository")
             .field("base", &self.base.as_str())
             .field("intent", &self.intent)
             .field("origin", &self.origin)
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Registry {
     }
 }
 
-impl Registry {
+impl Repository {
     /// Looks up credentials, finds out how to talk to the registry, and gets a token.
     pub(super) async fn open(
         reference: &RegistryReference,
@@ -97,7 +97,7 @@ impl Registry {
         let guard = origin::Guard::of(root.clone()).await;
         let opened = Self {
             host: registry.to_owned(),
-            repository: repository.to_owned(),
+            path: repository.to_owned(),
             place: reference.name(),
             base: root.join(&format!("{repository}/")).map_err(malformed)?,
             intent,
@@ -123,7 +123,7 @@ impl Registry {
     pub(super) fn neighbour<'a>(&self, image: &'a ImageReference) -> Option<&'a str> {
         match image {
             ImageReference::Registry(image)
-                if image.registry() == self.host && image.repository() != self.repository =>
+                if image.registry() == self.host && image.repository() != self.path =>
             {
                 Some(image.repository())
             }

@@ -16,7 +16,7 @@ use crate::image::Digest;
 
 /// Reads a spool, for an upload. The file is deleted with the last of its readers and its writer.
 #[derive(Clone, Debug)]
-pub struct Spool {
+pub struct BlobSpool {
     file: Arc<TempFile>,
     growth: watch::Receiver<Growth>,
 }
@@ -107,7 +107,7 @@ struct Growth {
 
 /// What there is of a spool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
+pub(super) enum SpoolExtent {
     /// At least the bytes that were asked for.
     Enough,
     /// Everything: so many bytes, with this digest.
@@ -116,7 +116,7 @@ pub(super) enum Extent {
     Abandoned,
 }
 
-impl Spool {
+impl BlobSpool {
     /// A new spool in the folder for temporary files.
     pub fn new() -> io::Result<(SpoolWriter, Self)> {
         Ok(Self::of(TempFile::new()?))
@@ -152,12 +152,12 @@ impl Spool {
     }
 
     /// Waits until the spool has `length` bytes or is finished.
-    pub(super) async fn wait_for(&mut self, length: u64) -> Extent {
+    pub(super) async fn wait_for(&mut self, length: u64) -> SpoolExtent {
         let enough = |growth: &Growth| growth.written >= length || growth.digest.is_some();
         match self.growth.wait_for(enough).await.map(|growth| growth.clone()) {
-            Ok(Growth { written, digest: Some(digest) }) => Extent::Finished(digest, written),
-            Ok(_) => Extent::Enough,
-            Err(_) => Extent::Abandoned,
+            Ok(Growth { written, digest: Some(digest) }) => SpoolExtent::Finished(digest, written),
+            Ok(_) => SpoolExtent::Enough,
+            Err(_) => SpoolExtent::Abandoned,
         }
     }
 }
@@ -193,22 +193,22 @@ mod tests {
 
     #[tokio::test]
     async fn readers_follow_the_writer() {
-        let (mut writer, mut spool) = Spool::new().unwrap();
+        let (mut writer, mut spool) = BlobSpool::new().unwrap();
         writer.write_all(b"abc").unwrap();
-        assert_eq!(spool.wait_for(3).await, Extent::Enough);
+        assert_eq!(spool.wait_for(3).await, SpoolExtent::Enough);
         let mut waiting = spool.clone();
         let waiting = tokio::spawn(async move { waiting.wait_for(100).await });
         writer.write_all(b"def").unwrap();
         let digest = Digest::sha256_of(b"abcdef");
         writer.finish(digest.clone());
-        assert_eq!(waiting.await.unwrap(), Extent::Finished(digest.clone(), 6));
-        assert_eq!(spool.wait_for(1).await, Extent::Finished(digest, 6));
+        assert_eq!(waiting.await.unwrap(), SpoolExtent::Finished(digest.clone(), 6));
+        assert_eq!(spool.wait_for(1).await, SpoolExtent::Finished(digest, 6));
         assert_eq!(std::fs::read(spool.path()).unwrap(), b"abcdef");
     }
 
     #[test]
     fn a_writer_is_told_that_nobody_reads() {
-        let (mut writer, spool) = Spool::new().unwrap();
+        let (mut writer, spool) = BlobSpool::new().unwrap();
         writer.write_all(b"abc").unwrap();
         drop(spool);
         assert_eq!(writer.write_all(b"d").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
@@ -216,10 +216,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_writer_that_gives_up_leaves_no_blob_and_no_file() {
-        let (mut writer, mut spool) = Spool::new().unwrap();
+        let (mut writer, mut spool) = BlobSpool::new().unwrap();
         writer.write_all(b"abc").unwrap();
         drop(writer);
-        assert_eq!(spool.wait_for(4).await, Extent::Abandoned);
+        assert_eq!(spool.wait_for(4).await, SpoolExtent::Abandoned);
         let name = std::fs::read_link(spool.path()).unwrap();
         assert!(name.to_string_lossy().ends_with(" (deleted)"), "{}", name.display());
     }

@@ -100,7 +100,7 @@ async fn open(image: &str, intent: Intent) -> Store {
 async fn put_blob(store: &Store, blob: &[u8]) {
     let (digest, size) = (Digest::sha256_of(blob), blob.len() as u64);
     let content = BlobContent::Bytes(Bytes::copy_from_slice(blob));
-    store.put_blob(&digest, size, content, |_| ()).await.unwrap();
+    store.put_blob(&digest, size, content).await.unwrap();
 }
 
 /// Has the two images in `from` and `to`, and carries over what hangs on the first.

@@ -24,7 +24,7 @@ async fn the_right_password_opens() {
     let options = credentials(&peer, &image, "correct horse");
     let store = open(&image, Intent::Push, &options).await.unwrap();
     let content = BlobContent::Bytes(Bytes::from_static(b"{}"));
-    store.put_blob(&EMPTY_JSON.parse().unwrap(), 2, content, |_| ()).await.unwrap();
+    store.put_blob(&EMPTY_JSON.parse().unwrap(), 2, content).await.unwrap();
     store.put_manifest(&manifest("x"), Some("x")).await.unwrap();
     let selector = recompress_image::store::Selector::Tag("x".to_owned());
     assert_eq!(store.manifest(&selector).await.unwrap(), manifest("x"));
@@ -50,7 +50,7 @@ async fn a_wrong_password_and_none_at_all() {
             [
                 store.has_blob(&digest, 2).await.unwrap_err(),
                 store.bytes(&digest, 2, 2).await.unwrap_err(),
-                store.put_blob(&digest, 2, content, |_| ()).await.unwrap_err(),
+                store.put_blob(&digest, 2, content).await.unwrap_err(),
                 store.put_manifest(&manifest("x"), Some("x")).await.unwrap_err(),
             ]
         }

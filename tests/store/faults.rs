@@ -29,7 +29,7 @@ async fn store(server: &Scripted) -> Store {
 
 async fn put_config(store: &Store) -> Result<(), StoreError> {
     let content = BlobContent::Bytes(Bytes::from_static(b"{}"));
-    store.put_blob(&EMPTY_JSON.parse().unwrap(), 2, content, |_| ()).await
+    store.put_blob(&EMPTY_JSON.parse().unwrap(), 2, content).await
 }
 
 fn by_digest() -> Selector {

@@ -29,7 +29,7 @@ async fn skopeo_reads_ours_and_we_read_skopeos() {
     let (ours, theirs) = (place(dir.path(), "ours:1.2"), place(dir.path(), "theirs:3.4"));
     let store = open(&ours, Intent::Push, &options).await.unwrap();
     let config = BlobContent::Bytes(Bytes::from_static(b"{}"));
-    store.put_blob(&EMPTY_JSON.parse().unwrap(), 2, config, |_| ()).await.unwrap();
+    store.put_blob(&EMPTY_JSON.parse().unwrap(), 2, config).await.unwrap();
     store.put_manifest(&manifest("x"), Some("1.2")).await.unwrap();
     assert_eq!(skopeo(&["inspect", "--raw", &ours]), manifest("x").bytes);
 

@@ -119,7 +119,7 @@ async fn an_upload_elsewhere_goes_without_authorization() {
     let server = registry(move |_, _| answer(202, &[&target], b"")).await;
     let content = BlobContent::Bytes(Bytes::from_static(b"content"));
     let digest = Digest::sha256_of(b"content");
-    store(&server).await.put_blob(&digest, 7, content, |_| ()).await.unwrap();
+    store(&server).await.put_blob(&digest, 7, content).await.unwrap();
     let [put] = &storage.requests("PUT /upload?sig=")[..] else { panic!() };
     assert_eq!((put.authorization.as_str(), &put.body[..]), ("", &b"content"[..]));
     assert_eq!(server.requests("POST")[0].authorization, format!("Bearer {TOKEN}"));

@@ -377,7 +377,7 @@ async fn docker_registry_serves_partial_pulls() {
     for blob in [layer(), b"{}".to_vec()] {
         let (digest, size) = (Digest::sha256_of(&blob), blob.len() as u64);
         let content = BlobContent::Bytes(Bytes::from(blob));
-        store.put_blob(&digest, size, content, |_| ()).await.unwrap();
+        store.put_blob(&digest, size, content).await.unwrap();
     }
     let image = manifest();
     store.put_manifest(&image, Some("one")).await.unwrap();

@@ -48,7 +48,7 @@ async fn source(dir: &Path) -> String {
     for blob in [layer, config] {
         let (digest, size) = (Digest::sha256_of(&blob), blob.len() as u64);
         let content = BlobContent::Bytes(Bytes::from(blob));
-        layout.put_blob(&digest, size, content, |_| ()).await.unwrap();
+        layout.put_blob(&digest, size, content).await.unwrap();
     }
     let manifest = RawManifest::new(manifest.to_string(), OCI_MANIFEST);
     layout.put_manifest(&manifest, Some("in")).await.unwrap();

@@ -1,13 +1,6 @@
 //! Everyday use, against a real registry.
 
-use std::{
-    fs,
-    io::Read as _,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{fs, io::Read as _, sync::Arc};
 
 use bytes::Bytes;
 use recompress_image::{
@@ -39,7 +32,7 @@ async fn drain(mut reader: BlobReader) -> std::io::Result<Vec<u8>> {
 
 async fn push_config(store: &Store) {
     let content = BlobContent::Bytes(Bytes::from_static(b"{}"));
-    store.put_blob(&EMPTY_JSON.parse().unwrap(), 2, content, |_| ()).await.unwrap();
+    store.put_blob(&EMPTY_JSON.parse().unwrap(), 2, content).await.unwrap();
 }
 
 fn tag(tag: &str) -> Selector {
@@ -59,14 +52,8 @@ async fn blobs_go_up_and_come_back() {
         let missing = store.blob(&digest, size).await.unwrap_err();
         assert!(matches!(missing, StoreError::NotFound { .. }), "{missing:?}");
         assert!(!store.has_blob(&digest, size).await.unwrap());
-        let sent = Arc::new(AtomicU64::new(0));
-        let progress = {
-            let sent = Arc::clone(&sent);
-            move |n| sent.store(n, Ordering::Relaxed)
-        };
         let upload = BlobContent::File(file.clone());
-        store.put_blob(&digest, size, upload, progress).await.unwrap();
-        assert_eq!(sent.load(Ordering::Relaxed), size);
+        store.put_blob(&digest, size, upload).await.unwrap();
         assert!(store.has_blob(&digest, size).await.unwrap());
         let reader = store.blob(&digest, size).await.unwrap();
         assert!(drain(reader).await.unwrap() == content);
@@ -87,7 +74,7 @@ async fn one_store_serves_many_tasks() {
             let content = noise(n * 100_000);
             let (digest, size) = (Digest::sha256_of(&content), content.len() as u64);
             let upload = BlobContent::Bytes(content.clone().into());
-            store.put_blob(&digest, size, upload, |_| ()).await.unwrap();
+            store.put_blob(&digest, size, upload).await.unwrap();
             let reader = store.blob(&digest, size).await.unwrap();
             assert!(drain(reader).await.unwrap() == content);
         })
@@ -133,7 +120,7 @@ async fn what_the_registry_refuses_is_told_in_its_words() {
     assert!(told(&error).contains("BLOB_UNKNOWN"), "{}", told(&error));
     let lie = Digest::sha256_of(b"something else");
     let content = BlobContent::Bytes(Bytes::from_static(b"content"));
-    let error = store.put_blob(&lie, 7, content, |_| ()).await.unwrap_err();
+    let error = store.put_blob(&lie, 7, content).await.unwrap_err();
     assert!(told(&error).contains("DIGEST_INVALID"), "{}", told(&error));
     assert!(!store.has_blob(&lie, 7).await.unwrap());
     assert_eq!(peer.count("PUT", 400), 2, "what is refused is not tried again");
@@ -147,9 +134,9 @@ async fn a_file_of_another_length_is_not_sent() {
     let file = peer.file("blob");
     fs::write(&file, "seven b").unwrap();
     let digest = Digest::sha256_of(b"seven b");
-    let error = store.put_blob(&digest, 8, BlobContent::File(file), |_| ()).await.unwrap_err();
+    let error = store.put_blob(&digest, 8, BlobContent::File(file)).await.unwrap_err();
     assert!(matches!(error, StoreError::SizeMismatch { expected: 8, .. }), "{error:?}");
-    let error = store.put_blob(&digest, 7, BlobContent::File(peer.file("none")), |_| ()).await;
+    let error = store.put_blob(&digest, 7, BlobContent::File(peer.file("none"))).await;
     assert!(matches!(error, Err(StoreError::Io { .. })), "{error:?}");
     assert_eq!(peer.count("POST", 202), 0);
 }
@@ -163,7 +150,7 @@ async fn content_that_was_exchanged_in_the_registry_is_noticed() {
     let content = noise(100_000);
     let digest = Digest::sha256_of(&content);
     let upload = BlobContent::Bytes(content.clone().into());
-    store.put_blob(&digest, 100_000, upload, |_| ()).await.unwrap();
+    store.put_blob(&digest, 100_000, upload).await.unwrap();
     store.put_manifest(&manifest("right"), Some("x")).await.unwrap();
 
     let mut wrong = content;

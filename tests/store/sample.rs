@@ -79,7 +79,7 @@ impl Sample {
 
 pub(crate) async fn put(store: &Store, blob: Bytes) {
     let (digest, size) = (Digest::sha256_of(&blob), blob.len() as u64);
-    store.put_blob(&digest, size, BlobContent::Bytes(blob), |_| ()).await.unwrap();
+    store.put_blob(&digest, size, BlobContent::Bytes(blob)).await.unwrap();
 }
 
 pub(crate) fn descriptor(media_type: &str, blob: &[u8]) -> Value {

@@ -5,7 +5,7 @@ use std::{io::Write as _, sync::Arc};
 use bytes::Bytes;
 use recompress_image::{
     image::Digest,
-    store::{BlobContent, Intent, Spool, Store, StoreError, uploads_cancelled},
+    store::{BlobContent, BlobSpool, Intent, Store, StoreError, uploads_cancelled},
 };
 
 use super::{
@@ -27,19 +27,19 @@ async fn store(server: &Scripted) -> Store {
 async fn put(store: &Store, blob: &[u8]) -> Result<(), StoreError> {
     let (digest, size) = (Digest::sha256_of(blob), blob.len() as u64);
     let content = BlobContent::Bytes(Bytes::copy_from_slice(blob));
-    store.put_blob(&digest, size, content, |_| ()).await
+    store.put_blob(&digest, size, content).await
 }
 
 /// Writes a spool and ends it.
 async fn put_spool(store: &Store, blob: &[u8]) -> Result<bool, StoreError> {
-    let (mut writer, spool) = Spool::new().unwrap();
+    let (mut writer, spool) = BlobSpool::new().unwrap();
     writer.write_all(blob).unwrap();
     // Not finished before the upload has begun, so that it cannot know the digest.
     let finish = async {
         tokio::task::yield_now().await;
         writer.finish(Digest::sha256_of(blob));
     };
-    tokio::join!(store.put_spool(spool, |_| ()), finish).0
+    tokio::join!(store.put_spool(spool), finish).0
 }
 
 /// Uploads a blob as one that is there; the registry has to have it in the end.
@@ -77,10 +77,10 @@ async fn a_large_blob_is_uploaded_while_it_is_made() {
     let (server, held) = Fake::default().start().await;
     let store = Arc::new(store(&server).await);
     let blob = noise(40 << 20);
-    let (mut writer, spool) = Spool::new().unwrap();
+    let (mut writer, spool) = BlobSpool::new().unwrap();
     let upload = {
         let store = Arc::clone(&store);
-        tokio::spawn(async move { store.put_spool(spool, |_| ()).await })
+        tokio::spawn(async move { store.put_spool(spool).await })
     };
     writer.write_all(&blob[..33 * MIB]).unwrap();
     server.wait_for("PATCH").await;
@@ -108,13 +108,13 @@ async fn a_large_blob_that_turns_out_to_be_there_is_not_sent_on() {
 async fn a_blob_that_is_given_up_is_cancelled() {
     let (server, _) = Fake::default().start().await;
     let store = store(&server).await;
-    let (mut writer, spool) = Spool::new().unwrap();
+    let (mut writer, spool) = BlobSpool::new().unwrap();
     writer.write_all(&noise(33 << 20)).unwrap();
     let give_up = async {
         server.wait_for("PATCH").await;
         drop(writer);
     };
-    let (outcome, ()) = tokio::join!(store.put_spool(spool, |_| ()), give_up);
+    let (outcome, ()) = tokio::join!(store.put_spool(spool), give_up);
     assert!(told(&outcome.unwrap_err()).contains("not finished"));
     server.wait_for("DELETE /v2/org/app/blobs/uploads/s1").await;
 }

@@ -13,7 +13,7 @@ use crate::{
     image::{Digest, DocumentError},
     store::{
         BlobContent, MANIFEST_SIZE_MAX, StoreError, blob_name,
-        spool::{self, Spool},
+        spool::{self, BlobSpool},
     },
 };
 
@@ -142,7 +142,6 @@ impl OciLayout {
         size: u64,
         content: &BlobContent,
         stop: &dyn Fn() -> bool,
-        progress: &dyn Fn(u64),
     ) -> Result<(), StoreError> {
         let target = self.blob_path(digest);
         let (mut source, source_path): (Box<dyn Read>, &Path) = match content {
@@ -158,7 +157,6 @@ impl OciLayout {
             hasher.update(piece);
             new.write(piece)?;
             copied += piece.len() as u64;
-            progress(copied);
             Ok(())
         })?;
         let actual = hasher.finish();
@@ -184,11 +182,10 @@ impl OciLayout {
     /// Makes a finished spool a blob. One that was made in [`Self::spool_dir`] is not copied.
     pub(super) fn take_in(
         &self,
-        spool: &Spool,
+        spool: &BlobSpool,
         digest: &Digest,
         size: u64,
         stop: &dyn Fn() -> bool,
-        progress: &dyn Fn(u64),
     ) -> Result<(), StoreError> {
         let target = self.blob_path(digest);
         let directory = target.parent().unwrap_or(Path::new("."));
@@ -199,7 +196,7 @@ impl OciLayout {
             return Ok(());
         }
         let content = BlobContent::File(spool.path().to_owned());
-        self.write_blob(digest, size, &content, stop, progress)
+        self.write_blob(digest, size, &content, stop)
     }
 
     pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {

@@ -71,7 +71,7 @@ impl OciLayout {
         self.blocking(move |layout| {
             let size = manifest.bytes.len() as u64;
             let content = BlobContent::Bytes(manifest.bytes.clone());
-            layout.write_blob(&manifest.digest, size, &content, &|| false, &|_| ())?;
+            layout.write_blob(&manifest.digest, size, &content, &|| false)?;
             layout.change_index(|index| {
                 index.add(&referrer);
                 Ok(())

@@ -44,10 +44,7 @@ async fn what_was_put_comes_back() {
     let file = dir.path().join("blob");
     fs::write(&file, &content).unwrap();
     assert!(!store.has_blob(&digest, size).await.unwrap());
-    let (sender, told) = std::sync::mpsc::channel();
-    let progress = move |sent| sender.send(sent).unwrap();
-    store.put_blob(&digest, size, BlobContent::File(file), progress).await.unwrap();
-    assert_eq!(told.iter().last(), Some(size));
+    store.put_blob(&digest, size, BlobContent::File(file)).await.unwrap();
     assert!(store.has_blob(&digest, size).await.unwrap());
     assert!(!store.has_blob(&digest, size + 1).await.unwrap());
     store.put_manifest(&manifest("x"), Some("1.2")).await.unwrap();
@@ -73,7 +70,7 @@ async fn a_spool_of_the_layout_becomes_the_blob() {
     let digest = Digest::sha256_of(&content);
     let inode = |path: &Path| fs::metadata(path).unwrap().ino();
     let blob = dir.path().join("a/layout/blobs/sha256").join(digest.hex());
-    let elsewhere = Spool::new().unwrap();
+    let elsewhere = BlobSpool::new().unwrap();
     for ((mut writer, spool), is_copied) in [(elsewhere, true), (store.spool().unwrap(), false)] {
         writer.write_all(&content).unwrap();
         writer.finish(digest.clone());
@@ -81,7 +78,7 @@ async fn a_spool_of_the_layout_becomes_the_blob() {
         // What is there under the name is damaged.
         fs::create_dir_all(blob.parent().unwrap()).unwrap();
         fs::write(&blob, b"damaged").unwrap();
-        assert!(!store.put_spool(spool, |_| ()).await.unwrap());
+        assert!(!store.put_spool(spool).await.unwrap());
         assert!(fs::read(&blob).unwrap() == content);
         assert_eq!(inode(&blob) != of_spool, is_copied);
         let mode = fs::metadata(&blob).unwrap().permissions().mode();
@@ -113,9 +110,9 @@ async fn wrong_content_is_not_stored() {
     let (_dir, layout) = new_layout().await;
     let digest = Digest::sha256_of(b"right");
     let content = |text: &'static [u8]| BlobContent::Bytes(Bytes::from_static(text));
-    let error = layout.put_blob(&digest, 5, content(b"wrong"), |_| ()).await.unwrap_err();
+    let error = layout.put_blob(&digest, 5, content(b"wrong")).await.unwrap_err();
     assert!(matches!(error, StoreError::DigestMismatch { .. }));
-    let error = layout.put_blob(&digest, 5, content(b"right!"), |_| ()).await.unwrap_err();
+    let error = layout.put_blob(&digest, 5, content(b"right!")).await.unwrap_err();
     assert!(matches!(error, StoreError::SizeMismatch { .. }));
     assert!(!layout.has_blob(&digest, 5).await.unwrap());
     let left = fs::read_dir(layout.root.join("blobs/sha256")).unwrap().count();
@@ -250,13 +247,13 @@ async fn a_damaged_blob_counts_only_where_nothing_is_written() {
     let (_dir, layout) = new_layout().await;
     let (digest, content) = (Digest::sha256_of(b"right"), Bytes::from_static(b"right"));
     let content = BlobContent::Bytes(content);
-    layout.put_blob(&digest, 5, content.clone(), |_| ()).await.unwrap();
+    layout.put_blob(&digest, 5, content.clone()).await.unwrap();
     fs::write(layout.blob_path(&digest), b"wrong").unwrap();
     let open = |intent| OciLayout::open(&layout.root, intent);
     assert!(open(Intent::Pull).await.unwrap().has_blob(&digest, 5).await.unwrap());
     let again = open(Intent::Push).await.unwrap();
     assert!(!again.has_blob(&digest, 5).await.unwrap());
-    again.put_blob(&digest, 5, content, |_| ()).await.unwrap();
+    again.put_blob(&digest, 5, content).await.unwrap();
     assert_eq!(fs::read(layout.blob_path(&digest)).unwrap(), b"right");
     let third = open(Intent::Push).await.unwrap();
     assert!(third.has_blob(&digest, 5).await.unwrap());

@@ -12,7 +12,7 @@ use reqwest::{
 use tokio::sync::mpsc;
 
 use self::transfer::Transfer;
-use super::{Registry, request::Call, retry::Failure};
+use super::{Repository, request::Call, retry::Failure};
 use crate::{
     image::Digest,
     store::{
@@ -29,7 +29,7 @@ pub(super) const DOCKER_CONTENT_DIGEST: HeaderName =
 /// once, some hundred kilobytes, so a download holds a few megabytes at most.
 const PIECES_WAITING: usize = 4;
 
-impl Registry {
+impl Repository {
     pub(in crate::store) async fn manifest(
         &self,
         which: &Selector,

@@ -6,7 +6,7 @@ use reqwest::Response;
 use serde_json::Value;
 
 use super::{
-    Registry,
+    Repository,
     pace::{Pace, SLOWEST},
     retry::{self, Again, Failure},
 };
@@ -17,7 +17,7 @@ const BODY_MAX: usize = 64 << 10;
 /// Characters of a registry's message that are passed on.
 const MESSAGE_MAX: usize = 300;
 
-impl Registry {
+impl Repository {
     /// The error that a response is, when its status is not the one hoped for. `what` is the thing
     /// that was to be found (`blob sha256:…`), `action` the request (`the upload of …`).
     pub(super) async fn refuse(&self, response: Response, what: &str, action: &str) -> StoreError {
@@ -61,7 +61,7 @@ impl Registry {
         Refusal {
             status,
             registry: self.host.clone(),
-            repository: self.repository.clone(),
+            repository: self.path.clone(),
             intent: self.intent,
             credentials: self.origin.clone(),
             reason,

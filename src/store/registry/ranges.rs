@@ -11,7 +11,7 @@ use reqwest::{
     header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE},
 };
 
-use super::{Registry, error, request::Call, retry, retry::Retries};
+use super::{Repository, error, request::Call, retry, retry::Retries};
 use crate::{
     image::Digest,
     store::{Patience, StoreError, blob_name},
@@ -40,9 +40,9 @@ pub enum RangeContent {
     /// The whole blob (200). It was not read.
     Whole,
     /// One part that is the whole body (206).
-    Single(Part),
+    Single(RangePart),
     /// Parts in a body of the type `multipart/byteranges` (206), in the order in which they came.
-    Multipart(Vec<Part>),
+    Multipart(Vec<RangePart>),
     /// An answer that cannot be read (206), and why.
     Malformed(&'static str),
     /// Another status, and what the registry said.
@@ -51,14 +51,14 @@ pub enum RangeContent {
 
 /// A part of a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct RangePart {
     /// Where it lies in the blob by `Content-Range`, if there is one that can be read.
     pub range: Option<Range<u64>>,
     /// Its bytes.
     pub bytes: Bytes,
 }
 
-impl Registry {
+impl Repository {
     /// Asks for `ranges` of a blob in one request, in their order, as clients that pull partially
     /// do. None of them is empty. No more is read than they have together, and some overhead.
     /// That the blob is not there, or that access is refused, is an error.
@@ -148,7 +148,7 @@ impl Registry {
             return Ok(RangeContent::Malformed("it sends more than was asked for"));
         };
         Ok(match kind {
-            multipart::Kind::None => RangeContent::Single(Part { range, bytes: body }),
+            multipart::Kind::None => RangeContent::Single(RangePart { range, bytes: body }),
             multipart::Kind::Unbounded => {
                 RangeContent::Malformed("its multipart answer names no boundary")
             }

@@ -5,7 +5,7 @@ use reqwest::{
     header::{ACCEPT, HeaderMap, HeaderName, LINK},
 };
 
-use super::{Registry, request::Call};
+use super::{Repository, request::Call};
 use crate::{
     image::{Digest, Index, media_type::OCI_INDEX},
     store::{StoreError, referrers::Referrers},
@@ -18,7 +18,7 @@ pub(super) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject"
 /// Pages that are read of one list.
 const PAGES: usize = 16;
 
-impl Registry {
+impl Repository {
     /// Lists what refers to a manifest, or nothing if the registry cannot tell: then the index
     /// under the tag [`fallback_tag`](crate::image::referrer::fallback_tag) does. No more is read than a number of pages, each
     /// no longer than a manifest may be.

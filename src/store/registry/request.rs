@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{
-    Registry,
+    Repository,
     challenge::Challenge,
     error,
     pace::Pace,
@@ -60,8 +60,6 @@ pub(super) struct FilePart {
     pub(super) path: PathBuf,
     pub(super) offset: u64,
     pub(super) length: u64,
-    /// Told how many bytes of the file have been handed over.
-    pub(super) progress: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
 impl Call {
@@ -93,7 +91,7 @@ impl Call {
     }
 }
 
-impl Registry {
+impl Repository {
     /// Sends a request until the answer is one that another try would not change. Which statuses
     /// are good is the caller's to say.
     pub(super) async fn send(&self, call: &Call, action: &str) -> Result<Response, StoreError> {
@@ -311,14 +309,12 @@ async fn pieces(
     file.set_max_buf_size(PIECE);
     file.seek(std::io::SeekFrom::Start(part.offset)).await?;
     let file = file.take(part.length);
-    let (progress, begin) = (Arc::clone(&part.progress), part.offset);
     Ok(stream::try_unfold(file, move |mut file| {
-        let (progress, handed_over) = (Arc::clone(&progress), Arc::clone(&handed_over));
+        let handed_over = Arc::clone(&handed_over);
         async move {
             let mut piece = BytesMut::with_capacity(PIECE);
             let read = file.read_buf(&mut piece).await?;
-            let before = handed_over.fetch_add(read as u64, Ordering::Relaxed);
-            progress(begin + before + read as u64);
+            handed_over.fetch_add(read as u64, Ordering::Relaxed);
             Ok((read > 0).then(|| (piece.freeze(), file)))
         }
     }))

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{
-    Registry,
+    Repository,
     auth::Credential,
     challenge::Challenge,
     error,
@@ -64,7 +64,7 @@ struct State {
     grants: HashMap<String, Arc<Grant>>,
 }
 
-impl Registry {
+impl Repository {
     /// Asks the registry how it wants to be spoken to, and gets a token.
     pub(super) async fn log_in(&self, root: Url) -> Result<(), StoreError> {
         // There is no challenge yet, so this goes out without authorization.
@@ -123,7 +123,7 @@ impl Registry {
             Intent::Pull => "pull",
             Intent::Push => "pull,push",
         };
-        let own = format!("repository:{}:{actions}", self.repository);
+        let own = format!("repository:{}:{actions}", self.path);
         match also {
             Some(also) => format!("{own} repository:{also}:pull"),
             None => own,

@@ -14,12 +14,12 @@ use self::{
     source::Source,
     transfer::Transfer,
 };
-use super::{Registry, download::DOCKER_CONTENT_DIGEST, referrers::OCI_SUBJECT, request::Call};
+use super::{Repository, download::DOCKER_CONTENT_DIGEST, referrers::OCI_SUBJECT, request::Call};
 use crate::{
     image::{Digest, ImageReference},
     store::{
         BlobContent, RawManifest, StoreError, blob_name,
-        spool::{Extent, Spool},
+        spool::{BlobSpool, SpoolExtent},
     },
 };
 
@@ -29,7 +29,7 @@ use crate::{
 /// since the wait for the digest is as long either way.
 const FOLLOWED_FROM: u64 = 32 << 20;
 
-impl Registry {
+impl Repository {
     /// Uploads a blob. The registry checks the digest. With `from`, another repository of the same
     /// registry, it is asked to take the blob from there.
     pub(in crate::store) async fn put_blob(
@@ -38,9 +38,8 @@ impl Registry {
         size: u64,
         content: BlobContent,
         from: Option<&str>,
-        progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<(), StoreError> {
-        let source = Source::known(digest, size, content, Arc::new(progress)).await?;
+        let source = Source::known(digest, size, content).await?;
         let action: Arc<str> = format!("the upload of {}", blob_name(digest)).into();
         let session = match from {
             Some(from) => match self.mount(digest, from, &action).await {
@@ -85,20 +84,19 @@ impl Registry {
     /// Returns whether it has.
     pub(in crate::store) async fn put_spool(
         self: &Arc<Self>,
-        mut spool: Spool,
-        progress: impl Fn(u64) + Send + Sync + 'static,
+        mut spool: BlobSpool,
     ) -> Result<bool, StoreError> {
         match spool.wait_for(FOLLOWED_FROM).await {
-            Extent::Finished(digest, size) => {
+            SpoolExtent::Finished(digest, size) => {
                 if self.has_blob(&digest, size).await? {
                     return Ok(true);
                 }
                 let content = BlobContent::File(spool.path().to_owned());
-                self.put_blob(&digest, size, content, None, progress).await.map(|()| false)
+                self.put_blob(&digest, size, content, None).await.map(|()| false)
             }
-            Extent::Enough | Extent::Abandoned => {
+            SpoolExtent::Enough | SpoolExtent::Abandoned => {
                 let action = "the upload of a blob that is being made".into();
-                let source = Source::growing(spool, Arc::new(progress));
+                let source = Source::Growing(spool);
                 Transfer::following(self, source, action).run(None).await
             }
         }

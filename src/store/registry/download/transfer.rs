@@ -10,7 +10,7 @@ use reqwest::{
 use tokio::sync::mpsc;
 
 use super::super::{
-    Registry,
+    Repository,
     pace::Pace,
     request::Call,
     retry::{self, Failure, Retries},
@@ -18,7 +18,7 @@ use super::super::{
 use crate::store::StoreError;
 
 pub(super) struct Transfer {
-    registry: Arc<Registry>,
+    registry: Arc<Repository>,
     url: Url,
     /// The blob's length in bytes, by its descriptor.
     size: u64,
@@ -41,7 +41,7 @@ pub(super) struct Body {
 }
 
 impl Transfer {
-    pub(super) fn new(registry: Arc<Registry>, url: Url, size: u64, action: String) -> Self {
+    pub(super) fn new(registry: Arc<Repository>, url: Url, size: u64, action: String) -> Self {
         Self { registry, url, size, action, offset: 0, etag: None }
     }
 

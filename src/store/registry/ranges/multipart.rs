@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Part, content_range};
+use super::{RangePart, content_range};
 
 /// The longest boundary there may be (RFC 2046, section 5.1.1).
 const BOUNDARY_MAX: usize = 70;
@@ -44,7 +44,7 @@ impl Kind {
 }
 
 /// Takes a whole body apart. `None` if it is malformed, or does not end as it should.
-pub(super) fn parse(body: &Bytes, boundary: &str) -> Option<Vec<Part>> {
+pub(super) fn parse(body: &Bytes, boundary: &str) -> Option<Vec<RangePart>> {
     let delimiter = format!("\r\n--{boundary}");
     let (opening, delimiter) = (delimiter.as_bytes().get(2..)?, delimiter.as_bytes());
     let mut rest = if body.starts_with(opening) {
@@ -64,7 +64,7 @@ pub(super) fn parse(body: &Bytes, boundary: &str) -> Option<Vec<Part>> {
         let range = range(rest.get(line..line + head)?);
         let content = rest.slice(line + head + 4..);
         let end = find(&content, delimiter)?;
-        parts.push(Part { range, bytes: content.slice(..end) });
+        parts.push(RangePart { range, bytes: content.slice(..end) });
         rest = content.slice(end + delimiter.len()..);
     }
     Some(parts)
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn bodies() {
-        let part = |range, bytes: &'static str| Part {
+        let part = |range, bytes: &'static str| RangePart {
             range,
             bytes: Bytes::from_static(bytes.as_bytes()),
         };

@@ -16,7 +16,7 @@ use crate::{
     image::Digest,
     store::{
         StoreError,
-        registry::{Registry, request::Call, retry::Failure},
+        registry::{Repository, request::Call, retry::Failure},
     },
 };
 
@@ -31,7 +31,7 @@ const LAST_REQUEST: Duration = Duration::from_secs(2);
 /// A session. It is cancelled when it is dropped before [`Session::finish`] has come to a good end,
 /// so that no half a blob stays behind in the registry.
 pub(super) struct Session {
-    registry: Arc<Registry>,
+    registry: Arc<Repository>,
     action: Arc<str>,
     /// Where the next request goes; the registry may change it with each answer.
     location: Url,
@@ -71,7 +71,7 @@ impl Session {
     /// Opens a session. With `mount` the registry is asked to take that blob of the named
     /// repository instead; most that refuse it open a session all the same.
     pub(super) async fn begin(
-        registry: &Arc<Registry>,
+        registry: &Arc<Repository>,
         action: &Arc<str>,
         mount: Option<(&Digest, &str)>,
     ) -> Result<Begun, StoreError> {

@@ -1,27 +1,18 @@
 //! What an upload sends, and how much of it there is.
 
-use std::sync::Arc;
-
 use crate::{
     image::Digest,
     store::{
         BlobContent, StoreError, blob_name,
         registry::request::{Call, FilePart},
-        spool::{Extent, Spool},
+        spool::{BlobSpool, SpoolExtent},
     },
 };
 
-pub(super) type Progress = Arc<dyn Fn(u64) + Send + Sync>;
-
 /// A blob to be uploaded.
-pub(super) struct Source {
-    content: Content,
-    progress: Progress,
-}
-
-enum Content {
+pub(super) enum Source {
     Known { content: BlobContent, digest: Digest, size: u64 },
-    Growing(Spool),
+    Growing(BlobSpool),
 }
 
 impl Source {
@@ -30,7 +21,6 @@ impl Source {
         digest: &Digest,
         size: u64,
         content: BlobContent,
-        progress: Progress,
     ) -> Result<Self, StoreError> {
         let (length, place) = match &content {
             BlobContent::Bytes(bytes) => (bytes.len() as u64, "memory".to_owned()),
@@ -43,32 +33,27 @@ impl Source {
             let (what, actual) = (blob_name(digest), format!("{length} bytes"));
             return Err(StoreError::SizeMismatch { what, place, expected: size, actual });
         }
-        let content = Content::Known { content, digest: digest.clone(), size };
-        Ok(Self { content, progress })
-    }
-
-    pub(super) fn growing(spool: Spool, progress: Progress) -> Self {
-        Self { content: Content::Growing(spool), progress }
+        Ok(Self::Known { content, digest: digest.clone(), size })
     }
 
     /// Waits until the blob has `length` bytes or is finished.
-    pub(super) async fn wait_for(&mut self, length: u64) -> Extent {
-        match &mut self.content {
-            Content::Known { digest, size, .. } => Extent::Finished(digest.clone(), *size),
-            Content::Growing(spool) => spool.wait_for(length).await,
+    pub(super) async fn wait_for(&mut self, length: u64) -> SpoolExtent {
+        match self {
+            Self::Known { digest, size, .. } => SpoolExtent::Finished(digest.clone(), *size),
+            Self::Growing(spool) => spool.wait_for(length).await,
         }
     }
 
     /// Gives a request a part of the blob as its body; it has to be there.
     pub(super) fn fill(&self, call: Call, offset: u64, length: u64) -> Call {
-        let path = match &self.content {
-            Content::Known { content: BlobContent::Bytes(bytes), .. } => {
+        let path = match self {
+            Self::Known { content: BlobContent::Bytes(bytes), .. } => {
                 let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(bytes.len());
                 return call.bytes(bytes.slice(at(offset)..at(offset.saturating_add(length))));
             }
-            Content::Known { content: BlobContent::File(path), .. } => path.clone(),
-            Content::Growing(spool) => spool.path().to_owned(),
+            Self::Known { content: BlobContent::File(path), .. } => path.clone(),
+            Self::Growing(spool) => spool.path().to_owned(),
         };
-        call.file(FilePart { path, offset, length, progress: Arc::clone(&self.progress) })
+        call.file(FilePart { path, offset, length })
     }
 }

@@ -11,10 +11,10 @@ use crate::{
     store::{
         StoreError,
         registry::{
-            Registry,
+            Repository,
             retry::{Failure, Retries},
         },
-        spool::Extent,
+        spool::SpoolExtent,
     },
 };
 
@@ -27,7 +27,7 @@ const CHUNK_MODEST: u64 = 4 << 20;
 const CHUNK_SMALLEST: u64 = 1 << 20;
 
 pub(super) struct Transfer {
-    registry: Arc<Registry>,
+    registry: Arc<Repository>,
     source: Source,
     action: Arc<str>,
     shape: Shape,
@@ -65,7 +65,7 @@ enum Stop {
 
 impl Transfer {
     /// An upload of a blob that is all there.
-    pub(super) fn whole(registry: &Arc<Registry>, source: Source, action: Arc<str>) -> Self {
+    pub(super) fn whole(registry: &Arc<Repository>, source: Source, action: Arc<str>) -> Self {
         Self {
             registry: Arc::clone(registry),
             source,
@@ -79,7 +79,7 @@ impl Transfer {
     }
 
     /// An upload of a blob that is still being written.
-    pub(super) fn following(registry: &Arc<Registry>, source: Source, action: Arc<str>) -> Self {
+    pub(super) fn following(registry: &Arc<Repository>, source: Source, action: Arc<str>) -> Self {
         let whole = Self::whole(registry, source, action);
         Self { shape: Shape::Chunks, looked_up: false, ..whole }
     }
@@ -141,12 +141,12 @@ impl Transfer {
             Shape::Chunks => session.offset.saturating_add(length),
         };
         let (digest, size) = match self.source.wait_for(wanted).await {
-            Extent::Enough => {
+            SpoolExtent::Enough => {
                 let sent = session.append(&self.source, length).await;
                 return Ok(sent.map(|()| Step::Further));
             }
-            Extent::Finished(digest, size) => (digest, size),
-            Extent::Abandoned => {
+            SpoolExtent::Finished(digest, size) => (digest, size),
+            SpoolExtent::Abandoned => {
                 let reason = "the blob was not finished";
                 return Err(Stop::End(self.registry.protocol(&self.action, reason)));
             }
