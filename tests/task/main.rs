@@ -8,6 +8,7 @@ mod chains;
 mod conforma;
 mod definition;
 mod images;
+mod links;
 mod matrix;
 mod pod;
 mod readme;
