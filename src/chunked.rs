@@ -7,7 +7,7 @@
 pub mod annotations;
 pub mod chunker;
 pub mod document;
-mod effort;
+pub(crate) mod effort;
 pub mod eligibility;
 pub mod footer;
 pub mod frame;

@@ -171,14 +171,13 @@ fn of_layer(error: &LayerError) -> ExitCode {
     match error {
         LayerError::Blob(error) => of_blob(error),
         LayerError::Decompress { .. }
-        | LayerError::TooLong(_)
-        | LayerError::TooDense(_)
+        | LayerError::Exceeded(_)
         | LayerError::Tar(_)
         | LayerError::DiffId { .. } => ExitCode::BrokenSource,
         LayerError::Unsupported(_) => ExitCode::UnfitSource,
         LayerError::Spool(_) | LayerError::Scratch(_) => ExitCode::Local,
         LayerError::Frame(_)
-        | LayerError::Metadata(_)
+        | LayerError::Encode(_)
         | LayerError::SelfCheck(_)
         | LayerError::WorkerLost
         | LayerError::Interrupted => ExitCode::Internal,

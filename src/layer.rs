@@ -19,13 +19,19 @@
 
 mod assembler;
 mod batch;
-mod cuts;
-pub mod decompress;
+mod blob_writer;
+mod budget;
+mod converted;
+mod decompress;
+mod deflate;
 mod digester;
-pub mod gzip;
+mod error;
+pub(crate) mod gzip;
 mod input;
 mod pool;
+mod progress;
 mod proof;
+mod recipe;
 mod scratch;
 mod walker;
 mod zeros;
@@ -35,201 +41,25 @@ mod zstd_frames;
 mod agreement;
 
 use std::{
-    io::{self, Read, Write},
-    sync::atomic::{AtomicU64, Ordering},
+    io::{Read, Write},
     thread,
 };
 
 use crossbeam_channel::{bounded, unbounded};
 
-pub use self::{
-    assembler::Outline,
-    cuts::Cuts,
-    decompress::{Compression, UnsupportedCompression},
-    pool::Pool,
-};
+pub(crate) use self::decompress::Compression;
 use self::{
     batch::TarTotals,
     walker::{BatchOutputs, Walker},
 };
-use crate::{
-    chunked::{eligibility::Unchunkable, frame::FrameError},
-    image::{Digest, digest::Algorithm},
-    limits::{Exceeded, Limits},
-    tar::TarError,
+pub use self::{
+    converted::{Converted, Outline},
+    error::LayerError,
+    pool::Pool,
+    progress::LayerProgress,
+    recipe::{Cuts, Recipe},
 };
-
-/// How a layer is to be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recipe {
-    /// zstd:chunked, or plain zstd.
-    pub chunked: bool,
-    /// zstd level of the data frames, 1 to 22.
-    pub level: i32,
-    /// zstd level of TOC and tar-split.
-    pub metadata_level: i32,
-    /// How files are divided.
-    pub cuts: Cuts,
-    /// It is the lowest layer of its image. In others, devices and FIFOs rule out a TOC.
-    pub lowest: bool,
-}
-
-/// How far a layer is, to be looked at from other threads, and how far it may go.
-#[derive(Debug, Default)]
-pub struct LayerProgress {
-    read: AtomicU64,
-    written: AtomicU64,
-    limits: Limits,
-}
-
-impl LayerProgress {
-    /// Nothing done yet, and these limits.
-    pub fn within(limits: Limits) -> Self {
-        Self { limits, ..Self::default() }
-    }
-
-    /// Whether the layer may have come to `total` bytes by now.
-    fn allow(&self, total: u64) -> Result<(), LayerError> {
-        Ok(self.limits.allow(total, self.bytes_read())?)
-    }
-
-    fn read(&self, len: usize) {
-        self.read.fetch_add(len as u64, Ordering::Relaxed);
-    }
-
-    fn wrote(&self, len: usize) {
-        self.written.fetch_add(len as u64, Ordering::Relaxed);
-    }
-
-    /// Bytes of the source blob read so far.
-    pub fn bytes_read(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of the new blob written so far.
-    pub fn bytes_written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
-    }
-}
-
-/// A layer that could not be converted.
-#[derive(Debug, thiserror::Error)]
-pub enum LayerError {
-    /// The blob could not be read, or is not what its digest says.
-    #[error("the blob could not be read")]
-    Blob(#[source] io::Error),
-    /// The blob is not what it looks like.
-    #[error("{}", broken(.kind.as_ref()))]
-    Decompress {
-        /// What it looks like.
-        kind: Option<Compression>,
-        /// What the decoder says.
-        source: io::Error,
-    },
-    /// Clients know its compression, and this program does not.
-    #[error(transparent)]
-    Unsupported(UnsupportedCompression),
-    /// The content is longer than allowed.
-    #[error(
-        "decompressed size exceeds {}; raise --max-layer-size if that is intended",
-        bytesize::ByteSize::b(*.0)
-    )]
-    TooLong(u64),
-    /// The blob is compressed more than allowed.
-    #[error(
-        "decompressed size exceeds {0} times the blob (possible decompression bomb); raise \
-         --max-compression-ratio if that is intended"
-    )]
-    TooDense(u64),
-    /// The content is no tar that a client could read.
-    #[error("its content cannot be read as a tar")]
-    Tar(#[source] TarError),
-    /// The content is another than the config promises.
-    #[error(
-        "its content has the diffID {actual}, but the image's config promises {expected}; \
-         the image is inconsistent and clients refuse it too, so rebuild it"
-    )]
-    DiffId {
-        /// What the config has in `rootfs.diff_ids`.
-        expected: Digest,
-        /// What was read.
-        actual: Digest,
-    },
-    /// A frame could not be encoded.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// TOC or tar-split could not be encoded.
-    #[error("the layer's table of contents could not be written")]
-    Metadata(#[source] io::Error),
-    /// What was written reads back differently.
-    #[error(
-        "the layer's new table of contents does not describe the layer ({0}); this is a fault of \
-         this program, please report it; nothing was published"
-    )]
-    SelfCheck(String),
-    /// TOC or tar-split could not be written down.
-    #[error(
-        "cannot write a temporary file in {}; set TMPDIR to a folder with room",
-        std::env::temp_dir().display()
-    )]
-    Scratch(#[source] io::Error),
-    /// The new blob could not be written.
-    #[error("the new blob could not be written to temporary storage")]
-    Spool(#[source] io::Error),
-    /// A thread ended without a word, which is a fault of this program.
-    #[error("a worker thread broke down; this is a fault of this program, please report it")]
-    WorkerLost,
-    /// Another thread failed first; its error is the one that counts.
-    #[error("stopped since another part of the work failed")]
-    Interrupted,
-}
-
-impl From<Exceeded> for LayerError {
-    fn from(exceeded: Exceeded) -> Self {
-        match exceeded {
-            Exceeded::Size(limit) => Self::TooLong(limit),
-            Exceeded::Ratio(limit) => Self::TooDense(limit),
-        }
-    }
-}
-
-fn broken(kind: Option<&Compression>) -> String {
-    match kind {
-        Some(Compression::None) | None => "the blob cannot be converted".into(),
-        Some(kind) => format!("the blob is broken {kind} data"),
-    }
-}
-
-impl LayerError {
-    fn tar(error: TarError) -> Self {
-        match error {
-            TarError::Io { source, .. } => Self::input(source),
-            error => Self::Tar(error),
-        }
-    }
-
-    /// The stream between the threads does not fail by itself.
-    fn input(_: io::Error) -> Self {
-        Self::Interrupted
-    }
-}
-
-/// What became of a layer.
-#[derive(Debug)]
-pub struct Converted {
-    /// Digest of the new blob.
-    pub digest: Digest,
-    /// Length of the new blob in bytes.
-    pub len: u64,
-    /// How the source was compressed.
-    pub source: Compression,
-    /// Digest of the tar.
-    pub diff_id: Digest,
-    /// Length of the tar in bytes.
-    pub raw_len: u64,
-    /// What the TOC has come to; or why there is none, with no reason where none was wanted.
-    pub outline: Result<Outline, Option<Unchunkable>>,
-}
+use crate::image::{Digest, digest::Algorithm};
 
 /// Converts the layer that `blob` delivers and writes the new blob to `sink`. Where the blob
 /// verifies its own digest, an error of that arrives as [`LayerError::Blob`]. With `expected`, the
@@ -246,7 +76,7 @@ pub fn convert(
 ) -> Result<Converted, LayerError> {
     // All layers together are bounded by the pool; this keeps one from taking all of that.
     let batches = if recipe.chunked { 2 * pool.threads() } else { pool.threads() };
-    let batches = batches + pool::SPARE_BATCHES;
+    let batches = batches + budget::SPARE_BATCHES;
     let (turns_out, turns) = bounded(batches);
     let (spent, pieces_spent) = bounded(input::PIECES);
     for _ in 0..batches {
@@ -277,8 +107,7 @@ pub fn convert(
         let (proof, proofreader) = proof.unzip();
         let digester =
             scope.spawn(move || digester::digest(algorithm.hasher(), &digester_in, &sums_out));
-        let assembled =
-            assembler::assemble(&recipe, sink, &items_in, &sums_in, &turns_out, proof, progress);
+        let assembled = assembler::assemble(&recipe, sink, &items_in, &sums_in, &turns_out, proof);
         // Whoever still waits to hand something on is told that nobody takes it.
         drop((items_in, sums_in, turns_out));
         // If it broke down, the assembler knows.

@@ -19,12 +19,20 @@ pub struct Limits {
     pub ratio: u64,
 }
 
-/// A layer comes to more than allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A layer has more content than allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Exceeded {
     /// More bytes than this.
+    #[error(
+        "decompressed size exceeds {}; raise --max-layer-size if that is intended",
+        bytesize::ByteSize::b(*.0)
+    )]
     Size(u64),
     /// More than this many times the length of the blob.
+    #[error(
+        "decompressed size exceeds {0} times the blob (possible decompression bomb); raise \
+         --max-compression-ratio if that is intended"
+    )]
     Ratio(u64),
 }
 

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 
 use crate::{
     attached::SbomChoice,
-    chunked::frame::LEVEL_MAX,
+    chunked::effort::LEVEL_MAX,
     cli::{self, access::AccessArgs, convert::ConvertArgs},
     convert::{
         ConvertJob, SbomPolicy, derived_tag,

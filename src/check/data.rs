@@ -7,7 +7,6 @@ use crc_fast::{CrcAlgorithm, Digest as Crc};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    exceeded,
     files::{File, Name, Piece},
     finding::{Findings, Rule},
     frames::{CheckedFrames, Fault},
@@ -96,7 +95,7 @@ impl<R: Read> Data<R> {
         }
         self.len += len as u64;
         if let Err(limit) = self.limits.allow(self.len, self.frames.position()) {
-            let fault = Fault { rule: Rule::Limit, detail: exceeded(limit) };
+            let fault = Fault { rule: Rule::Limit, detail: limit.to_string() };
             return Err(Trouble::Fault(fault));
         }
         let content = self.frames.content().map_err(Trouble::Fault)?;

@@ -6,7 +6,8 @@
 
 use zstd::zstd_safe::{CCtx, CParameter, ParamSwitch, ResetDirective, SafeResult, Strategy};
 
-use super::frame::LEVEL_MAX;
+/// zstd's highest level.
+pub(crate) const LEVEL_MAX: i32 = 22;
 
 /// From this level on the size counts and not the time, and levels are those of libzstd.
 const THOROUGH: i32 = 10;

@@ -7,7 +7,14 @@ pub use self::paths::AdmittedPaths;
 use crate::tar::TarEntry;
 
 /// The most entries of a layer with a TOC.
-pub const ENTRIES_MAX: u64 = 1 << 20;
+pub(crate) const ENTRIES_MAX: u64 = 1 << 20;
+
+/// The longest TOC in bytes, compressed or not, with which clients pull partially (`maxTocSize` in
+/// `pkg/chunked/storage_linux.go`).
+pub(super) const TOC_MAX: u64 = 150 << 20;
+
+/// The most that may follow the last entry, in bytes.
+pub(super) const TAIL_MAX: u64 = 8 << 20;
 
 /// Why a layer gets no TOC.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -160,7 +167,7 @@ pub enum Unchunkable {
     #[error("the archive ends within the padding of its last file")]
     PaddingCutShort,
     /// Clients ignore a TOC that is longer.
-    #[error("the TOC would be longer than the {} MiB that clients read", super::toc::TOC_MAX >> 20)]
+    #[error("the TOC would be longer than the {} MiB that clients read", TOC_MAX >> 20)]
     TocTooLong,
     /// Walking them takes memory, both here and at clients.
     #[error("it has more than {ENTRIES_MAX} entries")]
@@ -169,7 +176,7 @@ pub enum Unchunkable {
     #[error("TOC and tar-split would take more than half as many bytes as the layer has")]
     MetadataTooLong,
     /// Clients hold what follows the last entry in memory as one piece of text.
-    #[error("more than {} MiB follow the end of the archive", super::tar_split::TAIL_MAX >> 20)]
+    #[error("more than {} MiB follow the end of the archive", TAIL_MAX >> 20)]
     TailTooLong,
 }
 

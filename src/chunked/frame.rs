@@ -9,9 +9,6 @@ use super::effort::{Attempt, Effort};
 /// Payload lengths in a skippable frame are 32 bits wide (RFC 8878, section 3.1.2).
 pub const SKIPPABLE_MAX: u64 = u32::MAX as u64;
 
-/// zstd's highest level.
-pub const LEVEL_MAX: i32 = 22;
-
 /// Bytes in front of a skippable frame's payload: magic number and length.
 pub const SKIPPABLE_HEADER: usize = 8;
 

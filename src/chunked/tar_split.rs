@@ -6,10 +6,10 @@ use std::io::{self, Write};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::document::{CompressedDocument, DocumentWriter};
-
-/// The most that may follow the last entry, in bytes.
-pub const TAIL_MAX: u64 = 8 << 20;
+use super::{
+    document::{CompressedDocument, DocumentWriter},
+    eligibility::TAIL_MAX,
+};
 
 /// Writes the stream.
 pub struct TarSplitWriter<W: Write = Vec<u8>> {

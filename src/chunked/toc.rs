@@ -8,17 +8,13 @@ use serde::Serialize;
 
 use super::{
     document::{CompressedDocument, DocumentWriter},
-    eligibility::{Unchunkable, utf8},
+    eligibility::{TOC_MAX, Unchunkable, utf8},
     time::rfc3339,
 };
 use crate::{
     image::Digest,
     tar::{TarEntry, Timestamp},
 };
-
-/// Above this length, compressed or not, clients do not pull in parts (`maxTocSize` in
-/// `pkg/chunked/storage_linux.go`), in bytes.
-pub const TOC_MAX: u64 = 150 << 20;
 
 /// What a chunk takes in the TOC at the least, in bytes, without the name of its file.
 const CHUNK_LEAST: u64 = 140;

@@ -3,18 +3,18 @@
 use std::io::{self, Read, Write};
 
 use crossbeam_channel::{Receiver, Sender};
-use sha2::{Digest as _, Sha256};
 
 use super::{
-    LayerError, LayerProgress, Recipe,
-    batch::{Batch, DigestFrom, Item, Mark},
-    pool::EncodedFrames,
+    batch::{Batch, DigestFrom, EncodedFrames, Item, Mark},
+    blob_writer::BlobWriter,
+    converted::Outline,
+    error::LayerError,
     proof::{PendingDocuments, Proof},
+    recipe::Recipe,
     scratch::Scratch,
     zeros::ZeroDigests,
 };
 use crate::{
-    check,
     chunked::{
         annotations::ChunkedAnnotations,
         eligibility::{LeftOut, Unchunkable},
@@ -36,82 +36,27 @@ pub(super) struct Assembled {
     pub(super) outline: Result<Outline, Option<Unchunkable>>,
 }
 
-/// What the TOC of a layer has come to.
-#[derive(Debug, Clone)]
-pub struct Outline {
-    /// For the layer's descriptor.
-    pub annotations: ChunkedAnnotations,
-    /// Entries of the tar.
-    pub entries: u64,
-    /// Regular files with content.
-    pub files: u64,
-    /// Pieces that a client can fetch on their own: chunks, and files in one piece.
-    pub chunks: u64,
-    /// What a partial pull does not create.
-    pub left_out: LeftOut,
-}
-
-impl Outline {
-    /// Compares what TOC and tar-split say, as they were read back, with what was walked. Returns
-    /// the length of the tar that they describe.
-    fn compare(&self, documents: check::DocumentsCheck) -> Result<u64, LayerError> {
-        let annotations = self.annotations.to_pairs();
-        let annotations = annotations.map(|(key, value)| (key.to_owned(), value)).into();
-        let (totals, left_out, findings) = documents.compare(&annotations);
-        if let Some(check::Finding { rule, detail }) = findings.first_obstacle() {
-            return Err(LayerError::SelfCheck(format!("{rule}: {detail}")));
-        }
-        if left_out.count != self.left_out.count {
-            let detail = format!("{:?} was written, {left_out:?} was read back", self.left_out);
-            return Err(LayerError::SelfCheck(detail));
-        }
-        let check::TocTotals { entries, files, chunks, tar_len } = totals;
-        if (entries, files, chunks) != (self.entries, self.files, self.chunks) {
-            let detail = format!("{self:?} was written, {totals:?} was read back");
-            return Err(LayerError::SelfCheck(detail));
-        }
-        Ok(tar_len)
-    }
-}
-
-/// Counts and hashes what goes to the spool.
-struct Spool<'a, W> {
-    inner: W,
-    hasher: Sha256,
-    len: u64,
-    progress: &'a LayerProgress,
-}
-
-impl<W: Write> Spool<'_, W> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), LayerError> {
-        self.hasher.update(bytes);
-        self.len += bytes.len() as u64;
-        self.progress.wrote(bytes.len());
-        self.inner.write_all(bytes).map_err(LayerError::Spool)
-    }
-
-    fn copy(&mut self, mut from: impl Read) -> Result<(), LayerError> {
-        let mut piece = vec![0; DOCUMENT_PIECE];
-        loop {
-            match from.read(&mut piece).map_err(LayerError::Scratch)? {
-                0 => return Ok(()),
-                len => self.write(&piece[..len])?,
-            }
-        }
-    }
-}
-
 /// TOC or tar-split could not be written: by the system's fault or by that of the encoder.
 fn not_written(error: io::Error) -> LayerError {
     if error.raw_os_error().is_some() {
         LayerError::Scratch(error)
     } else {
-        LayerError::Metadata(error)
+        LayerError::Encode(error)
     }
 }
 
 /// Bytes of a document that are copied at once.
 const DOCUMENT_PIECE: usize = 256 << 10;
+
+fn copy(mut document: impl Read, blob: &mut BlobWriter<impl Write>) -> Result<(), LayerError> {
+    let mut piece = vec![0; DOCUMENT_PIECE];
+    loop {
+        match document.read(&mut piece).map_err(LayerError::Scratch)? {
+            0 => return Ok(()),
+            len => blob.put(&piece[..len]).map_err(LayerError::Spool)?,
+        }
+    }
+}
 
 /// TOC and tar-split may take half as many bytes as the tar, and this much more.
 const METADATA_FLOOR: u64 = 4 << 20;
@@ -148,9 +93,8 @@ pub(super) fn assemble(
     sums: &Receiver<Vec<[u8; 32]>>,
     turns: &Sender<()>,
     proof: Option<Proof>,
-    progress: &LayerProgress,
 ) -> Result<Assembled, LayerError> {
-    let mut spool = Spool { inner: sink, hasher: Sha256::new(), len: 0, progress };
+    let mut blob = BlobWriter::new(sink);
     let mut outline = match proof {
         Some(proof) => Ok(Outliner::new(recipe.metadata_level, proof)?),
         None => Err(None),
@@ -164,8 +108,8 @@ pub(super) fn assemble(
         };
         let frames = frames.recv().map_err(|_| LayerError::WorkerLost)??;
         let sums = sums.recv().map_err(|_| LayerError::WorkerLost)?;
-        let start = spool.len;
-        spool.write(&frames.bytes)?;
+        let start = blob.len();
+        blob.put(&frames.bytes).map_err(LayerError::Spool)?;
         if let Ok(outliner) = &mut outline {
             let sums = sums.into_iter();
             let digests = Digests { frames: &frames, sums, zeros: &mut zeros };
@@ -180,7 +124,7 @@ pub(super) fn assemble(
     };
     let mut checked = None;
     let outline = match outline {
-        Ok(outliner) => match outliner.finish(&mut spool, left_out)? {
+        Ok(outliner) => match outliner.finish(&mut blob, left_out)? {
             Ok((outline, tar_len)) => {
                 checked = Some(tar_len);
                 Ok(outline)
@@ -189,9 +133,8 @@ pub(super) fn assemble(
         },
         Err(reason) => Err(reason),
     };
-    spool.inner.flush().map_err(LayerError::Spool)?;
-    let digest = Digest::from_sha256(spool.hasher.finalize().into());
-    Ok(Assembled { digest, len: spool.len, checked, outline })
+    let (digest, len) = blob.finish().map_err(LayerError::Spool)?;
+    Ok(Assembled { digest, len, checked, outline })
 }
 
 /// The digests that belong to a batch, each to be taken in its turn.
@@ -326,7 +269,7 @@ impl Outliner {
     /// checked before; the length of the tar that they describe is returned along with the outline.
     fn finish(
         mut self,
-        spool: &mut Spool<'_, impl Write>,
+        blob: &mut BlobWriter<impl Write>,
         left_out: LeftOut,
     ) -> Result<Result<(Outline, u64), Unchunkable>, LayerError> {
         self.close_without_content().map_err(not_written)?;
@@ -336,7 +279,7 @@ impl Outliner {
         let tar_split = self.tar_split.finish().map_err(not_written)?;
         let toc = self.toc.finish(&tar_split.digest).map_err(not_written)?;
         let toc_place = Position {
-            offset: spool.len + SKIPPABLE_HEADER as u64,
+            offset: blob.len() + SKIPPABLE_HEADER as u64,
             len: toc.len,
             raw_len: toc.raw_len,
         };
@@ -360,13 +303,14 @@ impl Outliner {
         };
         let tar_len = outline.compare(self.verdict.wait()?)?;
         for (document, place) in documents.into_iter().zip([toc_place, tar_split_place]) {
-            spool.write(&skippable_header(place.len).map_err(LayerError::Metadata)?)?;
-            spool.copy(document)?;
+            let header = skippable_header(place.len).map_err(LayerError::Encode)?;
+            blob.put(&header).map_err(LayerError::Spool)?;
+            copy(document, blob)?;
         }
         let (mut frame, footer) =
             (Vec::new(), Footer { toc: toc_place, tar_split: tar_split_place });
-        write_skippable(&mut frame, &footer.to_bytes()).map_err(LayerError::Metadata)?;
-        spool.write(&frame)?;
+        write_skippable(&mut frame, &footer.to_bytes()).map_err(LayerError::Encode)?;
+        blob.put(&frame).map_err(LayerError::Spool)?;
         Ok(Ok((outline, tar_len)))
     }
 }

@@ -6,8 +6,8 @@ use std::{ops::Range, sync::Arc};
 use crossbeam_channel::Receiver;
 
 use super::{
-    LayerError,
-    pool::{EncodedFrames, Units},
+    budget::{Budget, Units},
+    error::LayerError,
 };
 use crate::{
     chunked::{
@@ -67,6 +67,31 @@ pub(super) struct Sum {
 pub(super) enum SumOf {
     File,
     Chunk,
+}
+
+/// Encoded frames of one batch.
+#[derive(Debug)]
+pub(super) struct EncodedFrames {
+    pub(super) bytes: Vec<u8>,
+    /// Where each frame ends in `bytes`, and the SHA-256 of its content where it was wanted.
+    pub(super) ends: Vec<(usize, Option<[u8; 32]>)>,
+    /// Where `bytes` goes back to.
+    budget: Arc<Budget>,
+}
+
+impl EncodedFrames {
+    /// None yet, with room for those of `batch`.
+    pub(super) fn for_batch(batch: &Batch, budget: &Arc<Budget>) -> Self {
+        // Enough for what cannot be compressed: growing would move it.
+        let bytes = budget.frames.buffer(batch.data.len() + (64 << 10));
+        Self { bytes, ends: Vec::with_capacity(batch.frames.len()), budget: Arc::clone(budget) }
+    }
+}
+
+impl Drop for EncodedFrames {
+    fn drop(&mut self) {
+        self.budget.frames.give_back(std::mem::take(&mut self.bytes));
+    }
 }
 
 /// What happens in the course of a batch, in order. Ranges are of the batch's data, frames are

@@ -1,31 +1,32 @@
-//! A layer as gzip: passed on byte for byte where it is gzip already, encoded anew where not.
+//! A layer as gzip: passed on byte for byte if it is gzip already, otherwise encoded.
 //!
 //! What is encoded becomes one gzip member, in pieces that are deflated side by side and end on a
 //! byte boundary (as `pigz` does it): readers that stop after the first member read all of it.
 
 use std::{
+    collections::VecDeque,
     io::{self, Cursor, Read, Write},
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
 };
 
-use crossbeam_channel::{Receiver, bounded};
-use flate2::{Compress, Crc, Decompress, FlushCompress, FlushDecompress, Status};
-use sha2::{Digest as _, Sha256};
+use crossbeam_channel::Receiver;
+use flate2::Crc;
 
+pub(crate) use super::deflate::LEVEL_MAX;
 use super::{
-    Compression, Converted, LayerError, LayerProgress, Pool,
-    decompress::{self, Decompressor},
+    blob_writer::BlobWriter,
+    converted::Converted,
+    decompress::{self, Compression, Decompressor},
+    deflate::Deflated,
+    error::LayerError,
     input::{SourceBlob, classify, fill},
+    pool::Pool,
+    progress::LayerProgress,
 };
 use crate::image::{Digest, Hasher, digest::Algorithm};
 
-/// Content of a piece, in bytes. What a piece learns of the one before is nothing, which costs a
-/// few hundred bytes each.
+/// Content of a piece, in bytes. No piece refers to the one before, which costs a few hundred bytes
+/// each.
 const PIECE: usize = 1 << 20;
-
-/// gzip's highest level.
-pub const LEVEL_MAX: u32 = 9;
 
 /// RFC 1952, section 2.3: no name, no time, of no particular system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
@@ -39,15 +40,15 @@ const LAST_BLOCK: [u8; 2] = [3, 0];
 struct SinkError(io::Error);
 
 /// Makes the layer that `blob` delivers gzip, and writes it to `sink`. With `expected`, the
-/// content's diffID is compared with it. `level` is 0 to [`LEVEL_MAX`], and of no meaning for a
+/// content's diffID is compared with it. `level` is 0 to [`LEVEL_MAX`], and has no effect on a
 /// layer that is gzip already. Blocks until done. The new blob does not depend on the number of
 /// threads.
 ///
-/// Memory: with `t` threads in the pool, `t + 3` pieces of 1 MiB or their deflated form, and both of
+/// Memory: with `t` threads in the pool, `t + 2` pieces of 1 MiB or their deflated form, and both of
 /// each piece that a thread is working on.
-pub fn to_gzip(
+pub(crate) fn to_gzip(
     blob: impl Read,
-    sink: impl Write + Send,
+    sink: impl Write,
     expected: Option<&Digest>,
     level: u32,
     pool: &Pool,
@@ -55,74 +56,47 @@ pub fn to_gzip(
 ) -> Result<Converted, LayerError> {
     let mut blob = SourceBlob::new(blob, progress);
     let mut start = Vec::new();
-    let (source, blob) = match decompress::peek(&mut blob, &mut start) {
-        Ok(kind) => (kind, Cursor::new(start).chain(blob)),
-        Err(error) => return Err(classify(error, None)),
-    };
-    let algorithm = expected.map_or(Algorithm::Sha256, Digest::algorithm);
-    let diff_id = algorithm.hasher();
-    let mut content = Content { diff_id, crc: Crc::new(), len: 0, progress };
-    let sink = Output { inner: sink, hasher: Sha256::new(), len: 0, progress };
-    let sink = if source == Compression::Gzip {
-        pass_on(blob, sink, &mut content)?
+    let source = decompress::peek(&mut blob, &mut start).map_err(|error| classify(error, None))?;
+    let blob = Cursor::new(start).chain(blob);
+    let diff_id = expected.map_or(Algorithm::Sha256, Digest::algorithm).hasher();
+    let mut content = ContentSums { diff_id, len: 0, progress };
+    let mut out = BlobWriter::new(sink);
+    if source == Compression::Gzip {
+        let tee = Tee { from: blob, to: &mut out };
+        read(tee, &mut content, |_| Ok(()))?;
     } else {
-        encode(blob, sink, &mut content, level, pool)?
-    };
+        encode(blob, &mut out, &mut content, level, pool)?;
+    }
+    let (digest, len) = out.finish().map_err(LayerError::Spool)?;
     let diff_id = content.diff_id.finish();
     if let Some(expected) = expected
         && *expected != diff_id
     {
         return Err(LayerError::DiffId { expected: expected.clone(), actual: diff_id });
     }
-    Ok(Converted {
-        digest: Digest::from_sha256(sink.hasher.finalize().into()),
-        len: sink.len,
-        source,
-        diff_id,
-        raw_len: content.len,
-        outline: Err(None),
-    })
+    Ok(Converted { digest, len, source, diff_id, raw_len: content.len, outline: Err(None) })
 }
 
 /// What is known of the content at its end.
-struct Content<'a> {
+struct ContentSums<'a> {
     diff_id: Hasher,
-    crc: Crc,
     len: u64,
     progress: &'a LayerProgress,
 }
 
-impl Content<'_> {
+impl ContentSums<'_> {
     /// Fails if this is more than allowed.
     fn update(&mut self, piece: &[u8]) -> Result<(), LayerError> {
         self.diff_id.update(piece);
         self.len += piece.len() as u64;
-        self.progress.allow(self.len)
+        Ok(self.progress.allow(self.len)?)
     }
 }
 
-/// Counts and hashes the new blob.
-struct Output<'a, W> {
-    inner: W,
-    hasher: Sha256,
-    len: u64,
-    progress: &'a LayerProgress,
-}
-
-impl<W: Write> Output<'_, W> {
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.inner.write_all(bytes)?;
-        self.hasher.update(bytes);
-        self.len += bytes.len() as u64;
-        self.progress.wrote(bytes.len());
-        Ok(())
-    }
-}
-
-/// Writes down what is read.
+/// Writes what is read to the new blob.
 struct Tee<'a, R, W> {
     from: R,
-    to: Output<'a, W>,
+    to: &'a mut BlobWriter<W>,
 }
 
 impl<R: Read, W: Write> Read for Tee<'_, R, W> {
@@ -133,143 +107,73 @@ impl<R: Read, W: Write> Read for Tee<'_, R, W> {
     }
 }
 
-fn pass_on<'a, W: Write>(
-    blob: impl Read,
-    sink: Output<'a, W>,
-    content: &mut Content,
-) -> Result<Output<'a, W>, LayerError> {
-    let mut tee = Tee { from: blob, to: sink };
-    let failed = |error: io::Error| match error.downcast::<SinkError>() {
-        Ok(SinkError(error)) => LayerError::Spool(error),
-        Err(error) => classify(error, Some(Compression::Gzip)),
-    };
-    let mut tar = Decompressor::new(&mut tee).map_err(failed)?;
-    let mut piece = vec![0; PIECE];
-    loop {
-        let error = match fill(&mut tar, &mut piece) {
-            Ok(0) => break,
-            Ok(len) => match content.update(&piece[..len]) {
-                Ok(()) => continue,
-                Err(error) => error,
-            },
-            Err(error) => failed(error),
-        };
-        if !matches!(error, LayerError::Blob(_) | LayerError::Spool(_)) {
-            // If the blob is another than its digest says, that has to be told.
-            tar.drain().map_err(failed)?;
-        }
-        return Err(error);
-    }
-    drop(tar);
-    tee.to.inner.flush().map_err(LayerError::Spool)?;
-    Ok(tee.to)
-}
-
-pub(super) type Deflated = Result<Vec<u8>, LayerError>;
-
-fn encode<'a, W: Write + Send>(
-    blob: impl Read,
-    mut sink: Output<'a, W>,
-    content: &mut Content,
-    level: u32,
-    pool: &Pool,
-) -> Result<Output<'a, W>, LayerError> {
-    // Bounds the pieces under way: the pool takes as many as it is given.
-    let (order, answers) = bounded::<Receiver<Deflated>>(pool.threads());
-    // The writer may fail while the blob is still being read, for hours perhaps.
-    let broken = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let broken = &broken;
-        let writer = scope.spawn(move || {
-            let written = write(&mut sink, &answers);
-            broken.store(written.is_err(), Ordering::Relaxed);
-            written.map(|()| sink)
-        });
-        let deflate = |piece| order.send(pool.deflate(piece, level)).is_ok();
-        let read = read(blob, content, deflate, broken);
-        drop(order);
-        let written = writer.join().unwrap_or(Err(LayerError::WorkerLost));
-        match (read, written) {
-            (Ok(()) | Err(LayerError::Interrupted), written) => {
-                let mut sink = written?;
-                let mut end = LAST_BLOCK.to_vec();
-                end.extend(content.crc.sum().to_le_bytes());
-                // Modulo 2^32, as RFC 1952 has it.
-                end.extend(content.crc.amount().to_le_bytes());
-                sink.put(&end).and_then(|()| sink.inner.flush()).map_err(LayerError::Spool)?;
-                Ok(sink)
-            }
-            (Err(error), _) => Err(error),
-        }
-    })
-}
-
+/// Reads the tar out of `blob` piece by piece.
 fn read(
     blob: impl Read,
-    content: &mut Content,
-    mut hand_on: impl FnMut(Vec<u8>) -> bool,
-    broken: &AtomicBool,
+    content: &mut ContentSums,
+    mut each: impl FnMut(&mut Vec<u8>) -> Result<(), LayerError>,
 ) -> Result<(), LayerError> {
-    let mut tar = Decompressor::new(blob).map_err(|error| classify(error, None))?;
-    let kind = tar.kind();
+    let failed = |error: io::Error, kind| match error.downcast::<SinkError>() {
+        Ok(SinkError(error)) => LayerError::Spool(error),
+        Err(error) => classify(error, kind),
+    };
+    let mut tar = Decompressor::new(blob).map_err(|error| failed(error, None))?;
+    let kind = Some(tar.kind());
+    let mut piece = Vec::new();
     loop {
-        let mut piece = vec![0; PIECE];
-        let filled = fill(&mut tar, &mut piece).map_err(|error| classify(error, Some(kind)));
-        let taken = filled.and_then(|len| {
+        piece.resize(PIECE, 0);
+        let taken = fill(&mut tar, &mut piece).map_err(|error| failed(error, kind));
+        let taken = taken.and_then(|len| {
             piece.truncate(len);
             content.update(&piece)
         });
         if let Err(error) = taken {
-            if !matches!(error, LayerError::Blob(_)) {
-                tar.drain().map_err(|error| classify(error, Some(kind)))?;
+            if !matches!(error, LayerError::Blob(_) | LayerError::Spool(_)) {
+                // If the blob does not match its digest, that is the error to report.
+                tar.drain().map_err(|error| failed(error, kind))?;
             }
             return Err(error);
         }
         if piece.is_empty() {
             return Ok(());
         }
-        content.crc.update(&piece);
-        if !hand_on(piece) || broken.load(Ordering::Relaxed) {
-            return Err(LayerError::Interrupted);
-        }
+        each(&mut piece)?;
     }
 }
 
-fn write(
-    sink: &mut Output<'_, impl Write>,
-    answers: &Receiver<Receiver<Deflated>>,
+fn encode(
+    blob: impl Read,
+    out: &mut BlobWriter<impl Write>,
+    content: &mut ContentSums,
+    level: u32,
+    pool: &Pool,
 ) -> Result<(), LayerError> {
-    sink.put(&HEADER).map_err(LayerError::Spool)?;
-    for answer in answers {
+    let write = |out: &mut BlobWriter<_>, answer: &Receiver<Deflated>| {
         let deflated = answer.recv().map_err(|_| LayerError::WorkerLost)??;
-        sink.put(&deflated).map_err(LayerError::Spool)?;
-    }
-    Ok(())
-}
-
-/// Blocks of a deflate stream that is not at its end, inflated again and compared.
-pub(super) fn deflate(piece: &[u8], level: u32) -> Deflated {
-    let broken = || LayerError::Metadata(io::Error::other("a piece of gzip cannot be encoded"));
-    let mut encoder = Compress::new(flate2::Compression::new(level.min(LEVEL_MAX)), false);
-    let mut out = Vec::with_capacity(piece.len() / 2 + 1024);
-    loop {
-        let at = usize::try_from(encoder.total_in()).unwrap_or(usize::MAX).min(piece.len());
-        let status = encoder.compress_vec(&piece[at..], &mut out, FlushCompress::Sync);
-        if status.map_err(|_| broken())? == Status::StreamEnd {
-            return Err(broken());
+        out.put(&deflated).map_err(LayerError::Spool)
+    };
+    out.put(&HEADER).map_err(LayerError::Spool)?;
+    let mut crc = Crc::new();
+    // Bounded here: the pool takes as many pieces as it is given.
+    let mut answers = VecDeque::new();
+    read(blob, content, |piece| {
+        crc.update(piece);
+        if answers.len() > pool.threads()
+            && let Some(answer) = answers.pop_front()
+        {
+            write(out, &answer)?;
         }
-        // Room that is left over is how zlib says that everything has come out.
-        if encoder.total_in() == piece.len() as u64 && out.len() < out.capacity() {
-            break;
-        }
-        out.reserve(64 << 10);
+        answers.push_back(pool.deflate(std::mem::take(piece), level));
+        Ok(())
+    })?;
+    for answer in answers {
+        write(out, &answer)?;
     }
-    // One more byte than there should be, to notice it.
-    let mut inflated = Vec::with_capacity(piece.len() + 1);
-    Decompress::new(false)
-        .decompress_vec(&out, &mut inflated, FlushDecompress::Sync)
-        .map_err(|_| broken())?;
-    if inflated == piece { Ok(out) } else { Err(broken()) }
+    let mut end = LAST_BLOCK.to_vec();
+    end.extend(crc.sum().to_le_bytes());
+    // Modulo 2^32, as RFC 1952 has it.
+    end.extend(crc.amount().to_le_bytes());
+    out.put(&end).map_err(LayerError::Spool)
 }
 
 #[cfg(test)]

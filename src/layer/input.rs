@@ -5,8 +5,9 @@ use std::io::{self, BufRead, Read};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{
-    LayerError, LayerProgress,
     decompress::{Compression, Decompressor, UnsupportedCompression},
+    error::LayerError,
+    progress::LayerProgress,
 };
 
 /// The tar goes from thread to thread in pieces of this many bytes.
@@ -68,7 +69,7 @@ pub(super) fn decompress(
         }
         total += piece.len() as u64;
         if let Err(error) = progress.allow(total) {
-            break error;
+            break error.into();
         }
         if pieces.send(piece).is_err() {
             break LayerError::Interrupted;

@@ -7,7 +7,7 @@ use std::io::{self, BufReader};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{
-    LayerError,
+    error::LayerError,
     scratch::{Scratch, ScratchReader},
 };
 use crate::check::DocumentsCheck;

@@ -10,9 +10,11 @@ use crc_fast::{CrcAlgorithm, Digest as Crc};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{
-    LayerError, Recipe,
     batch::{Batch, DigestFrom, Frame, FrameOf, Item, Mark, Sum, SumOf},
+    budget::{CHUNKED_BATCH, PLAIN_BATCH},
+    error::LayerError,
     pool::Pool,
+    recipe::Recipe,
 };
 use crate::{
     chunked::{
@@ -22,13 +24,6 @@ use crate::{
     },
     tar::{Reader, TarEntry, TarStep},
 };
-
-/// Content of a batch of a chunked layer, in bytes. Only a header may be longer.
-pub(super) const CHUNKED_BATCH: usize = 1 << 20;
-
-/// Content of a batch, and so of a frame, where frames do not follow the files: longer ones
-/// compress better, shorter ones keep all workers busy and memory small.
-pub(super) const PLAIN_BATCH: usize = 4 << 20;
 
 /// A file is begun in the batch at hand only where this much room is left.
 const LEAST_ROOM: usize = 64 << 10;
@@ -117,7 +112,7 @@ impl<'a> Walker<'a> {
         self.make_room(raw.len())?;
         let more = raw.len().saturating_sub(self.capacity()).div_ceil(CHUNKED_BATCH);
         if more > 0 {
-            self.batch.room.push(self.output.pool.room_for(more));
+            self.batch.room.push(self.output.pool.budget().room_for(more));
         }
         let start = self.batch.data.len();
         self.batch.data.extend_from_slice(raw);
@@ -356,7 +351,7 @@ impl<'a> Walker<'a> {
     fn begin(&mut self) -> Result<(), LayerError> {
         self.output.turns.recv().map_err(|_| LayerError::Interrupted)?;
         let units = self.capacity() / CHUNKED_BATCH;
-        let room = self.output.pool.room_for(units);
+        let room = self.output.pool.budget().room_for(units);
         if self.batch.data.is_empty() {
             self.batch.data = room.buffer();
         }

@@ -1,4 +1,18 @@
-//! Which files are cut into chunks, and how finely.
+//! How a layer is to be made: which files are cut into chunks, and how hard zstd works.
+
+/// What the new blob depends on besides the tar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recipe {
+    /// zstd:chunked, or plain zstd.
+    pub chunked: bool,
+    /// zstd level of the data frames, 1 to 22.
+    pub level: i32,
+    /// zstd level of TOC and tar-split.
+    pub metadata_level: i32,
+    pub cuts: Cuts,
+    /// The lowest layer of its image. In others, devices and FIFOs rule out a TOC.
+    pub lowest: bool,
+}
 
 /// What becomes of a file's content in a chunked layer.
 ///
