@@ -6,6 +6,10 @@
 //! (`archive/tar/reader.go`, `strconv.go`, `format.go`, `common.go`); the rules here are its rules,
 //! also where they look odd. Its caller (`tar/asm/disassemble.go`) decides what a clean end is.
 //!
+//! The layout of header blocks is that of the `tar` crate's header structs. Its `Archive` is not used:
+//! it reads names, numbers and PAX records by other rules than Go, and does not hand out the raw bytes
+//! of extension headers, padding and the end of an archive.
+//!
 //! Dialects: v7, ustar, star (Schily), PAX (`x` and `g` headers) and GNU (`L`, `K`, `S`, base-256
 //! numbers). The deliberate differences:
 //!

@@ -1,6 +1,8 @@
 //! One header block, and the entry that comes out of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem::offset_of};
+
+use ::tar::{GnuHeader, UstarHeader};
 
 use super::{
     number::{InvalidNumber, decimal, numeric, octal},
@@ -15,6 +17,19 @@ pub(super) const BLOCK: usize = 512;
 pub(super) type Block = [u8; BLOCK];
 
 const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
+
+/// The bytes of a field, by its place in a header struct of the `tar` crate. That crate's own view
+/// of a block as ustar is of no use here: it requires a version, which Go does not look at.
+macro_rules! field {
+    ($block:expr, $header:ident.$name:ident) => {{
+        const fn len<const LEN: usize>(_: fn(&$header) -> &[u8; LEN]) -> usize {
+            LEN
+        }
+        const START: usize = offset_of!($header, $name);
+        const END: usize = START + len(|header| &header.$name);
+        &$block[START..END]
+    }};
+}
 
 /// A member of the archive as podman's tar reader yields it, all extension headers applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,7 +72,7 @@ pub struct TarEntry {
 /// The format of a header block, by its magic numbers (`GetFormat` in tar-split
 /// `archive/tar/format.go`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dialect {
+enum Dialect {
     V7,
     /// ustar and PAX.
     Ustar,
@@ -66,11 +81,11 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    pub(super) fn of(block: &Block) -> Self {
-        match (&block[257..263], &block[263..265], &block[508..512]) {
-            (b"ustar\0", _, b"tar\0") => Self::Star,
-            (b"ustar\0", _, _) => Self::Ustar,
-            (b"ustar ", b" \0", _) => Self::Gnu,
+    fn of(block: &Block) -> Self {
+        match (field!(block, UstarHeader.magic), field!(block, UstarHeader.version)) {
+            (b"ustar\0", _) if field!(block, UstarHeader.pad).ends_with(b"tar\0") => Self::Star,
+            (b"ustar\0", _) => Self::Ustar,
+            (b"ustar ", b" \0") => Self::Gnu,
             _ => Self::V7,
         }
     }
@@ -79,10 +94,11 @@ impl Dialect {
 /// Whether the checksum is right: the sum of all bytes, its own field taken as spaces. Sun's tar
 /// summed signed bytes, so that is accepted, too.
 fn checksum_matches(block: &Block) -> bool {
-    let Ok(checksum) = octal(&block[148..156]) else { return false };
+    let field = field!(block, UstarHeader.cksum);
+    let Ok(checksum) = octal(field) else { return false };
     let sum = |value: fn(u8) -> i32| {
-        let bytes = |from: usize, to: usize| block[from..to].iter().map(|b| value(*b)).sum::<i32>();
-        i64::from(bytes(0, 148) + 8 * i32::from(b' ') + bytes(156, BLOCK))
+        let sum = |bytes: &[u8]| bytes.iter().map(|byte| value(*byte)).sum::<i32>();
+        i64::from(sum(block) - sum(field) + sum(&[b' '; 8]))
     };
     checksum == sum(i32::from) || checksum == sum(|byte| i32::from(byte.cast_signed()))
 }
@@ -104,34 +120,37 @@ impl TarEntry {
         if !checksum_matches(block) {
             return Err("its checksum is wrong");
         }
-        let number = |from: usize, len: usize| {
-            numeric(&block[from..from + len])
-                .map_err(|InvalidNumber| "a numeric field is no number")
-        };
+        let number =
+            |field: &[u8]| numeric(field).map_err(|InvalidNumber| "a numeric field is no number");
+        let time = |field: &[u8]| number(field).map(Timestamp::from_seconds);
         let mut entry = Self {
-            typeflag: block[156],
-            name: text(&block[..100]).to_vec(),
-            mode: number(100, 8)?,
-            uid: number(108, 8)?,
-            gid: number(116, 8)?,
-            size: number(124, 12)?,
-            modified: Timestamp::from_seconds(number(136, 12)?),
-            link_name: text(&block[157..257]).to_vec(),
+            typeflag: block[offset_of!(UstarHeader, typeflag)],
+            name: text(field!(block, UstarHeader.name)).to_vec(),
+            mode: number(field!(block, UstarHeader.mode))?,
+            uid: number(field!(block, UstarHeader.uid))?,
+            gid: number(field!(block, UstarHeader.gid))?,
+            size: number(field!(block, UstarHeader.size))?,
+            modified: time(field!(block, UstarHeader.mtime))?,
+            link_name: text(field!(block, UstarHeader.linkname)).to_vec(),
             ..Self::default()
         };
         let dialect = Dialect::of(block);
         if dialect == Dialect::V7 {
             return Ok(entry);
         }
-        entry.dev_major = number(329, 8)?;
-        entry.dev_minor = number(337, 8)?;
+        entry.dev_major = number(field!(block, UstarHeader.dev_major))?;
+        entry.dev_minor = number(field!(block, UstarHeader.dev_minor))?;
+        let prefix = field!(block, UstarHeader.prefix);
         let prefix = match dialect {
             Dialect::V7 => b"",
-            Dialect::Ustar => text(&block[345..500]),
+            Dialect::Ustar => text(prefix),
             Dialect::Star => {
-                entry.accessed = Some(Timestamp::from_seconds(number(476, 12)?));
-                entry.changed = Some(Timestamp::from_seconds(number(488, 12)?));
-                text(&block[345..476])
+                // A shorter prefix, and two times behind it.
+                let (prefix, times) = prefix.split_at(131);
+                let (accessed, changed) = times.split_at(12);
+                entry.accessed = Some(time(accessed)?);
+                entry.changed = Some(time(changed)?);
+                text(prefix)
             }
             Dialect::Gnu => entry.set_gnu_times(block),
         };
@@ -145,15 +164,16 @@ impl TarEntry {
     /// and returns the prefix of the name. GNU headers have none, but Go before 1.8 wrote one over
     /// the times: what is ASCII and does not parse as times is taken for it.
     fn set_gnu_times<'a>(&mut self, block: &'a Block) -> &'a [u8] {
-        let time = |from: usize| match block[from] {
-            0 => Ok(None),
-            _ => numeric(&block[from..from + 12]).map(|s| Some(Timestamp::from_seconds(s))),
+        let time = |field: &[u8]| match field.first() {
+            Some(0) => Ok(None),
+            _ => numeric(field).map(|seconds| Some(Timestamp::from_seconds(seconds))),
         };
-        if let (Ok(accessed), Ok(changed)) = (time(345), time(357)) {
+        let (accessed, changed) = (field!(block, GnuHeader.atime), field!(block, GnuHeader.ctime));
+        if let (Ok(accessed), Ok(changed)) = (time(accessed), time(changed)) {
             (self.accessed, self.changed) = (accessed, changed);
             return b"";
         }
-        let prefix = text(&block[345..500]);
+        let prefix = text(field!(block, UstarHeader.prefix));
         if prefix.is_ascii() { prefix } else { b"" }
     }
 

@@ -1,7 +1,9 @@
 //! Sparse files. They are recognised and their maps are checked, but they are not expanded.
 
+use ::tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
+
 use super::{
-    header::{Block, Dialect, TarEntry, is_header_only},
+    header::{Block, TarEntry, is_header_only},
     number::{InvalidNumber, decimal, numeric},
     pax::{Reason, Records, SPARSE_MAP},
 };
@@ -43,13 +45,12 @@ pub(super) struct OldGnuMap {
 impl OldGnuMap {
     /// Reads the header block's part of the map and sets the entry's logical size.
     pub(super) fn from_header(block: &Block, entry: &mut TarEntry) -> Result<Self, Reason> {
-        if Dialect::of(block) != Dialect::Gnu {
-            return Err("only GNU headers can have this sparse type");
-        }
-        entry.size = numeric(&block[483..495]).map_err(|InvalidNumber| MAP)?;
+        let header = Header::from_byte_slice(block).as_gnu();
+        let header = header.ok_or("only GNU headers can have this sparse type")?;
+        entry.size = numeric(&header.realsize).map_err(|InvalidNumber| MAP)?;
         entry.sparse = true;
         let mut map = Self { fragments: Fragments::of_file(entry)?, is_extended: false };
-        map.push_all(&block[386..483])?;
+        map.push_all(&header.sparse, header.isextended)?;
         Ok(map)
     }
 
@@ -60,19 +61,18 @@ impl OldGnuMap {
 
     /// Reads a block that holds nothing but map.
     pub(super) fn extend(&mut self, block: &[u8]) -> Result<(), Reason> {
-        self.push_all(block.get(..505).ok_or(MAP)?)
+        let mut header = GnuExtSparseHeader::new();
+        *header.as_mut_bytes() = block.try_into().map_err(|_| MAP)?;
+        self.push_all(&header.sparse, header.isextended)
     }
 
-    /// An array of offsets and lengths, 12 bytes each, which an empty offset ends early, and the
-    /// byte that says whether the map goes on.
-    fn push_all(&mut self, array: &[u8]) -> Result<(), Reason> {
-        let (fragments, flag) = array.as_chunks::<24>();
-        for fragment in fragments.iter().take_while(|fragment| fragment[0] != 0) {
-            let (offset, length) = fragment.split_at(12);
-            let number = |field| numeric(field).map_err(|InvalidNumber| MAP);
-            self.fragments.push(number(offset)?, number(length)?)?;
+    /// Fragments, which an empty offset ends early, and whether the map goes on.
+    fn push_all(&mut self, map: &[GnuSparseHeader], [extended]: [u8; 1]) -> Result<(), Reason> {
+        for fragment in map.iter().take_while(|fragment| fragment.offset[0] != 0) {
+            let number = |field: &[u8]| numeric(field).map_err(|InvalidNumber| MAP);
+            self.fragments.push(number(&fragment.offset)?, number(&fragment.numbytes)?)?;
         }
-        self.is_extended = flag.first().is_some_and(|flag| *flag > 0);
+        self.is_extended = extended > 0;
         Ok(())
     }
 }
