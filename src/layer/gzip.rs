@@ -119,9 +119,8 @@ fn read(
     };
     let mut tar = Decompressor::new(blob).map_err(|error| failed(error, None))?;
     let kind = Some(tar.kind());
-    let mut piece = Vec::new();
+    let mut piece = vec![0; PIECE];
     loop {
-        piece.resize(PIECE, 0);
         let taken = fill(&mut tar, &mut piece).map_err(|error| failed(error, kind));
         let taken = taken.and_then(|len| {
             piece.truncate(len);
@@ -138,6 +137,7 @@ fn read(
             return Ok(());
         }
         each(&mut piece)?;
+        piece.resize(PIECE, 0);
     }
 }
 
