@@ -1,6 +1,6 @@
-# From lines of corpus, route, tool, wall, user, system, peak KiB, bytes: medians of each group in
-# the order of their first line, what skopeo takes at its default level in proportion to them, and
-# what ours take in proportion to the machine's floor (see hack/bench). "cores" is a variable.
+# Reads lines of corpus, route, tool, wall, user, system, peak KiB, bytes. Prints the medians of each
+# group in the order of first occurrence, the ratio of skopeo at its default level to them, and the
+# ratio of ours to the machine's floor (see hack/bench). "cores" is a variable.
 
 function median(list, values, n, i, j, value) {
     n = split(list, values, " ")
@@ -28,7 +28,7 @@ function ratio(of, to) { return part[3] != "gunzip" && of > 0 && to > 0 ? sprint
 
 END {
     print "| corpus | route | tool | runs | wall s | CPU s | peak MiB | size MB |" \
-        " skopeo takes: wall | CPU | memory | size |" \
+        " skopeo / tool: wall | CPU | memory | size |" \
         " wall to floor |"
     print "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     for (i = 1; i <= groups; i++) {
