@@ -21,12 +21,10 @@ use recompress_image::{
         toc::{Metadata, TocContent, TocWriter},
     },
     layer::{self, Cuts, LayerProgress, Pool, Recipe},
-    tar::{
-        Reader, TarStep,
-        testing::{Dialect, HeaderBlock, TarBuilder},
-    },
+    tar::{Reader, TarStep},
 };
 use sha2::{Digest as _, Sha256};
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder};
 
 const LEN: usize = 16 << 20;
 

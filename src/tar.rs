@@ -26,8 +26,6 @@ mod number;
 mod pax;
 mod reader;
 mod sparse;
-#[doc(hidden)]
-pub mod testing;
 #[cfg(test)]
 mod tests;
 mod timestamp;

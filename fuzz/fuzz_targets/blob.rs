@@ -15,8 +15,8 @@ use recompress_image::{
     image::Digest,
     layer::{Cuts, Pool, Recipe},
     limits::Limits,
-    tar::testing::{Dialect, HeaderBlock, TarBuilder},
 };
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder};
 
 #[derive(Debug, Arbitrary)]
 enum Edit<'a> {

@@ -9,10 +9,8 @@ use std::{io::Write as _, sync::LazyLock};
 
 use flate2::write::GzEncoder;
 use libfuzzer_sys::{arbitrary, arbitrary::Arbitrary, fuzz_target};
-use recompress_image::{
-    layer::{Cuts, LayerError, Pool, Recipe},
-    tar::testing::{Dialect, TarBuilder},
-};
+use recompress_image::layer::{Cuts, LayerError, Pool, Recipe};
+use test_support::archive::{Dialect, TarBuilder};
 
 static POOL: LazyLock<Pool> = LazyLock::new(|| Pool::new(1).unwrap());
 

@@ -7,12 +7,9 @@ mod support;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use libfuzzer_sys::{arbitrary, arbitrary::Arbitrary, fuzz_target};
-use recompress_image::{
-    check::Rule,
-    image::Digest,
-    tar::testing::{Dialect, HeaderBlock},
-};
+use recompress_image::{check::Rule, image::Digest};
 use serde_json::{Value, json};
+use test_support::archive::{Dialect, HeaderBlock};
 
 #[derive(Debug, Arbitrary)]
 struct File<'a> {

@@ -5,10 +5,8 @@
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::{arbitrary, arbitrary::Arbitrary, fuzz_target};
-use recompress_image::tar::{
-    Reader, TarStep,
-    testing::{Dialect, HeaderBlock, TarBuilder},
-};
+use recompress_image::tar::{Reader, TarStep};
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder};
 
 #[derive(Debug, Arbitrary)]
 struct Input<'a> {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use proptest::{prelude::*, sample::select, test_runner::TestRunner};
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder};
 
 use crate::{
     check::{self, Annotations, DocumentsCheck, Findings},
@@ -15,10 +16,7 @@ use crate::{
         tar_split::TarSplitWriter,
         toc::{Metadata, TocContent, TocWriter},
     },
-    tar::{
-        Reader, TarStep,
-        testing::{Dialect, HeaderBlock, TarBuilder},
-    },
+    tar::{Reader, TarStep},
 };
 
 /// One entry, of few names, so that they meet.

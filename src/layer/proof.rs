@@ -65,6 +65,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::{io::Write as _, thread};
 
+    use test_support::archive::{Dialect, TarBuilder};
+
     use super::*;
     use crate::{
         chunked::{
@@ -74,10 +76,7 @@ mod tests {
             tar_split::TarSplitWriter,
             toc::{Metadata, TocWriter},
         },
-        tar::{
-            Reader, TarStep,
-            testing::{Dialect, TarBuilder},
-        },
+        tar::{Reader, TarStep},
     };
 
     /// TOC and tar-split stream of very many empty files.

@@ -81,9 +81,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use proptest::prelude::*;
+    use test_support::archive::pax_record;
 
     use super::*;
-    use crate::tar::testing::pax_record;
 
     #[test]
     fn records_are_driven_by_their_length() {

@@ -8,7 +8,9 @@ mod properties;
 
 use std::io::BufRead;
 
-use super::{Reader, TarEntry, TarError, TarStep, testing::TarBuilder};
+use test_support::archive::TarBuilder;
+
+use super::{Reader, TarEntry, TarError, TarStep};
 
 /// All that a reader yields of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]

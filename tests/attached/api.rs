@@ -11,8 +11,7 @@ use recompress_image::image::{
     media_type::{OCI_INDEX, OCI_MANIFEST},
 };
 use serde_json::{Value, json};
-
-use super::scripted::{Answer, Request, Scripted, answer, cut};
+use test_support::scripted::{Answer, Request, Scripted, answer, cut};
 
 /// What the registry holds.
 #[derive(Default)]

@@ -6,13 +6,13 @@ use recompress_image::{
     store::{Intent, RawManifest, Store},
 };
 use serde_json::{Value, json};
+use test_support::work_dir;
 
 use super::{
     artifact,
     documents::{pretty, spdx_of_konflux},
     image, kinds, open, put_blob, subject, tagged,
 };
-use crate::it::support::work_dir;
 
 const SPDX: &str = "application/spdx+json";
 

@@ -6,13 +6,12 @@ use recompress_image::{
     store::{Intent, Selector},
 };
 use serde_json::Value;
+use test_support::{need, peers::Peers, work_dir};
 
 use super::{
     artifact, carry,
     documents::{pretty, spdx_of_konflux},
-    image,
-    it::support::{need, peers::Peers, work_dir},
-    open, put_blob, tagged,
+    image, open, put_blob, tagged,
 };
 
 const SPDX: &str = "application/spdx+json";

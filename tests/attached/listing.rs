@@ -6,12 +6,11 @@ use recompress_image::{
     store::Intent,
 };
 use serde_json::{Value, json};
+use test_support::scripted::{Answer, Scripted, answer};
 
 use super::{
     api::{self, Manner},
-    artifact, image, open, put_blob,
-    scripted::{Answer, Scripted, answer},
-    tagged,
+    artifact, image, open, put_blob, tagged,
 };
 
 async fn scripted(

@@ -4,18 +4,10 @@
 mod api;
 mod choosing;
 mod documents;
-#[allow(dead_code, reason = "each test binary uses a part of it")]
-#[path = "../it"]
-mod it {
-    pub(crate) mod support;
-}
 mod layouts;
 mod listing;
 mod registries;
 mod rewriting;
-#[allow(dead_code, reason = "each test binary uses a part of it")]
-#[path = "../store/scripted.rs"]
-mod scripted;
 mod validity;
 
 use std::time::Duration;

@@ -12,16 +12,18 @@ use recompress_image::{
     store::{Intent, RawManifest, Selector, StoreError},
 };
 use serde_json::{Value, json};
+use test_support::{
+    need,
+    peers::Peers,
+    registry::Registry,
+    scripted::{Scripted, answer},
+};
 
 use super::{
     api::{self, Manner},
     artifact, carry,
     documents::{cyclonedx_of_konflux, pretty, spdx_of_konflux},
-    image,
-    it::support::{need, peers::Peers, registry::Registry},
-    kinds, open, put_blob,
-    scripted::{Scripted, answer},
-    subject, tagged,
+    image, kinds, open, put_blob, subject, tagged,
 };
 
 const SPDX: &str = "application/spdx+json";

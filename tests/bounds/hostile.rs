@@ -64,7 +64,7 @@ fn again(part: &str, times: usize) -> impl Iterator<Item = Vec<u8>> {
 /// The headers of a tar-split stream for a file of `size` bytes.
 fn header(size: i64) -> Vec<u8> {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
-    use recompress_image::tar::testing::{Dialect, HeaderBlock};
+    use test_support::archive::{Dialect, HeaderBlock};
     let block = HeaderBlock::new(Dialect::Ustar, b'0', b"a").size(size).finish();
     let payload = STANDARD.encode(block);
     format!(

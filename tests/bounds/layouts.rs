@@ -4,11 +4,12 @@ use std::{fs, path::Path, process::Stdio};
 
 use recompress_image::image::media_type;
 use serde_json::Value;
-
-use crate::{
-    layout::{Layout, gzip, manifest, program, tar, text},
-    measured::run,
+use test_support::{
+    layout::{Layout, gzip, manifest, tar, text},
+    program,
 };
+
+use crate::measured::run;
 
 fn source(dir: &Path) -> Layout {
     let tar = tar(20);

@@ -4,9 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod hostile;
-#[allow(dead_code, reason = "each test binary uses a part of it")]
-#[path = "../it/layout.rs"]
-mod layout;
 mod layouts;
 mod measured;
 mod reuse;

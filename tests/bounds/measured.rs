@@ -8,8 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
-
-use crate::layout::program;
+use test_support::program;
 
 /// The most that any of these images may make the program take, in MiB.
 pub(crate) const MOST: u64 = 192;

@@ -4,10 +4,10 @@ use std::{fs, path::Path};
 
 use recompress_image::image::{Digest, media_type};
 use serde_json::Value;
+use test_support::layout::{Layout, gzip, manifest, tar};
 
 use crate::{
     hostile::{Blob, blobs},
-    layout::{Layout, gzip, manifest, tar},
     measured::run,
 };
 

@@ -2,13 +2,14 @@
 
 use std::{fs, io::Write as _, path::Path};
 
-use recompress_image::{
-    image::{Digest, media_type},
-    tar::testing::{Dialect, HeaderBlock, TarBuilder},
-};
+use recompress_image::image::{Digest, media_type};
 use serde_json::{Value, json};
+use test_support::{
+    archive::{Dialect, HeaderBlock, TarBuilder},
+    layout::Layout,
+};
 
-use crate::{hostile::packed_wide, layout::Layout, measured::run};
+use crate::{hostile::packed_wide, measured::run};
 
 /// A layer as it is stored, with the digest of its tar.
 struct Layer {

@@ -1,13 +1,12 @@
 //! Documents that were made to be one image for some readers and another one for Go.
 
-use serde_json::{Value, json};
-
 use recompress_image::image::{Digest, media_type as types};
+use serde_json::{Value, json};
+use test_support::need;
 
 use crate::{
     go::GoReader,
     json::{Json, Kind, quoted},
-    missing::need,
     seen::accept,
 };
 

@@ -6,8 +6,6 @@ mod evil;
 mod go;
 mod json;
 mod memory;
-#[path = "../it/support/missing.rs"]
-mod missing;
 mod mutate;
 mod properties;
 mod seen;
@@ -24,11 +22,11 @@ use recompress_image::image::{
     manifest::NewLayer,
     media_type::{Family, Suffix},
 };
+use test_support::need;
 
 use self::{
     go::GoReader,
     json::{Json, Kind},
-    missing::need,
     seen::{Accepted, accept},
 };
 

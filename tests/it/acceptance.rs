@@ -1,16 +1,15 @@
 //! The acceptance test: real readers judge what we published.
 
-use std::{collections::BTreeSet, fs, thread, time::Instant};
+use std::{collections::BTreeSet, fs, path::Path, thread, time::Instant};
 
 use recompress_image::image::{Digest, media_type};
 use serde_json::Value;
-
-use crate::support::{
-    convert,
+use test_support::{
     image::{Image, Layer, Style},
     need,
     peers::Peers,
     podman::Podman,
+    program,
     registry::Registry,
     tree::{Compare, Tree},
     trees, work_dir,
@@ -21,6 +20,49 @@ const CHUNKED_ANNOTATIONS: [&str; 3] = [
     "io.github.containers.zstd-chunked.manifest-position",
     "io.github.containers.zstd-chunked.tarsplit-position",
 ];
+
+/// Converts `source` (`name@sha256:…`) to `destination` (`name:tag`) in `registry` with the program
+/// under test. `RECOMPRESS_TEST_CONVERTER=skopeo` uses skopeo instead, to show that the test itself
+/// judges correctly.
+fn convert(
+    registry: &Registry,
+    peers: Option<&Peers>,
+    source: &str,
+    destination: &str,
+    results: &Path,
+) {
+    let source = format!("docker://{}/{source}", registry.host());
+    let destination = format!("{}/{destination}", registry.host());
+    if std::env::var_os("RECOMPRESS_TEST_CONVERTER").is_some_and(|v| v == "skopeo") {
+        let peers = peers.expect("RECOMPRESS_TEST_CONVERTER=skopeo needs hack/peers");
+        convert_with_skopeo(peers, &source, &format!("docker://{destination}"));
+        return;
+    }
+    let output = program()
+        .args(["convert", &source, &destination, "--results-dir"])
+        .arg(results)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "convert {source} {destination}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn convert_with_skopeo(peers: &Peers, source: &str, destination: &str) {
+    // Straight to the same repository skopeo would take the gzip layers that it finds there; the
+    // flag against that is missing in Debian 13.
+    let layout = peers.work().join("skopeo");
+    let between = format!("oci:{}:between", layout.display());
+    let format = ["--dest-compress-format=zstd:chunked", "--dest-compress-level=3"];
+    let compress = ["skopeo", "copy", "--src-tls-verify=false", format[0], format[1]];
+    peers.run(&[&compress[..], &[source, &between]].concat());
+    peers.run(&["skopeo", "copy", "--dest-tls-verify=false", &between, destination]);
+    std::fs::remove_dir_all(layout).unwrap();
+}
 
 /// At least 500 MB and 20,000 files: a Debian root folder, small files, large ones, odd ones.
 fn big_image(peers: &Peers) -> Image {

@@ -4,10 +4,9 @@ use std::fs;
 
 use recompress_image::image::{Digest, media_type};
 use serde_json::{Value, json};
-
-use crate::{
-    layout::{Layout, gzip, manifest, program, tar, text},
-    support::work_dir,
+use test_support::{
+    layout::{Layout, gzip, manifest, tar, text},
+    program, work_dir,
 };
 
 const GZIP: &str = media_type::OCI_LAYER_GZIP;
@@ -86,7 +85,7 @@ fn a_docker_image_becomes_an_oci_image_and_keeps_its_id() {
     let url = format!("oci:{}:in-zstd-chunked", dir.path().display());
     let expected = [
         ("IMAGE_URL", url.clone()),
-        ("IMAGE_DIGEST", digest.to_string()),
+        ("IMAGE_DIGEST", digest.clone()),
         ("IMAGE_REF", format!("{url}@{digest}")),
     ];
     for (name, value) in &expected {
@@ -145,7 +144,7 @@ fn what_only_says_that_it_is_our_work_is_made_again() {
     other.finish();
     let evil = convert(&other, &[]);
     let (mut manifest, _) = manifest(dir.path(), "in-zstd-chunked").unwrap();
-    let (theirs, _) = crate::layout::manifest(&other.dir, "in-zstd-chunked").unwrap();
+    let (theirs, _) = test_support::layout::manifest(&other.dir, "in-zstd-chunked").unwrap();
     manifest["layers"][0] = theirs["layers"][0].clone();
     let digest: Digest = evil["layers"][0]["digest"].as_str().unwrap().parse().unwrap();
     let blob = |dir: &std::path::Path| dir.join("blobs/sha256").join(digest.hex());

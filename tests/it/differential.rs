@@ -19,11 +19,10 @@ use recompress_image::{
     chunked::footer::Position,
     image::Digest,
     layer::{Cuts, LayerProgress, Pool, Recipe, convert},
-    tar::testing::{Dialect, HeaderBlock, TarBuilder},
 };
 use serde_json::Value;
-
-use crate::support::{
+use test_support::{
+    archive::{Dialect, HeaderBlock, TarBuilder},
     image::{Image, Layer, Style},
     need,
     peers::Peers,

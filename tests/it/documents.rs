@@ -16,19 +16,18 @@ use std::{
 use recompress_image::image::Digest;
 use serde_json::Value;
 use tempfile::TempDir;
+use test_support::{
+    each::{Pulled, Pulls, Wanted, pull_each},
+    layout::text,
+    need,
+    peers::Peers,
+    program,
+    registry::Registry,
+};
 
 use self::{
     build::Documents,
     row::{Ours, Podman, Row},
-};
-use crate::{
-    layout::{program, text},
-    support::{
-        each::{Pulled, Pulls, Wanted, pull_each},
-        need,
-        peers::Peers,
-        registry::Registry,
-    },
 };
 
 /// A row at work.

@@ -12,10 +12,11 @@ use std::{
 
 use recompress_image::image::{Digest, media_type};
 use serde_json::json;
-
-use crate::{
-    layout::{Layout, gzip, manifest, program, tar, text},
-    support::{need, registry::Registry, work_dir},
+use test_support::{
+    layout::{Layout, gzip, manifest, tar, text},
+    need, program,
+    registry::Registry,
+    work_dir,
 };
 
 const GZIP: &str = media_type::OCI_LAYER_GZIP;

@@ -14,18 +14,17 @@ use std::{
 
 use recompress_image::image::{Digest, Index, Manifest, choice::taken_by_podman};
 use serde_json::Value;
+use test_support::{
+    each::{Pulled, Wanted, pull_each},
+    layout::{manifest, text},
+    need,
+    peers::Peers,
+    program,
+    registry::Registry,
+    work_dir,
+};
 
 use self::source::Source;
-use crate::{
-    layout::{manifest, program, text},
-    support::{
-        each::{Pulled, Wanted, pull_each},
-        need,
-        peers::Peers,
-        registry::Registry,
-        work_dir,
-    },
-};
 
 /// The ways to publish: a tag and arguments. The tag is that of the result; an argument that begins
 /// with `@` names the tag that is read instead of the source.
@@ -75,7 +74,7 @@ impl Place<'_> {
 
     /// The digest of a tag in a layout.
     fn tagged(&self, tag: &str) -> Option<Digest> {
-        manifest(self.dir, tag).map(|(_, digest)| digest)
+        manifest(self.dir, tag).map(|(_, digest)| digest.parse().unwrap())
     }
 }
 

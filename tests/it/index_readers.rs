@@ -4,18 +4,16 @@ use std::collections::BTreeSet;
 
 use recompress_image::image::{Digest, media_type};
 use serde_json::{Value, json};
-
-use crate::{
-    layout::{program, text},
-    support::{
-        image::{Image, Layer, Style},
-        need,
-        peers::Peers,
-        podman::Podman,
-        registry::Registry,
-        tree::Compare,
-        trees,
-    },
+use test_support::{
+    image::{Image, Layer, Style},
+    layout::text,
+    need,
+    peers::Peers,
+    podman::Podman,
+    program,
+    registry::Registry,
+    tree::Compare,
+    trees,
 };
 
 /// An image for another processor, with the same layers.
@@ -78,7 +76,7 @@ fn readers_take_their_part_of_a_dual_index() {
     assert_eq!(found.len(), 4);
 
     // An old Docker takes the first entry for its platform, and that is the gzip image.
-    assert_eq!(found[..2], [image.digest().to_string(), other.digest().to_string()]);
+    assert_eq!(found[..2], [image.digest(), other.digest()]);
 
     // podman takes the marked one, wherever it stands, and pulls it partially.
     let (_, chunked) = registry.manifest("app", &found[2]);

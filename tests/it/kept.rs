@@ -4,12 +4,12 @@ use std::fs;
 
 use recompress_image::image::{Digest, media_type};
 use serde_json::{Value, json};
-
-use crate::{
-    index::{Index, convert, entries, platform},
-    layout::{Layout, gzip, manifest, program, tar, text},
-    support::work_dir,
+use test_support::{
+    layout::{Layout, gzip, manifest, tar, text},
+    program, work_dir,
 };
+
+use crate::index::{Index, convert, entries, platform};
 
 const SOURCE_DIGEST: &str = "io.github.recompress-image.source-digest";
 const MARK: &str = "io.github.containers.compression.zstd";

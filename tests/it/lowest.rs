@@ -3,15 +3,12 @@
 
 use std::fs;
 
-use recompress_image::{
-    image::media_type,
-    tar::testing::{Dialect, HeaderBlock, TarBuilder},
-};
+use recompress_image::image::media_type;
 use serde_json::{Value, json};
-
-use crate::{
-    layout::{Layout, gzip, manifest, program, tar, text},
-    support::work_dir,
+use test_support::{
+    archive::{Dialect, HeaderBlock, TarBuilder},
+    layout::{Layout, gzip, manifest, tar, text},
+    program, work_dir,
 };
 
 const TAG: &str = "in-zstd-chunked";

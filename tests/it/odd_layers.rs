@@ -16,15 +16,15 @@ use std::{
 };
 
 use serde_json::Value;
-
-use self::case::{Case, Judge, Ours};
-use crate::support::{
+use test_support::{
     need,
     peers::Peers,
     pulls::{Pulled, Way, pull_all},
     registry::Registry,
     tree::Compare,
 };
+
+use self::case::{Case, Judge, Ours};
 
 /// What the program under test made of a case.
 struct Conversion {

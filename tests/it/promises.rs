@@ -11,12 +11,12 @@ use std::{
 
 use recompress_image::image::{Digest, media_type};
 use serde_json::{Value, json};
-
-use crate::{
-    documents::build::{Documents, marked},
-    layout::{Layout, gzip, manifest, program, tar, text},
-    support::work_dir,
+use test_support::{
+    layout::{Layout, gzip, manifest, tar, text},
+    program, work_dir,
 };
+
+use crate::documents::build::{Documents, marked};
 
 const GZIP: &str = media_type::OCI_LAYER_GZIP;
 const RESULTS: [&str; 6] =

@@ -13,9 +13,7 @@ use std::{
 };
 
 use serde_json::Value;
-
-use self::layers::Random;
-use crate::support::{
+use test_support::{
     image::{Image, Layer, Style},
     need,
     peers::Peers,
@@ -23,6 +21,8 @@ use crate::support::{
     registry::Registry,
     tree::{Compare, Tree},
 };
+
+use self::layers::Random;
 
 /// So many images are pulled into one store.
 const BATCH: usize = 40;

@@ -4,10 +4,11 @@ use std::fs;
 
 use recompress_image::image::{Digest, media_type};
 use serde_json::{Value, json};
-
-use crate::{
-    layout::{gzip, program, tar, text},
-    support::{need, registry::Registry, work_dir},
+use test_support::{
+    layout::{gzip, tar, text},
+    need, program,
+    registry::Registry,
+    work_dir,
 };
 
 /// Puts a blob into the registry and returns its descriptor.

@@ -3,10 +3,8 @@
 use std::io::{self, Read};
 
 use proptest::{collection::vec, prelude::*, sample::select};
-use recompress_image::{
-    layer::{Cuts, Recipe},
-    tar::testing::{Dialect, HeaderBlock, TarBuilder},
-};
+use recompress_image::layer::{Cuts, Recipe};
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder};
 
 const MIB: usize = 1 << 20;
 

@@ -10,11 +10,9 @@ use std::{io::Write as _, sync::LazyLock};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use recompress_image::{
     layer::{Cuts, LayerError, Pool, Recipe},
-    tar::{
-        Reader, TarStep,
-        testing::{Dialect, TarBuilder},
-    },
+    tar::{Reader, TarStep},
 };
+use test_support::archive::{Dialect, TarBuilder};
 
 use self::{
     check::{check, convert},

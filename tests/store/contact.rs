@@ -12,6 +12,7 @@ use recompress_image::store::{
     AccessOptions, Intent, Patience, Selector, StoreError, Tried, Unreachable,
 };
 
+use test_support::scripted::{Reaction, Scripted, answer, reset, stall};
 use tokio::net::TcpListener;
 
 use super::{
@@ -20,7 +21,6 @@ use super::{
     proxy::{Fault, Proxy},
     quick,
     sample::{convert, ends, run},
-    scripted::{Reaction, Scripted, answer, reset, stall},
     told,
 };
 

@@ -9,14 +9,9 @@ use recompress_image::{
     image::Digest,
     store::{Intent, Selector, StoreError},
 };
+use test_support::scripted::{Reaction, Request, Scripted, answer, cut, reset, stall, trickle};
 
-use super::{
-    case, open,
-    pull_push::noise,
-    quick,
-    scripted::{Reaction, Request, Scripted, answer, cut, reset, stall, trickle},
-    told,
-};
+use super::{case, open, pull_push::noise, quick, told};
 
 const SIZE: usize = 1_000_000;
 

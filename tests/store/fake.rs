@@ -6,8 +6,7 @@ use std::{
 };
 
 use recompress_image::image::{Digest, media_type::OCI_MANIFEST};
-
-use super::scripted::{Reaction, Request, Scripted, answer, cut, stall};
+use test_support::scripted::{Reaction, Request, Scripted, answer, cut, stall};
 
 /// A fault takes the place of the answer. It gets the number of requests of this method so far,
 /// beginning at 1; what the request changes, it has changed by then.

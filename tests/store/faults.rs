@@ -16,12 +16,9 @@ use recompress_image::{
         Unreachable,
     },
 };
+use test_support::scripted::{Request, Scripted, answer};
 
-use super::{
-    EMPTY_JSON, case, manifest, open, quick,
-    scripted::{Request, Scripted, answer},
-    told,
-};
+use super::{EMPTY_JSON, case, manifest, open, quick, told};
 
 async fn store(server: &Scripted) -> Store {
     open(&server.image(), Intent::Push, &quick()).await.unwrap()

@@ -20,7 +20,6 @@ mod proxy;
 mod pull_push;
 mod retries;
 mod sample;
-mod scripted;
 mod secured;
 mod signals;
 mod soak;

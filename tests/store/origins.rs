@@ -12,13 +12,13 @@ use recompress_image::{
     store::{AccessOptions, BlobContent, Intent, StoreError},
 };
 use serde_json::json;
+use test_support::scripted::{Answer, Request, Scripted, answer};
 
 use super::{
     case,
     fake::Fake,
     open, quick,
     sample::{Sample, convert, descriptor, ends, gzip, run, tar},
-    scripted::{Answer, Request, Scripted, answer},
     statuses, told,
 };
 

@@ -13,15 +13,9 @@ use recompress_image::{
     store::{BlobContent, Intent, RawManifest, StoreError},
 };
 use serde_json::{Value, json};
+use test_support::scripted::{Answer, Scripted, answer, cut};
 
-use super::{
-    case, open,
-    peer::Peer,
-    pull_push::noise,
-    quick,
-    scripted::{Answer, Scripted, answer, cut},
-    statuses, told,
-};
+use super::{case, open, peer::Peer, pull_push::noise, quick, statuses, told};
 
 const TOC: RangeInclusive<usize> = 4000..=4999;
 const TAR_SPLIT: RangeInclusive<usize> = 5008..=5999;

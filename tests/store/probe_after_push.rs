@@ -14,15 +14,9 @@ use recompress_image::{
     store::{BlobContent, Intent, RawManifest},
 };
 use serde_json::{Value, json};
+use test_support::scripted::{Answer, answer};
 
-use super::{
-    case,
-    fake::Fake,
-    open,
-    peer::Peer,
-    quick,
-    scripted::{Answer, answer},
-};
+use super::{case, fake::Fake, open, peer::Peer, quick};
 
 /// A layout below `dir` with an image of one layer, and its reference.
 async fn source(dir: &Path) -> String {

@@ -9,12 +9,9 @@ use recompress_image::{
     image::media_type::OCI_MANIFEST,
     store::{Intent, Selector, Store, StoreError, Tried},
 };
+use test_support::scripted::{Reaction, Scripted, answer, cut, reset, stall};
 
-use super::{
-    case, manifest, open, quick,
-    scripted::{Reaction, Scripted, answer, cut, reset, stall},
-    statuses, told,
-};
+use super::{case, manifest, open, quick, statuses, told};
 
 /// Serves the manifest, but answers the first `times` requests for it by `fault`.
 async fn faulty(times: usize, fault: impl Fn() -> Reaction + Send + Sync + 'static) -> Scripted {

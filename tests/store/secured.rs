@@ -5,13 +5,13 @@ use std::{fs, path::PathBuf, process::Output, time::Duration};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use recompress_image::store::{AccessOptions, Intent};
 use serde_json::json;
+use test_support::scripted::Request;
 
 use super::{
     case, open,
     peer::Peer,
     quick,
     sample::{self, Sample, convert, ends, is_right, run, text},
-    scripted::Request,
     token_server::{Rights, TokenServer},
     tunnel::Tunnel,
 };

@@ -7,6 +7,7 @@ use std::{
 };
 
 use recompress_image::image::media_type::OCI_MANIFEST;
+use test_support::scripted::{Reaction, Scripted, answer, cut, stall};
 
 use super::{
     case,
@@ -15,7 +16,6 @@ use super::{
     proxy::{self, Proxy},
     quick,
     sample::{Sample, convert, count},
-    scripted::{Reaction, Scripted, answer, cut, stall},
 };
 
 /// What a run would wait for lasts a minute or more in all of these; four seconds are the aim. In

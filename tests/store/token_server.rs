@@ -13,8 +13,7 @@ use base64::{
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
 };
 use serde_json::{Value, json};
-
-use super::scripted::{Answer, Request, Scripted, answer};
+use test_support::scripted::{Answer, Request, Scripted, answer};
 
 /// docker-registry takes tokens for so many seconds after their end.
 const LEEWAY: i64 = 60;

@@ -14,12 +14,9 @@ use recompress_image::{
     store::{AccessOptions, Intent, Selector, Store, StoreError},
 };
 use serde_json::{Value, json};
+use test_support::scripted::{Answer, Request, Scripted, answer};
 
-use super::{
-    case, manifest, open, quick,
-    scripted::{Answer, Request, Scripted, answer},
-    told,
-};
+use super::{case, manifest, open, quick, told};
 
 /// A registry and its token server in one. Each token says how many there were before it, and only
 /// the latest is good.

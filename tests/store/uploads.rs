@@ -7,16 +7,9 @@ use recompress_image::{
     image::Digest,
     store::{BlobContent, BlobSpool, Intent, Store, StoreError, uploads_cancelled},
 };
+use test_support::scripted::{Request, Scripted, answer, reset, stall};
 
-use super::{
-    fake::Fake,
-    open,
-    peer::Peer,
-    pull_push::noise,
-    quick,
-    scripted::{Request, Scripted, answer, reset, stall},
-    statuses, told,
-};
+use super::{fake::Fake, open, peer::Peer, pull_push::noise, quick, statuses, told};
 
 const MIB: usize = 1 << 20;
 

@@ -4,8 +4,7 @@ use std::io::Write as _;
 
 use recompress_image::image::{Digest, media_type};
 use serde_json::{Value, json};
-
-use crate::support::registry::Registry;
+use test_support::registry::Registry;
 
 /// Pushes an image of one gzip layer under `tag` and returns its digest.
 pub(crate) fn push(registry: &Registry, name: &str, tag: &str, architecture: &str) -> Digest {

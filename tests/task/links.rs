@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use crate::support::read;
+use test_support::read;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 

@@ -16,12 +16,11 @@ mod runs;
 mod samples;
 mod secured;
 mod signing;
-mod support;
 mod tekton;
 mod yaml;
 
 use definition::{Object, StepActionSpec, TaskSpec};
-use support::read;
+use test_support::read;
 
 const NAME: &str = "recompress-image";
 

@@ -8,8 +8,9 @@ use std::{
 };
 
 use tempfile::TempDir;
+use test_support::work_dir;
 
-use crate::{definition::Step, support::work_dir};
+use crate::definition::Step;
 
 /// A user that is in no list of users, of group 0: what OpenShift gives a container.
 const USER: u32 = 1_000_650_000;

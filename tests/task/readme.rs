@@ -3,10 +3,11 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path, process::Command};
 
+use test_support::read;
+
 use crate::{
     NAME, action,
     definition::{ParamSpec, ResultSpec},
-    support::read,
     task,
 };
 

@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use recompress_image::image::{Digest, media_type};
 use serde_json::{Value as Json, json};
+use test_support::{need, registry::Registry};
 
 use crate::{
     action, chains, conforma,
     images::{attach_sbom, document, push, push_index},
     pod::Place,
     secured::Secured,
-    stepaction_sample,
-    support::{need, registry::Registry},
-    task,
+    stepaction_sample, task,
     tekton::{Finished, Results, TaskRun, Value},
 };
 

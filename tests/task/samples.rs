@@ -9,6 +9,7 @@ use std::{
 use recompress_image::image::{Digest, media_type};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
+use test_support::{need, read, registry::Registry};
 
 use crate::{
     NAME,
@@ -20,7 +21,6 @@ use crate::{
     matrix::Scope,
     pod::Place,
     runs::check,
-    support::{need, read, registry::Registry},
     task,
     tekton::{Results, TaskRun, Value},
     yaml::names,

@@ -10,8 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::support::work_dir;
+use test_support::work_dir;
 
 /// The registry of the CNCF with TLS and a password, for the host `registry.test`.
 pub(crate) struct Secured {

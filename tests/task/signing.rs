@@ -8,11 +8,11 @@ use recompress_image::{
     image::{Digest, media_type},
 };
 use serde_json::{Value as Json, json};
+use test_support::{need, registry::Registry, work_dir};
 
 use crate::{
     chains,
     images::{document, push, push_index},
-    support::{need, registry::Registry, work_dir},
     tekton::{Results, Value},
 };
 

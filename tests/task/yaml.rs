@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use test_support::read;
+
 use crate::{
     NAME, action, action_text,
     definition::{Metadata, ParamSpec, Property, ResultSpec, SecurityContext, Step, TaskSpec},
     readme::{help, options, variables},
-    stepaction_sample,
-    support::read,
-    task, task_text,
+    stepaction_sample, task, task_text,
 };
 
 fn step(task: &TaskSpec) -> &Step {

@@ -6,16 +6,16 @@ use std::{
     process::{Command, Output},
 };
 
-use recompress_image::{
-    image::{Digest, media_type},
-    tar::testing::{Dialect, TarBuilder},
-};
+use recompress_image::image::{Digest, media_type};
 use serde_json::{Value, json};
-
-use super::{
-    it::support::{need, peers::Peers, work_dir},
-    specimen::{Specimen, tar},
+use test_support::{
+    archive::{Dialect, TarBuilder},
+    need,
+    peers::Peers,
+    work_dir,
 };
+
+use super::specimen::{Specimen, tar};
 
 fn run(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_recompress-image")).args(args).output().unwrap()

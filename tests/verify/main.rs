@@ -2,11 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod command;
-#[allow(dead_code, reason = "each test binary uses a part of it")]
-#[path = "../it"]
-mod it {
-    pub(crate) mod support;
-}
 mod mutations;
 mod specimen;
 mod trees;

@@ -8,9 +8,9 @@ use recompress_image::{
     image::{Digest, media_type::OCI_LAYER_ZSTD},
     layer::{self, Cuts, LayerProgress, Pool, Recipe},
     limits::Limits,
-    tar::testing::{Dialect, HeaderBlock, TarBuilder},
 };
 use serde_json::Value;
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder};
 
 pub(crate) const TOC_DIGEST: &str = "io.github.containers.zstd-chunked.manifest-checksum";
 pub(crate) const TOC_POSITION: &str = "io.github.containers.zstd-chunked.manifest-position";

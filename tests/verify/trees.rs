@@ -6,12 +6,10 @@ use recompress_image::{
     check::Rule,
     chunked::toc::Metadata,
     image::Digest,
-    tar::{
-        Reader, TarStep,
-        testing::{Dialect, HeaderBlock, TarBuilder},
-    },
+    tar::{Reader, TarStep},
 };
 use serde_json::{Value, json};
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder};
 
 use super::specimen::{Parts, Specimen};
 

@@ -3,10 +3,7 @@
 use std::io::{self, BufReader, Cursor, Read};
 
 use super::walk;
-use crate::tar::{
-    Reader, TarError, TarStep,
-    testing::{Dialect, HeaderBlock, TarBuilder},
-};
+use crate::tar::{Reader, TarError, TarStep};
 
 #[derive(Debug, PartialEq)]
 enum ReadOutcome {
@@ -16,6 +13,7 @@ enum ReadOutcome {
     Header(u64),
 }
 use ReadOutcome::{End, Header, Truncated};
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder};
 
 fn outcome(archive: TarBuilder) -> ReadOutcome {
     let bytes = archive.finish();

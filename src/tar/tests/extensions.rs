@@ -2,11 +2,10 @@
 
 use std::io::{BufReader, Read, repeat};
 
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder, pax_record};
+
 use super::{entries, entry, refusal, walk};
-use crate::tar::{
-    MAX_EXTENSION_BODY, MAX_METADATA, Reader, TarError, Timestamp,
-    testing::{Dialect, HeaderBlock, TarBuilder, pax_record},
-};
+use crate::tar::{MAX_EXTENSION_BODY, MAX_METADATA, Reader, TarError, Timestamp};
 
 fn file(builder: TarBuilder) -> TarBuilder {
     builder.file(Dialect::Ustar, b"file", b"content")

@@ -1,10 +1,9 @@
 //! Single header blocks in all dialects.
 
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder};
+
 use super::{entries, entry, refusal};
-use crate::tar::{
-    Timestamp,
-    testing::{Dialect, HeaderBlock, TarBuilder},
-};
+use crate::tar::Timestamp;
 
 const DIALECTS: [Dialect; 4] = [Dialect::V7, Dialect::Ustar, Dialect::Star, Dialect::Gnu];
 

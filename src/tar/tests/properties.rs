@@ -3,9 +3,9 @@
 use std::io::{self, BufReader, Read};
 
 use proptest::{collection::vec, prelude::*, sample::Index};
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder};
 
 use super::walk;
-use crate::tar::testing::{Dialect, HeaderBlock, TarBuilder};
 
 /// What an archive is put together from.
 #[derive(Debug, Clone)]

@@ -9,10 +9,11 @@ use std::{
 
 use recompress_image::image::{Digest, media_type};
 use serde_json::{Value, json};
-
-use crate::{
-    layout::{Layout, gzip, program, text},
-    support::{registry::Registry, work_dir},
+use test_support::{
+    layout::{Layout, gzip, text},
+    program,
+    registry::Registry,
+    work_dir,
 };
 
 pub(crate) const MARK: &str = "io.github.containers.compression.zstd";
@@ -90,7 +91,8 @@ impl Documents {
         layout.finish();
         let output = program().args(["convert", &layout.reference()]).output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
-        let (mut manifest, _) = crate::layout::manifest(dir.path(), "in-zstd-chunked").unwrap();
+        let (mut manifest, _) =
+            test_support::layout::manifest(dir.path(), "in-zstd-chunked").unwrap();
         let digest: Digest = manifest["layers"][0]["digest"].as_str().unwrap().parse().unwrap();
         self.blobs.push(fs::read(dir.path().join("blobs/sha256").join(digest.hex())).unwrap());
         manifest["annotations"] = json!({});

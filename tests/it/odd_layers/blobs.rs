@@ -23,7 +23,7 @@ fn of_type(name: &str, of: &'static str, compress: impl FnOnce(&[u8]) -> Vec<u8>
 
 fn content(name: &str) -> Vec<u8> {
     let lines: Vec<_> = (0..5000).map(|number| format!("{name} {number}")).collect();
-    let file = recompress_image::tar::testing::Dialect::Ustar;
+    let file = test_support::archive::Dialect::Ustar;
     tar(name).file(file, b"lines", lines.join("\n").as_bytes()).end().finish()
 }
 

@@ -3,13 +3,13 @@
 use std::io::Write as _;
 
 use flate2::{Compression, write::GzEncoder};
-use recompress_image::{
-    image::{Digest, media_type},
-    tar::testing::{Dialect, HeaderBlock, TarBuilder},
-};
+use recompress_image::image::{Digest, media_type};
 use serde_json::{Value, json};
-
-use crate::support::{registry::Registry, tree::Tree};
+use test_support::{
+    archive::{Dialect, HeaderBlock, TarBuilder},
+    registry::Registry,
+    tree::Tree,
+};
 
 /// What becomes of the layer with us.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! Sizes of files, holes, and where chunks and batches end.
 
-use recompress_image::tar::testing::Dialect;
+use test_support::archive::Dialect;
 
 use super::case::{Case, tar};
 

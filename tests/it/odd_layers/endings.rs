@@ -1,6 +1,6 @@
 //! How archives end, and archives that have nothing else.
 
-use recompress_image::tar::testing::{Dialect, TarBuilder};
+use test_support::archive::{Dialect, TarBuilder};
 
 use super::case::{Case, header, tar};
 

@@ -1,6 +1,6 @@
 //! Dialects, numbers and types.
 
-use recompress_image::tar::testing::{Dialect, HeaderBlock, TarBuilder};
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder};
 
 use super::case::{Case, header};
 

@@ -1,6 +1,6 @@
 //! Names, paths, links and whiteouts.
 
-use recompress_image::tar::testing::{Dialect, HeaderBlock, TarBuilder};
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder};
 
 use super::case::{Case, header};
 

@@ -1,6 +1,6 @@
 //! Extension headers of PAX and GNU.
 
-use recompress_image::tar::testing::{Dialect, HeaderBlock, TarBuilder, pax_record};
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder, pax_record};
 
 use super::case::{Case, header, tar};
 

@@ -1,7 +1,7 @@
 //! Random layers: mostly as builders make them, each with up to three oddities.
 
 use fastrand::Rng;
-use recompress_image::tar::testing::{Dialect, HeaderBlock, TarBuilder};
+use test_support::archive::{Dialect, HeaderBlock, TarBuilder};
 
 /// Directories that a layer may have, each after the one that it is in.
 const DIRECTORIES: [&str; 6] = ["d", "d/e", "usr", "usr/lib", "größe", "with space"];

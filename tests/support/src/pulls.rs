@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use super::{peers::Peers, work_dir};
+use crate::{peers::Peers, work_dir};
 
 /// Pulls images and lists their trees. Arguments: two programs for Python, then references.
 const PULL_ALL: &str = r#"
@@ -35,7 +35,7 @@ for image in json.load(open("mounts.json")):
 
 /// What podman made of an image.
 #[derive(Debug)]
-pub(crate) enum Pulled {
+pub enum Pulled {
     /// It was pulled and looks like this, as JSON lines.
     As(Vec<u8>),
     /// It was refused with this message.
@@ -44,21 +44,21 @@ pub(crate) enum Pulled {
 
 impl Pulls {
     /// Whether this blob was really pulled partially.
-    pub(crate) fn retrieved_partially(&self, digest: &str) -> bool {
+    pub fn retrieved_partially(&self, digest: &str) -> bool {
         self.log.contains(&format!("Retrieved partial blob {digest}"))
     }
 }
 
 /// What podman made of all images, by the last part of their names.
-pub(crate) struct Pulls {
-    pub(crate) images: BTreeMap<String, Pulled>,
+pub struct Pulls {
+    pub images: BTreeMap<String, Pulled>,
     /// Its debug log.
-    pub(crate) log: String,
+    pub log: String,
 }
 
 /// How podman pulls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub enum Way {
     /// Every layer as a whole.
     Whole,
     /// Layers with a TOC partially.
@@ -81,7 +81,7 @@ impl Way {
 }
 
 /// Pulls into an empty store.
-pub(crate) fn pull_all(peers: &Peers, way: Way, references: &[String]) -> Pulls {
+pub fn pull_all(peers: &Peers, way: Way, references: &[String]) -> Pulls {
     let dir = work_dir();
     let at = |name: &str| dir.path().join(name);
     let storage = format!(

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use super::peers::Peers;
+use crate::peers::Peers;
 
 const PULL: &str = r#"
 mkdir ids errors trees
@@ -42,29 +42,29 @@ for image in json.load(open("mounts.json")):
 "#;
 
 /// What is to be pulled.
-pub(crate) struct Wanted {
+pub struct Wanted {
     /// Any name, without tabs and slashes.
-    pub(crate) name: String,
+    pub name: String,
     /// As in `--platform`.
-    pub(crate) platform: Option<String>,
+    pub platform: Option<String>,
     /// As podman takes it.
-    pub(crate) reference: String,
+    pub reference: String,
 }
 
 /// An image as podman has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pulled {
+pub struct Pulled {
     /// The config's digest, in hexadecimal digits.
-    pub(crate) id: String,
+    pub id: String,
     /// Its files, as JSON; empty if it has no layers.
-    pub(crate) files: String,
+    pub files: String,
 }
 
 /// What podman made of each; `Err` has what it said.
-pub(crate) type Pulls = BTreeMap<String, Result<Pulled, String>>;
+pub type Pulls = BTreeMap<String, Result<Pulled, String>>;
 
 /// Pulls all of `wanted` into a new store.
-pub(crate) fn pull_each(peers: &Peers, partial: bool, wanted: &[Wanted]) -> Pulls {
+pub fn pull_each(peers: &Peers, partial: bool, wanted: &[Wanted]) -> Pulls {
     // Layouts in the directory that the peers share are seen from here.
     let dir = tempfile::tempdir_in(peers.work()).unwrap();
     let at = |name: &str| dir.path().join(name);

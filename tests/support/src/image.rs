@@ -7,15 +7,14 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use recompress_image::image::{Digest, media_type};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::registry::Registry;
+use crate::{digest_text, hex, media_type, registry::Registry, sha256};
 
 /// Which specification an image's documents follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Style {
+pub enum Style {
     /// OCI image manifest.
     Oci,
     /// Docker image manifest, version 2 schema 2.
@@ -24,23 +23,23 @@ pub(crate) enum Style {
 
 /// A gzip layer on disk.
 #[derive(Debug)]
-pub(crate) struct Layer {
+pub struct Layer {
     file: PathBuf,
-    pub(crate) digest: Digest,
-    pub(crate) diff_id: Digest,
+    pub digest: String,
+    pub diff_id: String,
     /// Bytes of the blob.
-    pub(crate) size: u64,
+    pub size: u64,
     /// Bytes of the tar.
-    pub(crate) tar_size: u64,
+    pub tar_size: u64,
 }
 
 /// A single-platform image.
 #[derive(Debug)]
-pub(crate) struct Image {
+pub struct Image {
     style: Style,
-    pub(crate) layers: Vec<Layer>,
-    pub(crate) config: Vec<u8>,
-    pub(crate) manifest: Vec<u8>,
+    pub layers: Vec<Layer>,
+    pub config: Vec<u8>,
+    pub manifest: Vec<u8>,
 }
 
 /// Passes bytes on and keeps their digest and number.
@@ -71,7 +70,7 @@ impl<W: Write> Write for Counted<W> {
 
 impl Layer {
     /// Compresses what `write_tar` writes into a file in `dir`.
-    pub(crate) fn gzip(dir: &Path, write_tar: impl FnOnce(&mut dyn Write)) -> Self {
+    pub fn gzip(dir: &Path, write_tar: impl FnOnce(&mut dyn Write)) -> Self {
         let (file, path) = tempfile::NamedTempFile::new_in(dir).unwrap().keep().unwrap();
         let blob = Counted::new(BufWriter::new(file));
         let mut tar = Counted::new(GzEncoder::new(blob, Compression::new(3)));
@@ -80,8 +79,8 @@ impl Layer {
         blob.flush().unwrap();
         Self {
             file: path,
-            digest: Digest::from_sha256(blob.hasher.finalize().into()),
-            diff_id: Digest::from_sha256(tar.hasher.finalize().into()),
+            digest: digest_text(blob.hasher.finalize().into()),
+            diff_id: digest_text(tar.hasher.finalize().into()),
             size: blob.size,
             tar_size: tar.size,
         }
@@ -90,7 +89,7 @@ impl Layer {
 
 impl Image {
     /// Writes the config and manifest for `layers`, lowest first.
-    pub(crate) fn new(style: Style, layers: Vec<Layer>) -> Self {
+    pub fn new(style: Style, layers: Vec<Layer>) -> Self {
         let (manifest_type, config_type, layer_type) = match style {
             Style::Oci => {
                 (media_type::OCI_MANIFEST, media_type::OCI_CONFIG, media_type::OCI_LAYER_GZIP)
@@ -98,11 +97,11 @@ impl Image {
             Style::DockerSchema2 => (
                 media_type::DOCKER_MANIFEST,
                 media_type::DOCKER_CONFIG,
-                "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                media_type::DOCKER_LAYER_GZIP,
             ),
         };
         let created = "2024-01-02T03:04:05Z";
-        let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.as_str()).collect();
+        let diff_ids: Vec<_> = layers.iter().map(|layer| &*layer.diff_id).collect();
         let history: Vec<_> =
             diff_ids.iter().map(|_| json!({"created": created, "created_by": "test"})).collect();
         let config = serde_json::to_vec(&json!({
@@ -123,7 +122,7 @@ impl Image {
             "mediaType": manifest_type,
             "config": {
                 "mediaType": config_type,
-                "digest": Digest::sha256_of(&config),
+                "digest": sha256(&config),
                 "size": config.len(),
             },
             "layers": blobs,
@@ -133,12 +132,12 @@ impl Image {
     }
 
     /// The manifest's digest.
-    pub(crate) fn digest(&self) -> Digest {
-        Digest::sha256_of(&self.manifest)
+    pub fn digest(&self) -> String {
+        sha256(&self.manifest)
     }
 
     /// The manifest's media type.
-    pub(crate) fn media_type(&self) -> &'static str {
+    pub fn media_type(&self) -> &'static str {
         match self.style {
             Style::Oci => media_type::OCI_MANIFEST,
             Style::DockerSchema2 => media_type::DOCKER_MANIFEST,
@@ -146,25 +145,25 @@ impl Image {
     }
 
     /// Puts the image into a registry and returns its reference there, `name@sha256:…`.
-    pub(crate) fn push(&self, registry: &Registry, name: &str, tag: &str) -> String {
+    pub fn push(&self, registry: &Registry, name: &str, tag: &str) -> String {
         for layer in &self.layers {
-            registry.put_blob(name, layer.digest.as_str(), fs::read(&layer.file).unwrap());
+            registry.put_blob(name, &layer.digest, fs::read(&layer.file).unwrap());
         }
-        let config = Digest::sha256_of(&self.config);
-        registry.put_blob(name, config.as_str(), self.config.clone());
+        let config = sha256(&self.config);
+        registry.put_blob(name, &config, self.config.clone());
         registry.put_manifest(name, tag, self.media_type(), &self.manifest);
         format!("{name}@{}", self.digest())
     }
 
     /// Writes an OCI image layout (image-layout.md of the image specification) into `dir`.
-    pub(crate) fn write_layout(&self, dir: &Path, tag: &str) {
+    pub fn write_layout(&self, dir: &Path, tag: &str) {
         let blobs = dir.join("blobs/sha256");
         fs::create_dir_all(&blobs).unwrap();
         for layer in &self.layers {
-            fs::copy(&layer.file, blobs.join(layer.digest.hex())).unwrap();
+            fs::copy(&layer.file, blobs.join(hex(&layer.digest))).unwrap();
         }
         for document in [&self.config, &self.manifest] {
-            fs::write(blobs.join(Digest::sha256_of(document).hex()), document).unwrap();
+            fs::write(blobs.join(hex(&sha256(document))), document).unwrap();
         }
         let index = json!({
             "schemaVersion": 2,
@@ -183,7 +182,7 @@ impl Image {
 
 #[test]
 fn a_registry_and_skopeo_take_both_styles() {
-    use super::{need, peers::Peers, trees};
+    use crate::{need, peers::Peers, trees};
     let test = "a_registry_and_skopeo_take_both_styles";
     let Some(peers) = need(test, Peers::find()) else { return };
     let Some(registry) = need(test, Registry::start()) else { return };

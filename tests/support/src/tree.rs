@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// What a comparison may expect of podman.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Compare {
+pub enum Compare {
     /// Both trees were unpacked from whole layers.
     Everything,
     /// One was put together from files. containers/storage (`pkg/chunked/filesystem_linux.go`)
@@ -22,11 +22,11 @@ pub(crate) enum Compare {
 
 /// Path to what `list_tree.py` told about it.
 #[derive(Debug)]
-pub(crate) struct Tree(BTreeMap<String, Value>);
+pub struct Tree(BTreeMap<String, Value>);
 
 impl Tree {
     /// Reads the JSON lines of `list_tree.py`.
-    pub(crate) fn parse(lines: &[u8]) -> Self {
+    pub fn parse(lines: &[u8]) -> Self {
         let entries = serde_json::Deserializer::from_slice(lines).into_iter::<Value>();
         let named = entries.map(|entry| {
             let entry = entry.unwrap();
@@ -36,12 +36,12 @@ impl Tree {
     }
 
     /// What was listed for one path.
-    pub(crate) fn get(&self, path: &str) -> &Value {
+    pub fn get(&self, path: &str) -> &Value {
         self.0.get(path).unwrap_or_else(|| panic!("{path} is not in the tree"))
     }
 
     /// The kinds that occur, each with its number.
-    pub(crate) fn kinds(&self) -> BTreeMap<&str, usize> {
+    pub fn kinds(&self) -> BTreeMap<&str, usize> {
         let mut kinds = BTreeMap::new();
         for entry in self.0.values() {
             *kinds.entry(entry["kind"].as_str().unwrap()).or_default() += 1;
@@ -50,7 +50,7 @@ impl Tree {
     }
 
     /// The first differences, if `other` is not the same tree.
-    pub(crate) fn differences(&self, other: &Self, compare: Compare, what: &str) -> Option<String> {
+    pub fn differences(&self, other: &Self, compare: Compare, what: &str) -> Option<String> {
         let (mine, theirs) = (self.comparable(compare), other.comparable(compare));
         let paths = mine.keys().chain(theirs.keys().filter(|path| !mine.contains_key(*path)));
         let differences: Vec<_> = paths
@@ -63,7 +63,7 @@ impl Tree {
     }
 
     /// Fails with the first differences if `other` is not the same tree.
-    pub(crate) fn assert_same(&self, other: &Self, compare: Compare, what: &str) {
+    pub fn assert_same(&self, other: &Self, compare: Compare, what: &str) {
         if let Some(differences) = self.differences(other, compare, what) {
             panic!("{differences}");
         }

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, process::Output};
 
 use tempfile::TempDir;
 
-use super::{
+use crate::{
     peers::{Peers, check},
     tree::Tree,
     work_dir,
@@ -12,7 +12,7 @@ use super::{
 
 /// One podman store. Nothing else uses it, and the blob info cache lives no longer than a command
 /// (see `enter.sh`): a pull finds only what this store holds.
-pub(crate) struct Podman<'a> {
+pub struct Podman<'a> {
     peers: &'a Peers,
     dir: TempDir,
     storage_conf: PathBuf,
@@ -20,20 +20,20 @@ pub(crate) struct Podman<'a> {
 
 /// How a pull went.
 #[derive(Debug)]
-pub(crate) struct Pull {
+pub struct Pull {
     /// The config's digest in hexadecimal digits, as `podman images` shows it.
-    pub(crate) image_id: String,
+    pub image_id: String,
     /// Digests of the blobs that were pulled partially.
-    pub(crate) partial: Vec<String>,
+    pub partial: Vec<String>,
     /// Log lines on partial pulls that were tried and failed.
-    pub(crate) refused: Vec<String>,
+    pub refused: Vec<String>,
     /// For each partial blob how many bytes the store did not have, and out of how many.
-    pub(crate) missing: Vec<(u64, u64)>,
+    pub missing: Vec<(u64, u64)>,
 }
 
 impl<'a> Podman<'a> {
     /// An empty store with partial pulls on or off.
-    pub(crate) fn new(peers: &'a Peers, partial: bool) -> Self {
+    pub fn new(peers: &'a Peers, partial: bool) -> Self {
         let dir = work_dir();
         let storage_conf = dir.path().join("storage.conf");
         let at = |name| dir.path().join(name);
@@ -57,7 +57,7 @@ impl<'a> Podman<'a> {
     }
 
     /// Pulls an image (`localhost:PORT/name@sha256:…`), which has to succeed.
-    pub(crate) fn pull(&self, reference: &str) -> Pull {
+    pub fn pull(&self, reference: &str) -> Pull {
         let output =
             self.run(&["podman", "--log-level=debug", "pull", "--tls-verify=false", reference]);
         let image_id = String::from_utf8(output.stdout).unwrap().trim().to_owned();
@@ -76,7 +76,7 @@ impl<'a> Podman<'a> {
     }
 
     /// What the pulled image looks like when it is mounted.
-    pub(crate) fn tree(&self, reference: &str) -> Tree {
+    pub fn tree(&self, reference: &str) -> Tree {
         const MOUNT_AND_LIST: &str = "dir=$(podman image mount \"$1\") && python3 -c \"$2\" \"$dir\"; \
              podman image unmount \"$1\" >&2";
         let lister = include_str!("list_tree.py");
@@ -85,7 +85,7 @@ impl<'a> Podman<'a> {
     }
 
     /// Removes every image.
-    pub(crate) fn remove_all(&self) {
+    pub fn remove_all(&self) {
         self.run(&["podman", "rmi", "--all", "--force"]);
     }
 }
@@ -100,7 +100,7 @@ fn missing(text: &str) -> Option<(u64, u64)> {
 
 #[test]
 fn a_gzip_image_is_never_pulled_partially() {
-    use super::{
+    use crate::{
         image::{Image, Layer, Style},
         need,
         registry::Registry,
@@ -110,7 +110,7 @@ fn a_gzip_image_is_never_pulled_partially() {
     let Some(peers) = need(test, Peers::find()) else { return };
     let Some(registry) = need(test, Registry::start()) else { return };
     let layer = Layer::gzip(peers.work(), |out| trees::every_kind(out));
-    let digest = layer.digest.to_string();
+    let digest = layer.digest.clone();
     let image = Image::new(Style::Oci, vec![layer]);
     let reference = format!("{}/{}", registry.host(), image.push(&registry, "gzip", "in"));
     let before = registry.requests().len();

@@ -14,38 +14,38 @@ use tokio::{
 
 /// What a client sent.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Request {
+pub struct Request {
     /// Method and path, `GET /v2/`.
-    pub(crate) line: String,
+    pub line: String,
     /// The Authorization header, or nothing.
-    pub(crate) authorization: String,
+    pub authorization: String,
     headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Request {
     /// A header, or nothing.
-    pub(crate) fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map_or("", |(_, value)| value)
     }
 
     /// `GET`.
-    pub(crate) fn method(&self) -> &str {
+    pub fn method(&self) -> &str {
         self.line.split(' ').next().unwrap()
     }
 
     /// Whether all of the body that was announced has been read.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         self.header("content-length").parse().unwrap_or(0) == self.body.len()
     }
 }
 
 /// A whole answer, from the status line on.
-pub(crate) type Answer = Vec<u8>;
+pub type Answer = Vec<u8>;
 
 /// An answer with a body and its length.
-pub(crate) fn answer(status: u16, headers: &[&str], body: &[u8]) -> Answer {
+pub fn answer(status: u16, headers: &[&str], body: &[u8]) -> Answer {
     let mut text = format!("HTTP/1.1 {status} Scripted\r\nContent-Length: {}\r\n", body.len());
     for header in headers {
         text.push_str(header);
@@ -56,7 +56,7 @@ pub(crate) fn answer(status: u16, headers: &[&str], body: &[u8]) -> Answer {
 }
 
 /// An answer that announces `length` bytes and has fewer.
-pub(crate) fn cut(status: u16, headers: &[&str], length: usize, body: &[u8]) -> Answer {
+pub fn cut(status: u16, headers: &[&str], length: usize, body: &[u8]) -> Answer {
     let whole = answer(status, headers, body);
     let text = String::from_utf8_lossy(&whole[..whole.len() - body.len()]).into_owned();
     let announced = format!("Content-Length: {length}");
@@ -65,7 +65,7 @@ pub(crate) fn cut(status: u16, headers: &[&str], length: usize, body: &[u8]) -> 
 }
 
 /// What to do with a request: an answer, and what comes after it.
-pub(crate) struct Reaction {
+pub struct Reaction {
     answer: Answer,
     /// Bytes that are sent at once; the rest follows twenty at a time, ten times a second.
     swift: usize,
@@ -85,24 +85,24 @@ impl From<Answer> for Reaction {
 }
 
 /// Sends the body much more slowly than anybody would wait for.
-pub(crate) fn trickle(answer: Answer) -> Reaction {
+pub fn trickle(answer: Answer) -> Reaction {
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
     Reaction { answer, swift: head, then: Then::Close }
 }
 
 /// Sends this, and then resets the connection.
-pub(crate) fn reset(answer: Answer) -> Reaction {
+pub fn reset(answer: Answer) -> Reaction {
     Reaction { answer, swift: usize::MAX, then: Then::Reset }
 }
 
 /// Sends this, and then nothing any more.
-pub(crate) fn stall(answer: Answer) -> Reaction {
+pub fn stall(answer: Answer) -> Reaction {
     Reaction { answer, swift: usize::MAX, then: Then::Stall }
 }
 
 /// The server; it ends on drop.
-pub(crate) struct Scripted {
-    pub(crate) host: String,
+pub struct Scripted {
+    pub host: String,
     requests: Arc<Mutex<Vec<Request>>>,
     /// Of each answer, in the order in which they ended, whether the client took all of it.
     taken: Arc<Mutex<Vec<bool>>>,
@@ -111,14 +111,14 @@ pub(crate) struct Scripted {
 
 impl Scripted {
     /// Answers every request by `script`, which gets the server's own host and port too.
-    pub(crate) async fn start<R: Into<Reaction>>(
+    pub async fn start<R: Into<Reaction>>(
         script: impl Fn(&Request, &str) -> R + Send + Sync + 'static,
     ) -> Self {
         Self::start_reading(|_| usize::MAX, script).await
     }
 
     /// The same, and of a request's body it reads only as much as `limit` says.
-    pub(crate) async fn start_reading<R: Into<Reaction>>(
+    pub async fn start_reading<R: Into<Reaction>>(
         limit: impl Fn(&Request) -> usize + Send + Sync + 'static,
         script: impl Fn(&Request, &str) -> R + Send + Sync + 'static,
     ) -> Self {
@@ -152,12 +152,12 @@ impl Scripted {
     }
 
     /// `HOST:PORT/org/app`.
-    pub(crate) fn image(&self) -> String {
+    pub fn image(&self) -> String {
         format!("{}/org/app", self.host)
     }
 
     /// Waits until `count` answers have ended; tells whether the last of them was taken whole.
-    pub(crate) async fn is_taken(&self, count: usize) -> bool {
+    pub async fn is_taken(&self, count: usize) -> bool {
         loop {
             if let Some(&taken) = self.taken.lock().unwrap().get(count - 1) {
                 return taken;
@@ -167,7 +167,7 @@ impl Scripted {
     }
 
     /// Waits for a request whose line begins with `start`.
-    pub(crate) async fn wait_for(&self, start: &str) -> Request {
+    pub async fn wait_for(&self, start: &str) -> Request {
         loop {
             if let Some(request) = self.requests(start).pop() {
                 return request;
@@ -177,7 +177,7 @@ impl Scripted {
     }
 
     /// The requests so far whose line begins with `start`.
-    pub(crate) fn requests(&self, start: &str) -> Vec<Request> {
+    pub fn requests(&self, start: &str) -> Vec<Request> {
         let requests = self.requests.lock().unwrap();
         requests.iter().filter(|request| request.line.starts_with(start)).cloned().collect()
     }

@@ -63,7 +63,7 @@ fn add_link<W: Write>(tar: &mut Builder<W>, kind: EntryType, path: &str, target:
 
 /// The trees at `parts` below `root`, their parents included, hard links kept; devices and sockets
 /// are left out.
-pub(crate) fn real(out: impl Write, root: &Path, parts: &[&str]) {
+pub fn real(out: impl Write, root: &Path, parts: &[&str]) {
     let mut tar = Builder::new(out);
     let mut walk = RealTree { root, first_of: HashMap::new(), parents: Vec::new() };
     for part in parts {
@@ -136,7 +136,7 @@ fn real_header(metadata: &fs::Metadata, kind: EntryType) -> Header {
 }
 
 /// `count` files of up to about 2,000 bytes, half of them text that repeats, 100 in a directory.
-pub(crate) fn many_small(out: impl Write, count: usize) {
+pub fn many_small(out: impl Write, count: usize) {
     let mut tar = Builder::new(out);
     let mut noise = Noise(1);
     add_dir(&mut tar, "small/");
@@ -156,7 +156,7 @@ pub(crate) fn many_small(out: impl Write, count: usize) {
 
 /// Files of `size` bytes: zeros only, and noise with runs of zeros of all lengths at the start, in
 /// the middle and at the end.
-pub(crate) fn large_with_holes(out: impl Write, size: usize) {
+pub fn large_with_holes(out: impl Write, size: usize) {
     let mut tar = Builder::new(out);
     let mut noise = Noise(2);
     add_dir(&mut tar, "large/");
@@ -191,7 +191,7 @@ pub(crate) fn large_with_holes(out: impl Write, size: usize) {
 
 /// One of each kind of entry, with the odd names, owners, modes and attributes that images have.
 /// The links come after their targets: a classic pull can read no other order.
-pub(crate) fn every_kind(out: impl Write) {
+pub fn every_kind(out: impl Write) {
     let mut tar = Builder::new(out);
     add_dir(&mut tar, "kinds/");
     add_links(&mut tar);
@@ -274,7 +274,7 @@ fn add_names<W: Write>(tar: &mut Builder<W>) {
 
 /// Removes `removed` (a path) and everything that lower layers have in the directory `emptied`,
 /// where one new file appears (layer.md of the image specification, "Whiteouts").
-pub(crate) fn whiteouts(out: impl Write, removed: &str, emptied: &str) {
+pub fn whiteouts(out: impl Write, removed: &str, emptied: &str) {
     let mut tar = Builder::new(out);
     let (dir, name) = removed.rsplit_once('/').unwrap_or(("", removed));
     // A parent without an entry would get the time of its unpacking, another one in each tree.

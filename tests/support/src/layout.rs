@@ -4,21 +4,22 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
-use recompress_image::image::{Digest, media_type};
 use serde_json::{Value, json};
 
+use crate::{hex, media_type, sha256};
+
 /// A layout with one image, under construction.
-pub(crate) struct Layout {
-    pub(crate) dir: PathBuf,
-    pub(crate) config: Value,
-    pub(crate) manifest: Value,
+pub struct Layout {
+    pub dir: PathBuf,
+    pub config: Value,
+    pub manifest: Value,
 }
 
 /// A tar with `files` files of some text, the last one larger than a chunk.
-pub(crate) fn tar(files: usize) -> Vec<u8> {
+pub fn tar(files: usize) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Directory);
@@ -37,7 +38,7 @@ pub(crate) fn tar(files: usize) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
+pub fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap()
@@ -45,11 +46,11 @@ pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
 
 impl Layout {
     /// An image with one layer for each blob; `tars` are what the layers hold.
-    pub(crate) fn new(dir: &Path, blobs: &[(&str, Vec<u8>)], tars: &[Vec<u8>]) -> Self {
+    pub fn new(dir: &Path, blobs: &[(&str, Vec<u8>)], tars: &[Vec<u8>]) -> Self {
         let dir = dir.to_owned();
         fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
         fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-        let diff_ids: Vec<_> = tars.iter().map(|tar| Digest::sha256_of(tar)).collect();
+        let diff_ids: Vec<_> = tars.iter().map(|tar| sha256(tar)).collect();
         let config = json!({
             "os": "linux", "architecture": "amd64", "x-unknown": {"kept": true},
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
@@ -75,14 +76,14 @@ impl Layout {
     }
 
     /// Stores a blob and returns its descriptor.
-    pub(crate) fn add(&self, blob: &[u8]) -> Value {
-        let digest = Digest::sha256_of(blob);
-        fs::write(self.dir.join("blobs/sha256").join(digest.hex()), blob).unwrap();
+    pub fn add(&self, blob: &[u8]) -> Value {
+        let digest = sha256(blob);
+        fs::write(self.dir.join("blobs/sha256").join(hex(&digest)), blob).unwrap();
         json!({"digest": digest, "size": blob.len()})
     }
 
     /// Stores config, manifest and index; the image gets the tag `in`. Returns its digest.
-    pub(crate) fn finish(&mut self) -> Digest {
+    pub fn finish(&mut self) -> String {
         let config = self.add(self.config.to_string().as_bytes());
         if let Some(slot) = self.manifest.get_mut("config").and_then(Value::as_object_mut) {
             slot.insert("digest".into(), config["digest"].clone());
@@ -94,27 +95,15 @@ impl Layout {
         descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": "in"});
         let index = json!({"schemaVersion": 2, "manifests": [descriptor]});
         fs::write(self.dir.join("index.json"), index.to_string()).unwrap();
-        Digest::sha256_of(bytes.as_bytes())
+        sha256(bytes.as_bytes())
     }
 
-    pub(crate) fn reference(&self) -> String {
+    pub fn reference(&self) -> String {
         format!("oci:{}:in", self.dir.display())
     }
 }
 
-/// The program under test, with nothing of the environment that could change what it does.
-pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_recompress-image"));
-    let ours =
-        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("RECOMPRESS_"));
-    for (name, _) in ours {
-        command.env_remove(name);
-    }
-    command.env("NO_PROXY", "*");
-    command
-}
-
-pub(crate) fn text(output: &Output) -> String {
+pub fn text(output: &Output) -> String {
     format!(
         "{}\n{}{}",
         output.status,
@@ -124,13 +113,13 @@ pub(crate) fn text(output: &Output) -> String {
 }
 
 /// The manifest that a tag of a layout names, and its digest.
-pub(crate) fn manifest(dir: &Path, tag: &str) -> Option<(Value, Digest)> {
+pub fn manifest(dir: &Path, tag: &str) -> Option<(Value, String)> {
     let index: Value = serde_json::from_slice(&fs::read(dir.join("index.json")).ok()?).unwrap();
     let entries = index["manifests"].as_array().unwrap();
     let entry = entries
         .iter()
         .find(|entry| entry["annotations"]["org.opencontainers.image.ref.name"] == *tag)?;
-    let digest: Digest = entry["digest"].as_str().unwrap().parse().unwrap();
-    let bytes = fs::read(dir.join("blobs/sha256").join(digest.hex())).unwrap();
+    let digest = entry["digest"].as_str().unwrap().to_owned();
+    let bytes = fs::read(dir.join("blobs/sha256").join(hex(&digest))).unwrap();
     Some((serde_json::from_slice(&bytes).unwrap(), digest))
 }

@@ -4,27 +4,27 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
 use tokio::runtime::{Builder, Runtime};
 
 /// A whole response, whatever its status.
-pub(crate) struct Response {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
+pub struct Response {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
 }
 
 /// One client with its own small runtime.
-pub(crate) struct Http {
+pub struct Http {
     runtime: Runtime,
     client: Client,
 }
 
 impl Http {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         // A proxy of the machine must not come between a test and its loopback peer.
         Self { runtime, client: Client::builder().no_proxy().build().unwrap() }
     }
 
     /// Sends one request; `finish` adds headers and body to it.
-    pub(crate) fn try_send(
+    pub fn try_send(
         &self,
         method: Method,
         url: &str,
@@ -41,7 +41,7 @@ impl Http {
     }
 
     /// As [`Http::try_send`], with the status that the test insists on.
-    pub(crate) fn send(
+    pub fn send(
         &self,
         expected: StatusCode,
         method: Method,

@@ -12,13 +12,13 @@ use std::{
 use reqwest::{Method, StatusCode, header};
 use tempfile::TempDir;
 
-use super::{http::Http, peers::Peers, work_dir};
+use crate::{http::Http, media_type, peers::Peers, work_dir};
 
 const HOST_BINARY: &str = "/usr/bin/docker-registry";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running registry with an empty store; it ends with its handle.
-pub(crate) struct Registry {
+pub struct Registry {
     child: Child,
     port: u16,
     dir: TempDir,
@@ -27,18 +27,18 @@ pub(crate) struct Registry {
 
 /// One line of the access log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Request {
-    pub(crate) method: String,
+pub struct Request {
+    pub method: String,
     /// Path and query.
-    pub(crate) path: String,
-    pub(crate) status: u16,
+    pub path: String,
+    pub status: u16,
     /// Bytes of the response's body.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 impl Registry {
     /// Starts the machine's docker-registry, or that of `hack/peers`.
-    pub(crate) fn start() -> Result<Self, String> {
+    pub fn start() -> Result<Self, String> {
         let peers = if Path::new(HOST_BINARY).exists() {
             None
         } else {
@@ -89,17 +89,17 @@ impl Registry {
     }
 
     /// `localhost:PORT`, as it stands in an image reference.
-    pub(crate) fn host(&self) -> String {
+    pub fn host(&self) -> String {
         format!("localhost:{}", self.port)
     }
 
     /// The URL of `path` below `/v2/`.
-    pub(crate) fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}/v2/{path}", self.host())
     }
 
     /// Uploads a blob in one piece.
-    pub(crate) fn put_blob(&self, repository: &str, digest: &str, bytes: Vec<u8>) {
+    pub fn put_blob(&self, repository: &str, digest: &str, bytes: Vec<u8>) {
         let start = self.url(&format!("{repository}/blobs/uploads/"));
         let opened = self.http.send(StatusCode::ACCEPTED, Method::POST, &start, |r| r);
         let location = opened.headers[header::LOCATION].to_str().unwrap();
@@ -110,7 +110,7 @@ impl Registry {
     }
 
     /// Uploads a manifest under a tag or digest.
-    pub(crate) fn put_manifest(&self, name: &str, reference: &str, media_type: &str, bytes: &[u8]) {
+    pub fn put_manifest(&self, name: &str, reference: &str, media_type: &str, bytes: &[u8]) {
         let url = self.url(&format!("{name}/manifests/{reference}"));
         self.http.send(StatusCode::CREATED, Method::PUT, &url, |request| {
             request.header(header::CONTENT_TYPE, media_type).body(bytes.to_vec())
@@ -118,7 +118,7 @@ impl Registry {
     }
 
     /// Uploads a manifest that the registry may refuse, and returns whether it took it.
-    pub(crate) fn takes_manifest(
+    pub fn takes_manifest(
         &self,
         name: &str,
         reference: &str,
@@ -133,8 +133,7 @@ impl Registry {
     }
 
     /// A manifest's exact bytes and the media type that the registry names for it.
-    pub(crate) fn manifest(&self, repository: &str, reference: &str) -> (String, Vec<u8>) {
-        use recompress_image::image::media_type;
+    pub fn manifest(&self, repository: &str, reference: &str) -> (String, Vec<u8>) {
         let url = self.url(&format!("{repository}/manifests/{reference}"));
         let accept = [
             media_type::OCI_MANIFEST,
@@ -150,14 +149,14 @@ impl Registry {
     }
 
     /// A blob's bytes.
-    pub(crate) fn blob(&self, repository: &str, digest: &str) -> Vec<u8> {
+    pub fn blob(&self, repository: &str, digest: &str) -> Vec<u8> {
         let url = self.url(&format!("{repository}/blobs/{digest}"));
         self.http.send(StatusCode::OK, Method::GET, &url, |request| request).body
     }
 
     /// All requests answered so far, oldest first. A test that cares for some of them only keeps
     /// the length of an earlier answer and skips as many.
-    pub(crate) fn requests(&self) -> Vec<Request> {
+    pub fn requests(&self) -> Vec<Request> {
         // Lines are written after the response: one of our own tells when the others are there.
         let count = |log: &[Request]| log.iter().filter(|r| r.path == "/v2/?log").count();
         let seen = count(&self.read_log());
@@ -205,7 +204,7 @@ impl Request {
     }
 
     /// Whether it fetched (a part of) this blob.
-    pub(crate) fn fetches(&self, digest: &str) -> bool {
+    pub fn fetches(&self, digest: &str) -> bool {
         self.method == "GET" && self.path.ends_with(&format!("/blobs/{digest}"))
     }
 }
@@ -222,11 +221,11 @@ fn configuration(storage: &Path, port: u16) -> String {
 
 #[test]
 fn the_access_log_tells_parts_from_wholes() {
-    let Some(registry) = super::need("the_access_log_tells_parts_from_wholes", Registry::start())
+    let Some(registry) = crate::need("the_access_log_tells_parts_from_wholes", Registry::start())
     else {
         return;
     };
-    let digest = recompress_image::image::Digest::sha256_of(b"0123456789").to_string();
+    let digest = crate::sha256(b"0123456789");
     registry.put_blob("some/where", &digest, b"0123456789".to_vec());
     let before = registry.requests().len();
 

@@ -9,21 +9,19 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::work_dir;
+use crate::{repository, work_dir};
 
 /// The root folder and a directory that is visible inside it under the same path.
-pub(crate) struct Peers {
+pub struct Peers {
     root: PathBuf,
     work: TempDir,
 }
 
 impl Peers {
     /// Finds the folder at `RECOMPRESS_PEERS_DIR` or at `target/peers`, where `hack/peers` puts it.
-    pub(crate) fn find() -> Result<Self, String> {
-        let root = std::env::var_os("RECOMPRESS_PEERS_DIR").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers"),
-            PathBuf::from,
-        );
+    pub fn find() -> Result<Self, String> {
+        let root = std::env::var_os("RECOMPRESS_PEERS_DIR")
+            .map_or_else(|| repository().join("target/peers"), PathBuf::from);
         if !root.join("etc/recompress-peers").exists() {
             return Err(format!("no peers at {}: run hack/peers", root.display()));
         }
@@ -40,23 +38,23 @@ impl Peers {
     }
 
     /// The root folder, as a tree of real files.
-    pub(crate) fn root(&self) -> &Path {
+    pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// The directory that commands of [`Peers::run`] share with the outside.
-    pub(crate) fn work(&self) -> &Path {
+    pub fn work(&self) -> &Path {
         self.work.path()
     }
 
     /// Whether the folder has this program.
-    pub(crate) fn has(&self, program: &str) -> bool {
+    pub fn has(&self, program: &str) -> bool {
         self.root.join("usr/bin").join(program).exists()
     }
 
     /// A command inside the folder; it shares `work` with the outside. The process that is spawned
     /// becomes the program itself, so it can be ended by its handle.
-    pub(crate) fn command(&self, work: &Path, args: &[&str]) -> Command {
+    pub fn command(&self, work: &Path, args: &[&str]) -> Command {
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--propagation=private", "sh", "-c", include_str!("enter.sh"), "sh"])
@@ -69,13 +67,13 @@ impl Peers {
     }
 
     /// Runs a command that has to succeed and returns what it printed.
-    pub(crate) fn run(&self, args: &[&str]) -> Output {
+    pub fn run(&self, args: &[&str]) -> Output {
         check(&mut self.command(self.work(), args))
     }
 }
 
 /// Runs `command`, which has to succeed.
-pub(super) fn check(command: &mut Command) -> Output {
+pub(crate) fn check(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     if !output.status.success() {
         let args: Vec<_> = command.get_args().skip(8).map(|a| a.to_string_lossy()).collect();
