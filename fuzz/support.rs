@@ -1,5 +1,4 @@
 //! What the targets for TOC and tar-split stream have in common.
-#![allow(dead_code, reason = "not every target needs all of it")]
 
 use recompress_image::{
     check::{Annotations, DocumentsCheck, Findings, Rule, TocTotals},
@@ -9,7 +8,7 @@ use recompress_image::{
 const PREFIX: &str = "io.github.containers.zstd-chunked";
 
 /// The annotations of a chunked layer with these values.
-pub(crate) fn annotations(toc_digest: &str, toc: &str, tar_split: &str) -> Annotations {
+pub fn annotations(toc_digest: &str, toc: &str, tar_split: &str) -> Annotations {
     let pairs = [
         ("manifest-checksum", toc_digest),
         ("manifest-position", toc),
@@ -19,7 +18,7 @@ pub(crate) fn annotations(toc_digest: &str, toc: &str, tar_split: &str) -> Annot
 }
 
 /// Has both documents checked, with annotations that are right for them.
-pub(crate) fn documents(toc: &[u8], tar_split: &[u8]) -> (TocTotals, Findings) {
+pub fn documents(toc: &[u8], tar_split: &[u8]) -> (TocTotals, Findings) {
     let (toc_len, tar_split_len) = (toc.len(), tar_split.len());
     let [toc, tar_split] = [toc, tar_split].map(|raw| zstd::bulk::compress(raw, -5).unwrap());
     let offset = 1_u64 << 40;
@@ -36,6 +35,6 @@ pub(crate) fn documents(toc: &[u8], tar_split: &[u8]) -> (TocTotals, Findings) {
 }
 
 /// Whether one of `rules` is broken.
-pub(crate) fn broken(findings: &Findings, rules: &[Rule]) -> bool {
+pub fn broken(findings: &Findings, rules: &[Rule]) -> bool {
     rules.iter().any(|rule| findings.counts().contains_key(rule))
 }

@@ -1,9 +1,6 @@
 //! The claims of a layer's annotations: numbers come out as they stand there, or not at all.
 #![no_main]
 
-#[path = "../support.rs"]
-mod support;
-
 use libfuzzer_sys::fuzz_target;
 use recompress_image::check::{Claims, Findings, Rule, Span};
 

@@ -2,14 +2,10 @@
 //! found, or the blob still has the content and the footer that it had.
 #![no_main]
 
-#[path = "../../tests/layer/check.rs"]
-mod check;
-#[path = "../support.rs"]
-mod support;
-
 use std::{fs::File, os::unix::fs::FileExt as _, sync::LazyLock};
 
 use libfuzzer_sys::{arbitrary, arbitrary::Arbitrary, fuzz_target};
+use properties::layer;
 use recompress_image::{
     check::Layer,
     image::Digest,
@@ -37,7 +33,7 @@ struct Input<'a> {
 
 struct Base {
     tar: Vec<u8>,
-    made: check::Made,
+    made: layer::Made,
     /// Where data, tar-split, TOC and footer begin, and the end.
     places: [u64; 5],
     file: File,
@@ -53,8 +49,8 @@ static BASE: LazyLock<Base> = LazyLock::new(|| {
         .finish();
     let recipe =
         Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE, lowest: true };
-    let made = check::convert(&tar[..], recipe, &Pool::new(1).unwrap()).unwrap();
-    check::check(&tar, recipe, &made);
+    let made = layer::convert(&tar[..], recipe, &Pool::new(1).unwrap()).unwrap();
+    layer::check(&tar, recipe, &made);
     let outline = made.converted.outline.as_ref().unwrap();
     assert_eq!((outline.files, outline.chunks > 2), (2, true));
     let len = made.blob.len() as u64;

@@ -2,13 +2,11 @@
 //! damaged ones are errors or still the same tar, and never a shorter one.
 #![no_main]
 
-#[path = "../../tests/layer/check.rs"]
-mod check;
-
 use std::{io::Write as _, sync::LazyLock};
 
 use flate2::write::GzEncoder;
 use libfuzzer_sys::{arbitrary, arbitrary::Arbitrary, fuzz_target};
+use properties::layer;
 use recompress_image::layer::{Cuts, LayerError, Pool, Recipe};
 use test_support::archive::{Dialect, TarBuilder};
 
@@ -80,12 +78,12 @@ fuzz_target!(|input: Input| {
     let recipe =
         Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE, lowest: true };
     let blob = input.blob(&tar);
-    match check::convert(&blob[..], recipe, &POOL) {
-        Ok(made) if matches!(input.damage, Damage::None) => check::check(&tar, recipe, &made),
+    match layer::convert(&blob[..], recipe, &POOL) {
+        Ok(made) if matches!(input.damage, Damage::None) => layer::check(&tar, recipe, &made),
         // The diffID tells those apart that decode to something else all the same.
         Ok(made) => {
             let decoded = zstd::decode_all(&made.blob[..]).unwrap();
-            check::check(&decoded, recipe, &made);
+            layer::check(&decoded, recipe, &made);
         }
         Err(LayerError::Decompress { .. } | LayerError::Tar(_)) => {
             assert!(!matches!(input.damage, Damage::None));

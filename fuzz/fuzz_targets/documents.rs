@@ -1,9 +1,6 @@
 //! Documents of an image: any bytes, and valid documents with some of their text put elsewhere.
-//! What is true of every document is checked, see `tests/documents/properties.rs`.
+//! What is true of every document is checked, see `tests/properties/src/documents.rs`.
 #![no_main]
-
-#[path = "../../tests/documents/properties.rs"]
-mod properties;
 
 use libfuzzer_sys::{
     arbitrary::{Arbitrary, Unstructured},
@@ -117,7 +114,7 @@ fuzz_target!(|data: &[u8]| match data.split_first() {
     Some((choice @ 0..=2, edits)) => {
         let text = VALID[usize::from(*choice)];
         let edits = Vec::arbitrary_take_rest(Unstructured::new(edits)).unwrap_or_default();
-        properties::check(edited(text, edits).as_bytes());
+        properties::documents::check(edited(text, edits).as_bytes());
     }
-    _ => properties::check(data),
+    _ => properties::documents::check(data),
 });

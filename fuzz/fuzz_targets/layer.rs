@@ -1,12 +1,10 @@
 //! A tar through the whole pipeline: what comes out decodes to it, and its TOC tells the truth.
 #![no_main]
 
-#[path = "../../tests/layer/check.rs"]
-mod check;
-
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use properties::layer;
 use recompress_image::{
     layer::{Cuts, LayerError, Pool, Recipe},
     tar::{Reader, TarStep},
@@ -45,10 +43,10 @@ fuzz_target!(|input: (u8, &[u8])| {
     };
     let recipe =
         Recipe { chunked: choice & 0x80 == 0, level: 1, metadata_level: 1, cuts, lowest: true };
-    match check::convert(tar, recipe, &POOL) {
+    match layer::convert(tar, recipe, &POOL) {
         Ok(made) => {
             assert!(is_tar(tar));
-            check::check(tar, recipe, &made);
+            layer::check(tar, recipe, &made);
         }
         Err(LayerError::Tar(_)) => assert!(!is_tar(tar)),
         // xz, bzip2 or a skippable frame by its first bytes.

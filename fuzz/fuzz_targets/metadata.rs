@@ -2,9 +2,6 @@
 //! to disagree has some.
 #![no_main]
 
-#[path = "../support.rs"]
-mod support;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use libfuzzer_sys::{arbitrary, arbitrary::Arbitrary, fuzz_target};
 use recompress_image::{check::Rule, image::Digest};

@@ -1,9 +1,6 @@
 //! The reader of the tar-split stream: it sees every object as another JSON reader does.
 #![no_main]
 
-#[path = "../support.rs"]
-mod support;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use libfuzzer_sys::fuzz_target;
 use recompress_image::check::Rule;

@@ -1,9 +1,6 @@
 //! The reader of the TOC: what it takes is JSON, and it sees every entry.
 #![no_main]
 
-#[path = "../support.rs"]
-mod support;
-
 use libfuzzer_sys::fuzz_target;
 use recompress_image::check::Rule;
 use serde::de::IgnoredAny;

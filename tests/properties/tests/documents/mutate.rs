@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use crate::json::{Json, escaped, folded, quoted};
+use super::json::{Json, escaped, folded, quoted};
 
 /// What stands where something else belongs.
 const VALUES: [&str; 44] = [

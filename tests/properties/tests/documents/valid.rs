@@ -5,7 +5,7 @@ use fastrand::Rng;
 use recompress_image::image::{Digest, media_type as types};
 use serde_json::{Map, Value, json};
 
-use crate::json::Kind;
+use super::json::Kind;
 
 const LAYERS: [&str; 6] = [
     types::OCI_LAYER,

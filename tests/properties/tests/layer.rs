@@ -1,12 +1,11 @@
 //! The layer pipeline by its promises, through the library: for tars of every kind the new blob
 //! decodes to the tar, its TOC and tar-split tell the truth, and only the tar decides how it looks.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod check;
 mod inputs;
 
 use std::{io::Write as _, sync::LazyLock};
 
+use properties::layer::{check, convert};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use recompress_image::{
     layer::{Cuts, LayerError, Pool, Recipe},
@@ -14,10 +13,7 @@ use recompress_image::{
 };
 use test_support::archive::{Dialect, TarBuilder};
 
-use self::{
-    check::{check, convert},
-    inputs::{Pieces, Stretch, content, recipe, tar},
-};
+use self::inputs::{Pieces, Stretch, content, recipe, tar};
 
 static POOLS: LazyLock<[Pool; 3]> = LazyLock::new(|| [1, 2, 8].map(|n| Pool::new(n).unwrap()));
 

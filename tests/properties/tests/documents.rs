@@ -1,13 +1,11 @@
 //! The reader of image documents next to one that is written in Go: whatever is accepted must be
 //! the same image for both.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod evil;
 mod go;
 mod json;
 mod memory;
 mod mutate;
-mod properties;
 mod seen;
 mod valid;
 
@@ -142,7 +140,7 @@ fn every_document_has_its_properties() {
     let (mut rng, count) = randomness();
     for _ in 0..count / 2 {
         let (_, bytes, _) = generate(&mut rng);
-        showing(&bytes, || properties::check(&bytes));
+        showing(&bytes, || properties::documents::check(&bytes));
     }
 }
 
@@ -157,6 +155,6 @@ fn no_bytes_make_the_readers_panic() {
         } else {
             (0..rng.usize(..30)).map(|_| rng.choice(pieces).unwrap()).collect::<String>().into()
         };
-        showing(&bytes, || properties::check(&bytes));
+        showing(&bytes, || properties::documents::check(&bytes));
     }
 }

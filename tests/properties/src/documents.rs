@@ -1,5 +1,4 @@
-//! What is true of every document, whatever its bytes are. The fuzz target `documents` asserts the
-//! same.
+//! What is true of every document, whatever its bytes are.
 
 use recompress_image::image::{
     BlobId, Descriptor, Digest, ImageConfig, Index, Manifest, Platform,
@@ -12,7 +11,7 @@ use recompress_image::image::{
 };
 
 /// Checks all there is to check; how much of it there was depends on the document.
-pub(crate) fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) {
     let media_type = document_type(bytes, None);
     for announced in [types::OCI_MANIFEST, types::OCI_INDEX, "text/plain; charset=utf-8"] {
         if let (Ok(own), Ok(other)) = (&media_type, document_type(bytes, Some(announced))) {

@@ -6,7 +6,7 @@ use recompress_image::image::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::json::Kind;
+use super::json::Kind;
 
 /// A document that is accepted.
 pub(crate) enum Accepted {

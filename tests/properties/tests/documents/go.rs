@@ -11,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::json::Kind;
+use super::json::Kind;
 
 /// Where Debian's packages put the sources of Go libraries.
 const GOPATH: &str = "/usr/share/gocode";

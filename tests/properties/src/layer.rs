@@ -12,13 +12,13 @@ use recompress_image::{
 use serde_json::Value;
 
 /// A converted layer.
-pub(crate) struct Made {
-    pub(crate) blob: Vec<u8>,
-    pub(crate) converted: Converted,
+pub struct Made {
+    pub blob: Vec<u8>,
+    pub converted: Converted,
 }
 
 /// Converts a blob in memory.
-pub(crate) fn convert(
+pub fn convert(
     source: impl std::io::Read + Send,
     recipe: Recipe,
     pool: &Pool,
@@ -30,7 +30,7 @@ pub(crate) fn convert(
 }
 
 /// Panics unless the blob is a right conversion of `tar`.
-pub(crate) fn check(tar: &[u8], recipe: Recipe, made: &Made) {
+pub fn check(tar: &[u8], recipe: Recipe, made: &Made) {
     let Made { blob, converted } = made;
     assert_eq!(converted.digest, Digest::sha256_of(blob));
     assert_eq!(converted.len, blob.len() as u64);

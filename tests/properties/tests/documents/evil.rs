@@ -4,7 +4,7 @@ use recompress_image::image::{Digest, media_type as types};
 use serde_json::{Value, json};
 use test_support::need;
 
-use crate::{
+use super::{
     go::GoReader,
     json::{Json, Kind, quoted},
     seen::accept,

@@ -113,7 +113,11 @@ fn read(bytes: &[u8]) {
 /// What the peak of memory is in a process that does nothing else.
 fn peak(case: usize) -> Result<usize, String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "memory::a_document_takes_a_small_multiple_of_its_size", "--nocapture"])
+        .args([
+            "--exact",
+            "documents::memory::a_document_takes_a_small_multiple_of_its_size",
+            "--nocapture",
+        ])
         .env(CASE, case.to_string())
         .stdout(Stdio::piped())
         .spawn()
