@@ -9,6 +9,7 @@
 //! to 2^21 of them, and for what hard links need to know of it.
 
 mod claims;
+mod content;
 mod data;
 mod documents;
 mod effect;
@@ -18,6 +19,8 @@ mod footer;
 mod frames;
 mod header;
 mod keys;
+mod kind;
+mod left_out;
 mod links;
 mod paths;
 mod section;
@@ -27,96 +30,26 @@ mod tar_split;
 mod toc;
 mod walk;
 
-use std::{
-    cell::Cell,
-    fmt,
-    fs::File,
-    io::{self, Read},
-};
+use std::{fs::File, io};
 
-use flate2::bufread::MultiGzDecoder;
-
+use self::claims::is_chunked;
 pub use self::{
-    claims::{Annotations, Claims, Span, is_chunked, is_estargz},
+    claims::{Annotations, Claims, Span},
     documents::DocumentsCheck,
-    effect::Effect,
-    finding::{Finding, Findings, Rule, Severity},
-    section::Section,
-    toc::TocEntry,
+    finding::{Finding, Findings, Rule},
+    kind::LayerKind,
+    left_out::CheckedLeftOut,
     walk::TocTotals,
 };
+pub(crate) use self::{content::tar_stream, effect::Effect, section::Section, toc::TocEntry};
 use self::{
     data::Data,
-    documents::CountedReader,
-    frames::CheckedFrames,
     walk::{Surroundings, Walked},
 };
 use crate::{
-    image::{
-        Digest, Hasher,
-        media_type::{LayerType, Suffix},
-    },
-    limits::{Exceeded, Limits},
+    image::{Digest, media_type::LayerType},
+    limits::Limits,
 };
-
-/// What a layer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub enum LayerKind {
-    /// A plain tar.
-    #[serde(rename = "uncompressed")]
-    Uncompressed,
-    /// gzip.
-    #[serde(rename = "gzip")]
-    Gzip,
-    /// gzip with a TOC of the stargz snapshotter.
-    #[serde(rename = "eStargz")]
-    Estargz,
-    /// zstd, for full pulls only.
-    #[serde(rename = "zstd")]
-    Zstd,
-    /// zstd with a TOC.
-    #[serde(rename = "zstd:chunked")]
-    ZstdChunked,
-}
-
-impl fmt::Display for LayerKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Uncompressed => "uncompressed",
-            Self::Gzip => "gzip",
-            Self::Estargz => "eStargz",
-            Self::Zstd => "zstd",
-            Self::ZstdChunked => "zstd:chunked",
-        })
-    }
-}
-
-impl LayerKind {
-    /// By the first bytes, and for what lies on top by the annotations.
-    pub fn of(start: &[u8], annotations: &Annotations) -> Self {
-        match start {
-            [0x1f, 0x8b, ..] if is_estargz(annotations) => Self::Estargz,
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
-                if is_chunked(annotations) { Self::ZstdChunked } else { Self::Zstd }
-            }
-            _ => Self::Uncompressed,
-        }
-    }
-
-    /// Whether it is zstd, with or without a TOC.
-    pub fn is_zstd(self) -> bool {
-        self.suffix() == Suffix::Zstd
-    }
-
-    fn suffix(self) -> Suffix {
-        match self {
-            Self::Uncompressed => Suffix::None,
-            Self::Gzip | Self::Estargz => Suffix::Gzip,
-            Self::Zstd | Self::ZstdChunked => Suffix::Zstd,
-        }
-    }
-}
 
 /// A layer to be checked.
 #[derive(Debug, Clone, Copy)]
@@ -135,33 +68,6 @@ pub struct Layer<'a> {
     pub limits: Limits,
     /// It is the lowest layer of its image, so nothing of another one can show through.
     pub lowest: bool,
-}
-
-/// What a partial pull of the lowest layer does not create: devices and FIFOs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CheckedLeftOut {
-    /// How many.
-    pub count: u64,
-    /// The names of the first of them, up to [`CheckedLeftOut::NAMES_MAX`], shortened.
-    pub names: Vec<String>,
-}
-
-impl CheckedLeftOut {
-    /// So many names are kept.
-    pub const NAMES_MAX: usize = 20;
-
-    fn note(&mut self, name: &str) {
-        const MOST: usize = 200;
-        self.count += 1;
-        if self.names.len() < Self::NAMES_MAX {
-            let short = String::from_utf8_lossy(name.as_bytes().get(..MOST).unwrap_or_default());
-            self.names.push(if name.len() > MOST {
-                short.into_owned() + "…"
-            } else {
-                name.into()
-            });
-        }
-    }
 }
 
 /// What a layer was found to be.
@@ -196,7 +102,7 @@ pub fn layer(layer: Layer<'_>) -> io::Result<LayerVerdict> {
     }
     let (tar_len, walked) = match kind {
         LayerKind::ZstdChunked => chunked(layer, blob, &mut findings)?,
-        _ => (content(kind, blob, layer, &mut findings), None),
+        _ => (content::check(kind, blob, layer.diff_id, layer.limits, &mut findings), None),
     };
     let totals = walked.as_ref().map(|walked| walked.totals);
     let left_out = walked.map(|walked| walked.left_out).unwrap_or_default();
@@ -204,17 +110,17 @@ pub fn layer(layer: Layer<'_>) -> io::Result<LayerVerdict> {
 }
 
 /// Checks only that the content is what the config says.
-pub fn content_of(layer: Layer<'_>) -> io::Result<LayerVerdict> {
+pub(crate) fn content_of(layer: Layer<'_>) -> io::Result<LayerVerdict> {
     let mut findings = Findings::default();
     let blob = Section::new(layer.blob, 0, layer.len);
     let kind = LayerKind::of(&blob.read_at(0, 4)?, layer.annotations);
-    let tar_len = content(kind, blob, layer, &mut findings);
+    let tar_len = content::check(kind, blob, layer.diff_id, layer.limits, &mut findings);
     Ok(LayerVerdict { kind, tar_len, totals: None, left_out: CheckedLeftOut::default(), findings })
 }
 
 /// Reads the TOC of a chunked layer, entry by entry, whatever else is wrong with it. False if its
 /// digest or form is wrong, or it has none.
-pub fn toc_entries(layer: Layer<'_>, each: impl FnMut(TocEntry)) -> io::Result<bool> {
+pub(crate) fn toc_entries(layer: Layer<'_>, each: impl FnMut(TocEntry)) -> io::Result<bool> {
     let mut findings = Findings::default();
     let blob = Section::new(layer.blob, 0, layer.len);
     let claims = Claims::read(layer.annotations, &mut findings);
@@ -294,63 +200,4 @@ fn document<'a>(
             Ok(None)
         }
     }
-}
-
-/// Decodes a layer without a TOC; returns the length of its content.
-fn content(kind: LayerKind, blob: Section<'_>, layer: Layer<'_>, findings: &mut Findings) -> u64 {
-    let expected = layer.diff_id;
-    if kind.is_zstd() {
-        return Data::new(blob, expected, layer.limits).finish(expected, false, findings);
-    }
-    let read = Cell::new(0);
-    let tar = tar_stream(kind, CountedReader { inner: blob, count: &read });
-    let allow = |total| layer.limits.allow(total, read.get());
-    hash(tar, allow, expected.hasher(), expected, findings)
-}
-
-/// The tar in a layer's blob.
-pub fn tar_stream<'a>(kind: LayerKind, blob: impl Read + 'a) -> Box<dyn Read + 'a> {
-    match kind {
-        LayerKind::Zstd | LayerKind::ZstdChunked => {
-            Box::new(frames::FrameContent(CheckedFrames::new(blob)))
-        }
-        LayerKind::Gzip | LayerKind::Estargz => {
-            Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(256 << 10, blob)))
-        }
-        LayerKind::Uncompressed => Box::new(blob),
-    }
-}
-
-fn hash(
-    mut tar: impl Read,
-    allow: impl Fn(u64) -> Result<(), Exceeded>,
-    mut hasher: Hasher,
-    expected: &Digest,
-    findings: &mut Findings,
-) -> u64 {
-    let (mut buffer, mut len) = (vec![0; 256 << 10], 0);
-    loop {
-        match tar.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => {
-                hasher.update(buffer.get(..read).unwrap_or_default());
-                len += read as u64;
-                if let Err(limit) = allow(len) {
-                    findings.add(Rule::Limit, limit.to_string());
-                    return len;
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                findings.add(Rule::Frame, format!("after {len} bytes of content: {error}"));
-                return len;
-            }
-        }
-    }
-    let actual = hasher.finish();
-    if actual != *expected {
-        let detail = format!("the content has the digest {actual}, the config says {expected}");
-        findings.add(Rule::DiffId, detail);
-    }
-    len
 }

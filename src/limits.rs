@@ -46,7 +46,7 @@ impl Default for Limits {
 
 impl Limits {
     /// Whether a blob may have come to `total` bytes when `read` bytes of it were read.
-    pub fn allow(self, total: u64, read: u64) -> Result<(), Exceeded> {
+    pub(crate) fn allow(self, total: u64, read: u64) -> Result<(), Exceeded> {
         if total > self.size {
             Err(Exceeded::Size(self.size))
         } else if total > DENSE_FROM && total > read.saturating_mul(self.ratio) {
@@ -59,7 +59,7 @@ impl Limits {
     /// The limits for a blob that is said to have the same content as another one of `len` bytes.
     /// To check it must not take longer than it may take to convert the other one.
     #[must_use]
-    pub fn for_replacement_of(self, len: u64) -> Self {
+    pub(crate) fn for_replacement_of(self, len: u64) -> Self {
         let size = len.saturating_mul(self.ratio).max(REPLACEMENT_FROM).min(self.size);
         Self { size, ..self }
     }

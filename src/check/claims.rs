@@ -2,7 +2,8 @@
 //! `pkg/chunked/compression_linux.go` of containers/storage read them).
 
 use super::finding::{Findings, Rule, shown};
-pub use crate::image::annotations::{Annotations, is_chunked};
+pub use crate::image::annotations::Annotations;
+pub(super) use crate::image::annotations::is_chunked;
 use crate::image::{
     Digest,
     annotations::{ESTARGZ_TOC_DIGEST, OBSOLETE, TAR_SPLIT_POSITION, TOC_DIGEST, TOC_POSITION},
@@ -42,7 +43,7 @@ pub struct Claims {
 }
 
 /// Whether the annotations make a layer eStargz.
-pub fn is_estargz(annotations: &Annotations) -> bool {
+pub(crate) fn is_estargz(annotations: &Annotations) -> bool {
     annotations.contains_key(ESTARGZ_TOC_DIGEST)
 }
 

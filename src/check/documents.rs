@@ -8,9 +8,9 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    CheckedLeftOut,
     claims::{Annotations, Claims, TOC_MAX},
     finding::{Findings, Rule, shown},
+    left_out::CheckedLeftOut,
     toc::{TocEntry, read_toc},
     walk::{DocumentWalk, Surroundings, TocTotals, Visit, Walked},
 };

@@ -3,7 +3,7 @@
 /// What clients do with a layer of which a rule does not hold. "Partial pull" is that of podman,
 /// buildah and CRI-O with `enable_partial_images`; a "full pull" is that of every other client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// No way to pull it.
     NoPull,
     /// A partial pull ends with an error, and does not fall back.
@@ -50,7 +50,7 @@ pub enum Effect {
 
 impl Effect {
     /// Who does what.
-    pub fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::NoPull => "no client can pull this layer",
             Self::NoPartialPull => {

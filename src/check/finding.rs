@@ -46,13 +46,13 @@ macro_rules! rules {
             }
 
             /// Whether this program writes no TOC for a layer that breaks it, be it an error or not.
-            pub fn forbids_toc(self) -> bool {
+            pub(crate) fn forbids_toc(self) -> bool {
                 self.severity() == Severity::Error
                     || matches!(self, Self::MissingParent | Self::TailTooLong)
             }
 
             /// What clients do where it is broken.
-            pub fn effect(self) -> Effect {
+            pub(crate) fn effect(self) -> Effect {
                 match self { $(Self::$rule => Effect::$effect,)+ }
             }
         }
@@ -281,7 +281,7 @@ impl Serialize for Findings {
 
 impl Findings {
     /// Notes a finding.
-    pub fn add(&mut self, rule: Rule, detail: impl Into<String>) {
+    pub(crate) fn add(&mut self, rule: Rule, detail: impl Into<String>) {
         let count = self.counts.entry(rule).or_default();
         *count += 1;
         if *count <= KEPT {
@@ -295,7 +295,7 @@ impl Findings {
     }
 
     /// Adds what was found elsewhere.
-    pub fn append(&mut self, other: &Self) {
+    pub(crate) fn append(&mut self, other: &Self) {
         self.kept.extend(other.kept.iter().cloned());
         for (rule, count) in &other.counts {
             *self.counts.entry(*rule).or_default() += count;
@@ -318,7 +318,7 @@ impl Findings {
     }
 
     /// How many errors and warnings there are.
-    pub fn weigh(&self) -> (u64, u64) {
+    pub(crate) fn weigh(&self) -> (u64, u64) {
         self.counts.iter().fold((0, 0), |(errors, warnings), (rule, count)| match rule.severity() {
             Severity::Error => (errors + count, warnings),
             Severity::Warning => (errors, warnings + count),

@@ -8,8 +8,8 @@ use std::{collections::HashMap, hash::RandomState};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    CheckedLeftOut,
     finding::{Findings, Rule, Shown, shown},
+    left_out::CheckedLeftOut,
     links::{self, Target, TocAttributes},
     spread::{PathKey, Spread},
     toc::TocEntry,

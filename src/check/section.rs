@@ -8,7 +8,7 @@ use std::{
 
 /// A part of a file, with a place in it that is its own.
 #[derive(Debug, Clone, Copy)]
-pub struct Section<'a> {
+pub(crate) struct Section<'a> {
     file: &'a File,
     at: u64,
     end: u64,
@@ -16,29 +16,24 @@ pub struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// `len` bytes from `start` on.
-    pub fn new(file: &'a File, start: u64, len: u64) -> Self {
+    pub(crate) fn new(file: &'a File, start: u64, len: u64) -> Self {
         Self { file, at: start, end: start.saturating_add(len) }
     }
 
     /// How many bytes are left.
-    pub fn len(self) -> u64 {
+    pub(crate) fn len(self) -> u64 {
         self.end - self.at
-    }
-
-    /// Whether nothing is left.
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
     }
 
     /// `len` bytes from `start` on of what is left.
     #[must_use]
-    pub fn part(self, start: u64, len: u64) -> Self {
+    pub(crate) fn part(self, start: u64, len: u64) -> Self {
         let at = self.at.saturating_add(start).min(self.end);
         Self { at, end: at.saturating_add(len).min(self.end), ..self }
     }
 
     /// Up to `len` bytes from `start` on, without going on.
-    pub fn read_at(self, start: u64, len: usize) -> io::Result<Vec<u8>> {
+    pub(crate) fn read_at(self, start: u64, len: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.part(start, len as u64).read_to_end(&mut bytes)?;
         Ok(bytes)

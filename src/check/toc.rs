@@ -12,60 +12,60 @@ use super::keys::{AnyCase, Keys};
 /// One element of `entries`, as it stands in the JSON, but for the case of the keys.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct TocEntry {
+pub(crate) struct TocEntry {
     /// `reg`, `dir` and so on, or `chunk`.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// Target of a link.
     #[serde(rename = "linkname")]
-    pub link_name: String,
+    pub(crate) link_name: String,
     /// The header's mode.
-    pub mode: i64,
+    pub(crate) mode: i64,
     /// The header's size.
-    pub size: i64,
+    pub(crate) size: i64,
     /// User.
-    pub uid: i64,
+    pub(crate) uid: i64,
     /// Group.
-    pub gid: i64,
+    pub(crate) gid: i64,
     /// RFC 3339. A reader takes `null` for an empty text, which is no time.
     #[serde(rename = "modtime", deserialize_with = "text")]
-    pub modified: Option<String>,
+    pub(crate) modified: Option<String>,
     /// RFC 3339.
     #[serde(rename = "accesstime", deserialize_with = "text")]
-    pub accessed: Option<String>,
+    pub(crate) accessed: Option<String>,
     /// RFC 3339.
     #[serde(rename = "changetime", deserialize_with = "text")]
-    pub changed: Option<String>,
+    pub(crate) changed: Option<String>,
     /// Device number.
     #[serde(rename = "devmajor")]
-    pub dev_major: i64,
+    pub(crate) dev_major: i64,
     /// Device number.
     #[serde(rename = "devminor")]
-    pub dev_minor: i64,
+    pub(crate) dev_minor: i64,
     /// Values in base64.
     #[serde(deserialize_with = "xattrs")]
-    pub xattrs: Option<BTreeMap<String, String>>,
+    pub(crate) xattrs: Option<BTreeMap<String, String>>,
     /// Of the content.
-    pub digest: String,
+    pub(crate) digest: String,
     /// Where the content begins in the blob.
-    pub offset: Option<u64>,
+    pub(crate) offset: Option<u64>,
     /// Just past the content.
     #[serde(rename = "endoffset")]
-    pub end_offset: Option<u64>,
+    pub(crate) end_offset: Option<u64>,
     /// Uncompressed length of the chunk.
     #[serde(rename = "chunksize")]
-    pub chunk_size: u64,
+    pub(crate) chunk_size: u64,
     /// Where the chunk begins in the file.
     #[serde(rename = "chunkoffset")]
-    pub chunk_offset: u64,
+    pub(crate) chunk_offset: u64,
     /// Of the chunk.
     #[serde(rename = "chunkdigest")]
-    pub chunk_digest: String,
+    pub(crate) chunk_digest: String,
     /// Empty, or `zeros`.
     #[serde(rename = "chunktype")]
-    pub chunk_type: String,
+    pub(crate) chunk_type: String,
 }
 
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

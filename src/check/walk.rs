@@ -5,10 +5,10 @@
 use std::{collections::BTreeMap, io::Read};
 
 use super::{
-    CheckedLeftOut,
     files::{File, FilePieces, Name, Piece, Ranges, file_digest},
     finding::{Findings, Rule, shown},
     header,
+    left_out::CheckedLeftOut,
     paths::{CheckedPaths, clean, key},
     spread::PathKey,
     stream::{Header, Headers},

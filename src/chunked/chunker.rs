@@ -5,7 +5,7 @@
 //! front of a place decides, and, to spare short chunks, how far back the last cut is.
 
 /// A run of at least this many zero bytes is a hole (`holesThreshold` in `compressor.go`).
-pub const HOLE_MIN: usize = 1024;
+pub(crate) const HOLE_MIN: usize = 1024;
 
 const WINDOW: usize = 64;
 /// The same, for the sums.
@@ -61,12 +61,12 @@ impl Chunker {
 
     /// How many of the bytes fed last may still fall to one side or the other of a cut; less than
     /// [`HOLE_MIN`].
-    pub fn undecided(&self) -> usize {
+    pub(crate) fn undecided(&self) -> usize {
         self.held
     }
 
     /// Whether the open chunk is a hole. What has begun as a hole ends as one, and the other way round.
-    pub fn is_in_hole(&self) -> bool {
+    pub(crate) fn is_in_hole(&self) -> bool {
         self.hole > 0
     }
 

@@ -228,15 +228,15 @@ pub struct LeftOut {
 
 impl LeftOut {
     /// So many names are kept. A distribution's base has eight devices.
-    pub const NAMES_MAX: usize = 20;
+    pub(crate) const NAMES_MAX: usize = 20;
 
     /// A partial pull creates everything.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Adds the entry if a partial pull leaves it out.
-    pub fn note(&mut self, entry: &TarEntry) {
+    pub(crate) fn note(&mut self, entry: &TarEntry) {
         if is_special(entry) {
             self.count += 1;
             if self.names.len() < Self::NAMES_MAX {

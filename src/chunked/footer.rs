@@ -5,10 +5,10 @@
 pub const FOOTER_LEN: usize = 64;
 
 /// Ends each footer (`ZstdChunkedFrameMagic` in `pkg/chunked/internal/minimal/compression.go`).
-pub const FOOTER_MAGIC: [u8; 8] = *b"GNUlInUx";
+pub(crate) const FOOTER_MAGIC: [u8; 8] = *b"GNUlInUx";
 
 /// The only manifest type there is (`ManifestTypeCRFS`).
-pub const MANIFEST_TYPE: u64 = 1;
+pub(crate) const MANIFEST_TYPE: u64 = 1;
 
 /// Where a compressed document lies within a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

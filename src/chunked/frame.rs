@@ -7,10 +7,10 @@ use zstd::zstd_safe::{self, CCtx, DCtx, ErrorCode};
 use super::effort::{Attempt, Effort};
 
 /// Payload lengths in a skippable frame are 32 bits wide (RFC 8878, section 3.1.2).
-pub const SKIPPABLE_MAX: u64 = u32::MAX as u64;
+pub(crate) const SKIPPABLE_MAX: u64 = u32::MAX as u64;
 
 /// Bytes in front of a skippable frame's payload: magic number and length.
-pub const SKIPPABLE_HEADER: usize = 8;
+pub(crate) const SKIPPABLE_HEADER: usize = 8;
 
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
 
@@ -81,7 +81,7 @@ impl FrameEncoder {
     }
 
     /// The same for what may be tar headers, whose bytes are of another kind.
-    pub fn encode_headers(
+    pub(crate) fn encode_headers(
         &mut self,
         headers: &[u8],
         level: i32,
@@ -142,14 +142,14 @@ impl FrameEncoder {
 /// What stands in front of a payload of `len` bytes in a skippable frame: always the first of the
 /// sixteen magic numbers, as the reference does (`appendZstdSkippableFrame` in
 /// `pkg/chunked/internal/minimal/compression.go`).
-pub fn skippable_header(len: u64) -> io::Result<[u8; SKIPPABLE_HEADER]> {
+pub(crate) fn skippable_header(len: u64) -> io::Result<[u8; SKIPPABLE_HEADER]> {
     let short = u32::try_from(len).map_err(|_| io::Error::other(FrameError::TooLong { len }))?;
     let both = u64::from(short) << 32 | u64::from(SKIPPABLE_MAGIC);
     Ok(both.to_le_bytes())
 }
 
 /// Writes a skippable frame.
-pub fn write_skippable(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
+pub(crate) fn write_skippable(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
     out.write_all(&skippable_header(payload.len() as u64)?)?;
     out.write_all(payload)
 }

@@ -36,7 +36,7 @@ impl TarSplitWriter {
 
 impl<W: Write> TarSplitWriter<W> {
     /// An empty stream whose compressed form goes to `sink`.
-    pub fn to(sink: W, level: i32) -> io::Result<Self> {
+    pub(crate) fn to(sink: W, level: i32) -> io::Result<Self> {
         Ok(Self {
             document: DocumentWriter::new(level, sink)?,
             position: 0,
@@ -74,7 +74,7 @@ impl<W: Write> TarSplitWriter<W> {
 
     /// Adds a piece of what follows the last entry. All of it becomes one segment: a client parses
     /// each segment for headers and stumbles over a short one.
-    pub fn tail(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn tail(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -91,12 +91,12 @@ impl<W: Write> TarSplitWriter<W> {
     }
 
     /// A client could not be asked to hold the last segment.
-    pub fn is_too_long(&self) -> bool {
+    pub(crate) fn is_too_long(&self) -> bool {
         self.tail.len > TAIL_MAX
     }
 
     /// Length in bytes of what there is of its compressed form.
-    pub fn compressed_len(&self) -> u64 {
+    pub(crate) fn compressed_len(&self) -> u64 {
         self.document.len()
     }
 

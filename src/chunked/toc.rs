@@ -196,7 +196,7 @@ impl ChunkFields {
 /// Writes the TOC, entry by entry in the order of the tar.
 pub struct TocWriter<W: Write = Vec<u8>> {
     document: DocumentWriter<W>,
-    entries: u64,
+    is_empty: bool,
 }
 
 impl TocWriter {
@@ -208,10 +208,10 @@ impl TocWriter {
 
 impl<W: Write> TocWriter<W> {
     /// An empty TOC whose compressed form goes to `sink`.
-    pub fn to(sink: W, level: i32) -> io::Result<Self> {
+    pub(crate) fn to(sink: W, level: i32) -> io::Result<Self> {
         let mut document = DocumentWriter::new(level, sink)?;
         document.write_all(b"{\"version\":1,\"entries\":[")?;
-        Ok(Self { document, entries: 0 })
+        Ok(Self { document, is_empty: true })
     }
 
     /// Adds an entry; `content` for a regular file that is not empty.
@@ -242,31 +242,26 @@ impl<W: Write> TocWriter<W> {
     }
 
     fn entry(&mut self, entry: &impl Serialize) -> io::Result<()> {
-        if self.entries > 0 {
+        if !self.is_empty {
             self.document.write_all(b",")?;
         }
-        self.entries += 1;
+        self.is_empty = false;
         Ok(serde_json::to_writer(&mut self.document, entry)?)
     }
 
     /// No client would pull a layer with this TOC in parts.
-    pub fn is_too_long(&self) -> bool {
+    pub(crate) fn is_too_long(&self) -> bool {
         self.document.raw_len() > TOC_MAX - ROOM_AT_THE_END
     }
 
-    /// Entries so far, each chunk after a file's first counted as one.
-    pub fn entries(&self) -> u64 {
-        self.entries
-    }
-
     /// Whether a file with this name and so many chunks would make the TOC too long.
-    pub fn has_no_room_for(&self, name: &str, chunks: usize) -> bool {
+    pub(crate) fn has_no_room_for(&self, name: &str, chunks: usize) -> bool {
         let least = (CHUNK_LEAST + name.len() as u64).saturating_mul(chunks as u64);
         self.document.raw_len().saturating_add(least) > TOC_MAX
     }
 
     /// Length in bytes of what there is of its compressed form.
-    pub fn compressed_len(&self) -> u64 {
+    pub(crate) fn compressed_len(&self) -> u64 {
         self.document.len()
     }
 

@@ -108,7 +108,7 @@ impl<R: BufRead> Reader<R> {
     ///
     /// This is empty only at the end of the payload. A stream that ends before the payload does is
     /// [`TarError::Truncated`].
-    pub fn payload(&mut self) -> Result<&[u8], TarError> {
+    pub(crate) fn payload(&mut self) -> Result<&[u8], TarError> {
         self.expect_not_failed()?;
         let left = usize::try_from(self.payload_left).unwrap_or(usize::MAX);
         if left == 0 {
@@ -130,7 +130,7 @@ impl<R: BufRead> Reader<R> {
 
     /// Takes the first `len` bytes of the [`payload`](Self::payload) at hand, which has to have as
     /// many.
-    pub fn consume(&mut self, len: usize) {
+    pub(crate) fn consume(&mut self, len: usize) {
         self.inner.consume(len);
         self.position += len as u64;
         self.payload_left -= len as u64;

@@ -62,7 +62,7 @@ fn word(hasher: Sha256) -> u32 {
 
 impl AdmittedPaths {
     /// For a layer that is the lowest one of its image, or not.
-    pub fn new(lowest: bool) -> Self {
+    pub(crate) fn new(lowest: bool) -> Self {
         Self { lowest, ..Self::default() }
     }
 

@@ -1,0 +1,85 @@
+//! The content of a layer without a TOC.
+
+use std::{
+    cell::Cell,
+    io::{self, Read},
+};
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::{
+    data::Data,
+    documents::CountedReader,
+    finding::{Findings, Rule},
+    frames::{CheckedFrames, FrameContent},
+    kind::LayerKind,
+    section::Section,
+};
+use crate::{
+    image::{Digest, Hasher},
+    limits::{Exceeded, Limits},
+};
+
+/// Decodes it and compares its digest with `expected`; returns its length.
+pub(super) fn check(
+    kind: LayerKind,
+    blob: Section<'_>,
+    expected: &Digest,
+    limits: Limits,
+    findings: &mut Findings,
+) -> u64 {
+    if kind.is_zstd() {
+        return Data::new(blob, expected, limits).finish(expected, false, findings);
+    }
+    let read = Cell::new(0);
+    let tar = tar_stream(kind, CountedReader { inner: blob, count: &read });
+    let allow = |total| limits.allow(total, read.get());
+    hash(tar, allow, expected.hasher(), expected, findings)
+}
+
+/// The tar in a layer's blob.
+pub(crate) fn tar_stream<'a>(kind: LayerKind, blob: impl Read + 'a) -> Box<dyn Read + 'a> {
+    match kind {
+        LayerKind::Zstd | LayerKind::ZstdChunked => {
+            Box::new(FrameContent(CheckedFrames::new(blob)))
+        }
+        LayerKind::Gzip | LayerKind::Estargz => {
+            Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(256 << 10, blob)))
+        }
+        LayerKind::Uncompressed => Box::new(blob),
+    }
+}
+
+fn hash(
+    mut tar: impl Read,
+    allow: impl Fn(u64) -> Result<(), Exceeded>,
+    mut hasher: Hasher,
+    expected: &Digest,
+    findings: &mut Findings,
+) -> u64 {
+    let (mut buffer, mut len) = (vec![0; 256 << 10], 0);
+    loop {
+        match tar.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => {
+                hasher.update(buffer.get(..read).unwrap_or_default());
+                len += read as u64;
+                if let Err(limit) = allow(len) {
+                    findings.add(Rule::Limit, limit.to_string());
+                    return len;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                findings.add(Rule::Frame, format!("after {len} bytes of content: {error}"));
+                return len;
+            }
+        }
+    }
+    let actual = hasher.finish();
+    if actual != *expected {
+        let detail = format!("the content has the digest {actual}, the config says {expected}");
+        findings.add(Rule::DiffId, detail);
+    }
+    len
+}
