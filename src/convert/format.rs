@@ -1,4 +1,4 @@
-//! What there is to choose from.
+//! What can be asked for.
 
 use std::fmt;
 
@@ -6,18 +6,17 @@ use crate::image::{Platform, media_type::Suffix};
 
 /// How the layers of one manifest are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// zstd with a TOC.
+pub(crate) enum Format {
     ZstdChunked,
-    /// zstd.
+    /// Without a TOC.
     Zstd,
-    /// gzip, for clients that know nothing else.
+    /// For clients that support nothing else.
     Gzip,
 }
 
 impl Format {
     /// As users write it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::ZstdChunked => "zstd:chunked",
             Self::Zstd => "zstd",
@@ -26,21 +25,20 @@ impl Format {
     }
 
     /// The same, as part of a tag.
-    pub fn in_tags(self) -> &'static str {
+    pub(crate) fn in_tags(self) -> &'static str {
         match self {
             Self::ZstdChunked => "zstd-chunked",
-            Self::Zstd => "zstd",
-            Self::Gzip => "gzip",
+            other => other.as_str(),
         }
     }
 
-    /// Whether only clients that know zstd can read it.
-    pub fn is_zstd(self) -> bool {
+    /// Whether only clients that support zstd can read it.
+    pub(crate) fn is_zstd(self) -> bool {
         self.suffix() == Suffix::Zstd
     }
 
     /// As media types have it.
-    pub fn suffix(self) -> Suffix {
+    pub(crate) fn suffix(self) -> Suffix {
         match self {
             Self::ZstdChunked | Self::Zstd => Suffix::Zstd,
             Self::Gzip => Suffix::Gzip,
@@ -56,17 +54,14 @@ impl fmt::Display for Format {
 
 /// What is to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub(crate) enum Wanted {
     /// One manifest.
     Image {
-        /// How its layers are compressed.
         format: Format,
         /// Which image of an index it is made from.
         platform: Option<Platform>,
     },
-    /// An index of several.
     Index {
-        /// What becomes of the source's entries.
         mode: IndexMode,
         /// The variants that each platform has in the end, in this order.
         formats: Vec<Format>,
@@ -77,18 +72,18 @@ pub enum Wanted {
 
 /// What becomes of the entries that a source index has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IndexMode {
+pub(crate) enum IndexMode {
     /// Each platform's image is replaced by its variant.
     AllPlatforms,
-    /// What everybody can read goes first, behind it the variants for clients that know zstd.
+    /// What all clients can read goes first, then the variants for clients that support zstd.
     Dual,
-    /// All entries stay where they are; what is missing is put behind them.
+    /// All entries stay where they are; what is missing is appended.
     Add,
 }
 
 impl Wanted {
     /// As users write it.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Index { mode: IndexMode::Dual, .. } => "dual",
             Self::Image { format, .. } => format.as_str(),
@@ -100,7 +95,7 @@ impl Wanted {
     }
 
     /// Whether a manifest of this format may be made.
-    pub fn makes(&self, format: Format) -> bool {
+    pub(crate) fn makes(&self, format: Format) -> bool {
         match self {
             Self::Image { format: wanted, .. } => *wanted == format,
             Self::Index { formats, .. } => formats.contains(&format),

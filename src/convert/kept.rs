@@ -4,43 +4,35 @@
 use std::collections::HashSet;
 
 use super::{
-    ConvertError, ConvertJob,
+    ConvertError, Run,
     format::Format,
-    layers::Layers,
-    plan::{Plan, Slot, prove},
+    layers::ConvertedLayers,
+    plan::{Slot, prove},
 };
-use crate::{
-    image::media_type::Suffix, layer::Compression, report::LayerReport, source::Source,
-    verify::Checks,
-};
+use crate::{image::media_type::Suffix, layer::Compression, report::LayerReport, verify::Checks};
 
-/// Finds out whether each kept image that a variant was made from is what it has to be.
-pub(super) async fn check(
-    job: &ConvertJob,
-    plan: &Plan,
-    source: &Source,
-    layers: &Layers,
-) -> Result<(), ConvertError> {
-    let slots = plan.index.iter().flat_map(|index| &index.slots);
+/// Fails unless each kept image that a variant was made from is what it claims to be.
+pub(super) async fn check(run: &Run<'_>, layers: &ConvertedLayers) -> Result<(), ConvertError> {
+    let slots = run.plan.index.iter().flat_map(|index| &index.slots);
     let kept: HashSet<_> = slots
         .filter_map(|slot| match slot {
             Slot::Kept { manifest, .. } => Some(&manifest.as_ref()?.digest),
             Slot::Made { .. } => None,
         })
         .collect();
-    let checks = Checks::new(job.limits);
-    for (variant, reports) in plan.variants.iter().zip(&layers.of_variant) {
-        let image = &plan.image_of(*variant).source;
+    let checks = Checks::new(run.job.limits);
+    for (variant, reports) in run.plan.variants.iter().zip(&layers.of_variant) {
+        let image = &run.plan.image_of(*variant).source;
         let digest = &image.raw.digest;
         if !kept.contains(digest) || !image.manifest.is_readable_by_all() {
             continue;
         }
         let wrong = if reports.iter().any(|report| report.reused) {
-            prove(source, image, Format::Gzip, &checks).await?
+            prove(&run.source, image, Format::Gzip, &checks).await?
         } else {
             let layers = image.manifest.layers.iter().zip(&image.layer_types).zip(reports);
             let mut wrong = layers.filter_map(|((layer, layer_type), report)| {
-                is_not_what_it_says(layer.is_chunked(), layer_type.suffix, report)
+                mismatch(layer.is_chunked(), layer_type.suffix, report)
             });
             wrong.next()
         };
@@ -52,12 +44,12 @@ pub(super) async fn check(
 }
 
 /// What a layer turned out to be, if clients that go by its media type or annotations would fail.
-fn is_not_what_it_says(chunked: bool, suffix: Suffix, report: &LayerReport) -> Option<String> {
+fn mismatch(chunked: bool, suffix: Suffix, report: &LayerReport) -> Option<String> {
     let found = report.source_compression?;
     let number = report.number;
     if found == Compression::Zstd && suffix != Suffix::Zstd {
-        return Some(format!("layer {number} is zstd, and its media type is another one"));
+        return Some(format!("layer {number} is zstd, but its media type is another one"));
     }
     (chunked && found != Compression::Zstd)
-        .then(|| format!("layer {number} has the annotations of a TOC and is {found}"))
+        .then(|| format!("layer {number} has the annotations of a TOC, but is {found}"))
 }

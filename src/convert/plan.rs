@@ -13,20 +13,33 @@ use super::{
     format::{Format, Wanted},
 };
 use crate::{
-    image::{BlobId, Descriptor, Digest, DocumentError, Index},
+    image::{
+        BlobId, Descriptor, Digest, DocumentError, Index, annotations::ZSTD_MARK,
+        media_type::OCI_MANIFEST,
+    },
+    report::LeftReport,
     source::{Source, SourceImage},
     store::RawManifest,
 };
 
 /// One layer of the source.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct PlannedLayer {
-    /// The blob.
     pub(super) blob: BlobId,
-    /// What its content has to be.
+    /// What its content has to have.
     pub(super) diff_id: Digest,
-    /// It stays what it is, and is not read.
+    /// It stays as it is, and is not read.
     pub(super) foreign: bool,
+}
+
+/// What a new layer is made of and how. The same blob under another diffID is a contradiction that
+/// has to be found; and the lowest layer of an image may have a TOC that it cannot have elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct LayerKey<'a> {
+    pub(super) blob: &'a Digest,
+    pub(super) diff_id: &'a Digest,
+    pub(super) format: Format,
+    pub(super) lowest: bool,
 }
 
 /// An image of the source that is converted.
@@ -54,22 +67,15 @@ pub(super) enum Slot {
         /// The entry of the image it is made from.
         entry: Box<Descriptor>,
     },
-    /// A manifest that stays what it is.
+    /// A manifest that stays as it is.
     Kept {
-        /// As it is written: mended where the source's says something else than the manifest.
+        /// As it is written: corrected if the source's entry does not match the manifest.
         entry: Box<Descriptor>,
         /// `None` if the source does not have it, or it is not a manifest of a known type.
         manifest: Option<RawManifest>,
-        /// How it is compressed, if it is an image that has been looked at.
+        /// How it is compressed, if it is an image that was read.
         format: Option<Format>,
     },
-}
-
-/// An entry of the source index that the new one does not have.
-#[derive(Debug, Clone)]
-pub(super) struct LeftEntry {
-    pub(super) digest: Digest,
-    pub(super) reason: String,
 }
 
 /// An index to be made.
@@ -77,7 +83,7 @@ pub(super) struct LeftEntry {
 pub(super) struct IndexPlan {
     pub(super) document: Index,
     pub(super) slots: Vec<Slot>,
-    pub(super) left: Vec<LeftEntry>,
+    pub(super) left: Vec<LeftReport>,
     /// It is an earlier result of this program, nothing about it changes, and every image in it has
     /// been proven in this run: its own bytes.
     pub(super) unchanged: Option<RawManifest>,
@@ -96,13 +102,51 @@ pub(super) struct Plan {
     pub(super) notes: Vec<String>,
 }
 
+impl PlannedLayer {
+    pub(super) fn key(&self, format: Format, lowest: bool) -> LayerKey<'_> {
+        LayerKey { blob: &self.blob.digest, diff_id: &self.diff_id, format, lowest }
+    }
+}
+
 impl Plan {
     /// The image that a variant is made from.
     pub(super) fn image_of(&self, variant: Variant) -> &PlannedImage {
         &self.images[variant.image]
     }
+
+    /// The entry of a slot before its manifest is made, with `manifest` in place of that.
+    pub(super) fn draft(
+        &self,
+        slot: &Slot,
+        manifest: &BlobId,
+    ) -> Result<Descriptor, DocumentError> {
+        match slot {
+            Slot::Kept { entry, .. } => Ok((**entry).clone()),
+            Slot::Made { entry, variant } => {
+                let variant = self.variants[*variant];
+                let layers = &self.image_of(variant).layers;
+                let is_marked = variant.format.is_zstd()
+                    && (layers.is_empty() || layers.iter().any(|layer| !layer.foreign));
+                new_entry(entry, manifest, is_marked)
+            }
+        }
+    }
 }
 
+/// The entry for a new manifest of the image that `entry` is for, with all else that it says.
+pub(super) fn new_entry(
+    entry: &Descriptor,
+    manifest: &BlobId,
+    marked: bool,
+) -> Result<Descriptor, DocumentError> {
+    let mut new = entry.clone();
+    new.point_at(OCI_MANIFEST, manifest.clone());
+    new.forget_bytes()?;
+    new.set_annotation(ZSTD_MARK, marked.then_some("true"))?;
+    Ok(new)
+}
+
+/// Reads the source, and decides what is made of it.
 pub(super) async fn plan(job: &ConvertJob, source: &Source) -> Result<Plan, ConvertError> {
     let raw = source.root().await?;
     match &job.wanted {
@@ -119,7 +163,7 @@ pub(super) async fn plan(job: &ConvertJob, source: &Source) -> Result<Plan, Conv
     }
 }
 
-/// An image whose layers and diffIDs fit together.
+/// An image whose layers and diffIDs match in number.
 fn planned(source: &Source, image: SourceImage) -> Result<PlannedImage, ConvertError> {
     let (layers, diff_ids) = (&image.manifest.layers, &image.config.diff_ids);
     if layers.len() != diff_ids.len() {

@@ -4,13 +4,20 @@
 //! `docs/slsa-provenance.md`, "type hinting"), so these hold what this run has made and nothing
 //! else. The source goes under a name that makes it a material.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 
-use super::{ConvertError, ConvertJob, plan::Plan};
-use crate::image::{Digest, ImageReference};
+use super::{ConvertError, ConvertJob, Run, plan::Plan};
+use crate::{
+    attached::CarriedSbom,
+    image::{Digest, ImageReference},
+    report::Summary,
+    tekton,
+};
 
 /// A result: its name, and its value to the byte.
-pub(super) type NamedResult = (&'static str, String);
+type NamedResult = (&'static str, String);
 
 /// What Tekton adds to a container's termination message besides the results, in bytes, rounded
 /// up: the time it started at, as an entry of its own.
@@ -21,7 +28,7 @@ const OVERHEAD_EACH: usize = 30;
 
 /// All results of a run. `made` has the digests of an index's entries that this run made, in their
 /// order, and `sbom` what carries the SBOM of the image.
-pub(super) fn results(
+fn results(
     source: &ImageReference,
     destination: &ImageReference,
     digest: &Digest,
@@ -54,9 +61,21 @@ pub(super) fn results(
     results
 }
 
-/// Finds out before any work whether the results will be more than Tekton takes: by their
-/// lengths, for digests are of one length.
+/// Fails if no results can be written; removes those of an earlier run.
+pub(super) fn prepare(job: &ConvertJob) -> Result<(), ConvertError> {
+    let Some(dir) = &job.results_dir else { return Ok(()) };
+    tekton::prepare(dir).map_err(|error| ConvertError::ResultsDir {
+        dir: dir.display().to_string().trim_end_matches("/.").to_owned(),
+        error,
+    })
+}
+
+/// Fails before any work if the results will be more than Tekton accepts. Their lengths are known,
+/// because all digests have the same.
 pub(super) fn check_size(job: &ConvertJob, plan: &Plan) -> Result<(), ConvertError> {
+    if job.results_dir.is_none() {
+        return Ok(());
+    }
     let digest = Digest::sha256_of(b"");
     let made = match &plan.index {
         Some(_) => vec![&digest; plan.variants.len()],
@@ -68,6 +87,23 @@ pub(super) fn check_size(job: &ConvertJob, plan: &Plan) -> Result<(), ConvertErr
         return Err(ConvertError::ResultsTooLarge { bytes, limit: job.results_limit });
     }
     Ok(())
+}
+
+/// Writes the results of a run that has published its image.
+pub(super) fn write(
+    run: &Run<'_>,
+    summary: &Summary,
+    sbom: Option<&CarriedSbom>,
+) -> Result<(), ConvertError> {
+    let Some(dir) = &run.job.results_dir else { return Ok(()) };
+    let (source, destination) = (&run.job.source, &run.job.destination);
+    let made = summary.manifests.iter().filter(|manifest| manifest.made);
+    let mut known = HashSet::new();
+    let made = made.map(|manifest| &manifest.digest).filter(|digest| known.insert(*digest));
+    let made: Vec<_> = made.collect();
+    let sbom = sbom.filter(|_| run.job.may_carry_sbom()).map(|sbom| sbom.blob_url(destination));
+    let results = results(source, destination, &summary.image.digest, &made, sbom);
+    Ok(tekton::write_results(dir, &results)?)
 }
 
 /// What the results come to in a termination message, in bytes (tektoncd/pipeline,

@@ -1,179 +1,165 @@
-//! The work of an earlier run of the same job: found at the destination by what it says of itself,
-//! and used only after each byte of it has been checked.
+//! What an earlier run of the same job has made: found at the destination by its markers, and used
+//! only after every byte of it was checked.
 //!
-//! Anybody who may push there can put something that says the same. So a layer counts only if it
-//! passes all that `verify` asks: its content has the diffID of the source's config, and its TOC
-//! describes just that content. Such a layer is right whoever made it. Checking costs a download
-//! and a fraction of the time that it takes to compress; what is longer than the layer of the source
-//! may come to is given up on before that takes more.
+//! Anybody who may push there can write the same markers. So a layer counts only if it passes all
+//! that `verify` checks: its content has the diffID in the source's config, and its TOC describes
+//! exactly that content. Such a layer is right whoever made it. Checking costs a download and a
+//! fraction of the time of compression. A layer that exceeds what the source's layer may come to is
+//! given up before it costs more.
 
 use std::collections::HashMap;
 
 use super::{
-    ConvertJob,
+    ConvertJob, Run,
+    destination::Destination,
     format::Format,
-    plan::{Plan, PlannedLayer},
-    publish::recipe,
+    markers,
+    plan::{LayerKey, Plan},
 };
 use crate::{
     check::{self, Annotations, Claims, Findings, LayerKind, LayerVerdict},
     chunked::{annotations::ChunkedAnnotations, eligibility::LeftOut, footer::Position},
-    image::{
-        BlobId, Digest, EntryKind,
-        annotations::{FORMAT, SOURCE_DIGEST},
-        media_type::OCI_LAYER_ZSTD,
-    },
+    image::{BlobId, EntryKind, media_type::OCI_LAYER_ZSTD},
     layer::Outline,
     limits::Limits,
-    store::{RawManifest, Selector, Store},
+    store::{RawManifest, Selector},
 };
 
-/// A layer as an earlier run has left it, or somebody who says so.
+/// A layer that an earlier run has made, or that claims to be one.
 #[derive(Debug, Clone)]
-pub(super) struct Known {
+pub(super) struct FoundLayer {
     blob: BlobId,
     annotations: Annotations,
 }
 
-/// A layer that was found to be right.
+/// A layer that was checked.
 #[derive(Debug)]
-pub(super) struct Proved {
+pub(super) struct ProvenLayer {
     pub(super) blob: BlobId,
     pub(super) raw_len: u64,
     pub(super) outline: Option<Outline>,
 }
 
-/// What there is, by the source's blob, its diffID, the format and whether it is the lowest layer.
-#[derive(Debug, Default)]
-pub(super) struct Reusable {
-    layers: HashMap<(Digest, Digest, Format, bool), Known>,
+pub(super) type Reusable<'a> = HashMap<LayerKey<'a>, FoundLayer>;
+
+/// Looks at what the destination's tag names now. Whatever is wrong with it only means that there
+/// is nothing to reuse.
+pub(super) async fn find<'a>(run: &'a Run<'_>) -> Reusable<'a> {
+    let (job, plan, destination) = (run.job, &run.plan, &run.destination.store);
+    let mut found = Reusable::new();
+    let Ok(tagged) = destination.manifest(&Selector::of(&job.destination)).await else {
+        return found;
+    };
+    if !tagged.is_index() {
+        add_layers(&mut found, job, plan, &tagged);
+        return found;
+    }
+    let Ok(index) = tagged.index() else { return found };
+    // An index of ours has as many as the plan; another one is not worth the requests.
+    let slots = plan.index.as_ref().map_or(0, |index| index.slots.len());
+    let manifests = index.entries().filter(|entry| entry.entry_kind() == EntryKind::Manifest);
+    for entry in manifests.take(slots) {
+        let which = Selector::Digest(entry.blob.digest.clone());
+        if let Ok(manifest) = destination.manifest(&which).await {
+            add_layers(&mut found, job, plan, &manifest);
+        }
+    }
+    found
 }
 
-impl Reusable {
-    /// Looks at what the destination's tag names now. Whatever is wrong with it, there is just
-    /// nothing to be used again.
-    pub(super) async fn find(job: &ConvertJob, plan: &Plan, destination: &Store) -> Self {
-        let mut found = Self::default();
-        let Ok(tagged) = destination.manifest(&Selector::of(&job.destination)).await else {
-            return found;
-        };
-        if !tagged.is_index() {
-            found.take_in(job, plan, &tagged);
-            return found;
+/// Adds the layers of a manifest that claims to be a variant of the plan.
+fn add_layers<'a>(found: &mut Reusable<'a>, job: &ConvertJob, plan: &'a Plan, raw: &RawManifest) {
+    let Ok(manifest) = raw.manifest() else { return };
+    for variant in plan.variants.iter().filter(|variant| variant.format.is_zstd()) {
+        let image = plan.image_of(*variant);
+        let source = &image.source.raw.digest;
+        if !markers::is_made_by(job, source, variant.format, &manifest.annotations)
+            || manifest.layers.len() != image.layers.len()
+        {
+            continue;
         }
-        let Ok(index) = tagged.index() else { return found };
-        // An index of ours has as many as the plan; another one is not worth the requests.
-        let slots = plan.index.as_ref().map_or(0, |index| index.slots.len());
-        let manifests = index.entries().filter(|entry| entry.entry_kind() == EntryKind::Manifest);
-        for entry in manifests.take(slots) {
-            let which = Selector::Digest(entry.blob.digest.clone());
-            if let Ok(manifest) = destination.manifest(&which).await {
-                found.take_in(job, plan, &manifest);
-            }
+        for (number, (layer, old)) in manifest.layers.iter().zip(&image.layers).enumerate() {
+            let (blob, annotations) = (layer.blob.clone(), layer.annotations.clone());
+            found.insert(old.key(variant.format, number == 0), FoundLayer { blob, annotations });
         }
-        found
-    }
-
-    fn take_in(&mut self, job: &ConvertJob, plan: &Plan, raw: &RawManifest) {
-        let Ok(manifest) = raw.manifest() else { return };
-        let says = |key: &str, value: &str| {
-            manifest.annotations.get(key).is_some_and(|said| said == value)
-        };
-        for variant in plan.variants.iter().filter(|variant| variant.format.is_zstd()) {
-            let image = plan.image_of(*variant);
-            let is_it = says(SOURCE_DIGEST, image.source.raw.digest.as_str())
-                && says(FORMAT, &recipe(job, variant.format))
-                && manifest.layers.len() == image.layers.len();
-            if !is_it {
-                continue;
-            }
-            for (number, (layer, old)) in manifest.layers.iter().zip(&image.layers).enumerate() {
-                let (digest, diff_id) = (old.blob.digest.clone(), old.diff_id.clone());
-                let key = (digest, diff_id, variant.format, number == 0);
-                let (blob, annotations) = (layer.blob.clone(), layer.annotations.clone());
-                self.layers.insert(key, Known { blob, annotations });
-            }
-        }
-    }
-
-    pub(super) fn get(&self, layer: &PlannedLayer, format: Format, lowest: bool) -> Option<&Known> {
-        self.layers.get(&(layer.blob.digest.clone(), layer.diff_id.clone(), format, lowest))
     }
 }
 
-impl Known {
-    /// Downloads the layer and checks all of it. `None`: it is of no use, or not what this program
-    /// would make of that diffID in that format, of the lowest layer or another one. It may come to
-    /// what the limits allow the layer of the source, of `source_len` bytes, to come to.
+impl FoundLayer {
+    /// Downloads the layer and checks all of it. `None` if it cannot be had, or is not what this
+    /// program would make. `limits` are those of the source's layer, of `source_len` bytes.
     pub(super) async fn prove(
         &self,
-        destination: &Store,
-        (diff_id, format, lowest): (&Digest, Format, bool),
+        destination: &Destination<'_>,
+        key: LayerKey<'_>,
         limits: Limits,
         source_len: u64,
-    ) -> Option<Proved> {
+    ) -> Option<ProvenLayer> {
         let limits = limits.for_replacement_of(source_len);
         // Frames that save nothing, TOC and tar-split make a blob longer than its content.
         if self.blob.size > limits.size.saturating_mul(2) {
             return None;
         }
-        let reader = destination.blob(&self.blob.digest, self.blob.size).await.ok()?;
-        let (known, diff_id) = (self.clone(), diff_id.clone());
+        let reader = destination.store.blob(&self.blob.digest, self.blob.size).await.ok()?;
+        let (found, diff_id) = (self.clone(), key.diff_id.clone());
+        let (format, lowest) = (key.format, key.lowest);
         let work = move || {
             let mut file = tempfile::tempfile().ok()?;
             reader.copy_to(&mut file).ok()?;
             let subject = check::Layer {
                 blob: &file,
-                len: known.blob.size,
+                len: found.blob.size,
                 media_type: OCI_LAYER_ZSTD,
-                annotations: &known.annotations,
+                annotations: &found.annotations,
                 diff_id: &diff_id,
                 limits,
                 lowest,
             };
             let verdict = check::layer(subject).ok()?;
-            known.judge(&verdict, format)
+            found.judge(&verdict, format)
         };
-        let proved = tokio::task::spawn_blocking(work).await.ok().flatten();
-        if proved.is_none() {
+        let proven = tokio::task::spawn_blocking(work).await.ok().flatten();
+        if proven.is_none() {
             let digest = &self.blob.digest;
-            tracing::warn!(%digest, "what the destination has of an earlier run is not used again");
+            tracing::warn!(%digest, "not reusing a layer of an earlier run: it failed the check");
         }
-        proved
+        proven
     }
 
-    fn judge(self, verdict: &LayerVerdict, format: Format) -> Option<Proved> {
+    fn judge(self, verdict: &LayerVerdict, format: Format) -> Option<ProvenLayer> {
         if verdict.findings.first_obstacle().is_some() {
             return None;
         }
         let outline = match (format, verdict.kind) {
-            (Format::ZstdChunked, LayerKind::ZstdChunked) => {
-                let claims = Claims::read(&self.annotations, &mut Findings::default())?;
-                let place = |span: check::Span| Position {
-                    offset: span.offset,
-                    len: span.len,
-                    raw_len: span.raw_len,
-                };
-                let totals = verdict.totals.as_ref()?;
-                Some(Outline {
-                    annotations: ChunkedAnnotations {
-                        toc_digest: claims.toc_digest,
-                        toc: place(claims.toc),
-                        tar_split: place(claims.tar_split?),
-                    },
-                    entries: totals.entries,
-                    files: totals.files,
-                    chunks: totals.chunks,
-                    left_out: LeftOut {
-                        count: verdict.left_out.count,
-                        names: verdict.left_out.names.clone(),
-                    },
-                })
-            }
+            (Format::ZstdChunked, LayerKind::ZstdChunked) => Some(self.outline(verdict)?),
             (Format::Zstd, LayerKind::Zstd) => None,
             // Why a layer got no TOC would not be known.
             _ => return None,
         };
-        Some(Proved { blob: self.blob, raw_len: verdict.tar_len, outline })
+        Some(ProvenLayer { blob: self.blob, raw_len: verdict.tar_len, outline })
+    }
+
+    fn outline(&self, verdict: &LayerVerdict) -> Option<Outline> {
+        let claims = Claims::read(&self.annotations, &mut Findings::default())?;
+        let place = |span: check::Span| Position {
+            offset: span.offset,
+            len: span.len,
+            raw_len: span.raw_len,
+        };
+        let totals = verdict.totals.as_ref()?;
+        Some(Outline {
+            annotations: ChunkedAnnotations {
+                toc_digest: claims.toc_digest,
+                toc: place(claims.toc),
+                tar_split: place(claims.tar_split?),
+            },
+            entries: totals.entries,
+            files: totals.files,
+            chunks: totals.chunks,
+            left_out: LeftOut {
+                count: verdict.left_out.count,
+                names: verdict.left_out.names.clone(),
+            },
+        })
     }
 }

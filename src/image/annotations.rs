@@ -29,11 +29,6 @@ pub const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 /// On an entry of a layout's `index.json`: the tag (image-spec, annotations.md).
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-/// On what this program makes: digest of the manifest or index that it was made from.
-pub const SOURCE_DIGEST: &str = "io.github.recompress-image.source-digest";
-/// On a manifest that this program makes: how its layers are compressed, with the level.
-pub const FORMAT: &str = "io.github.recompress-image.format";
-
 /// On a manifest: the period after which Quay removes its tag, like the label of that name
 /// (quay/quay, `image/oci/manifest.py`).
 pub const EXPIRES_AFTER: &str = "quay.expires-after";

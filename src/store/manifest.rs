@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::image::{
-    Digest, DocumentError, Index, Manifest, document_type,
+    BlobId, Digest, DocumentError, Index, Manifest, document_type,
     media_type::{DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST},
 };
 
@@ -44,6 +44,10 @@ impl RawManifest {
     /// Length of the document in bytes.
     pub fn size(&self) -> u64 {
         self.bytes.len() as u64
+    }
+
+    pub(crate) fn id(&self) -> BlobId {
+        BlobId { digest: self.digest.clone(), size: self.size() }
     }
 
     /// Reads it as the manifest of one image or artifact.

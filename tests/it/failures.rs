@@ -227,7 +227,7 @@ fn places_that_cannot_be_written() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(7), "{}", text(&output));
-    assert!(text(&output).contains("nothing was done"), "{}", text(&output));
+    assert!(text(&output).contains("nothing was published"), "{}", text(&output));
     assert!(manifest(&layout.dir, "in-zstd-chunked").is_none());
 }
 

@@ -194,7 +194,7 @@ fn a_manifest_that_would_be_too_large_is_found_out_before_any_layer_is_read() {
     let before = fs::read_dir(dir.path().join("blobs/sha256")).unwrap().count();
     let output = convert(&layout.reference(), &[]);
     assert_eq!(output.status.code(), Some(5), "{}", text(&output));
-    for words in ["the new manifest would have", "accept 4 MiB", "nothing was done"] {
+    for words in ["the new manifest would have", "accept 4 MiB", "nothing was published"] {
         assert!(text(&output).contains(words), "{}", text(&output));
     }
     assert_eq!(fs::read_dir(dir.path().join("blobs/sha256")).unwrap().count(), before);

@@ -107,8 +107,9 @@ fn job(source: &str, destination: &str) -> ConvertJob {
     let Command::Convert(args) = Cli::try_parse_from(words).unwrap().command else { panic!() };
     let patience =
         Patience { tries: 4, first_delay: Duration::from_millis(5), idle: Duration::from_secs(1) };
-    let access = AccessOptions { patience, ..AccessOptions::default() };
-    ConvertJob { access, ..ConvertJob::try_from(*args).unwrap() }
+    let mut job = ConvertJob::try_from(*args).unwrap();
+    job.access = AccessOptions { patience, ..AccessOptions::default() };
+    job
 }
 
 /// Peak of this process's memory in KiB since the last call.

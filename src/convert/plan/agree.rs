@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// An entry of the new index.
-pub(super) struct Listed {
+pub(super) struct NewEntry {
     pub(super) entry: Descriptor,
     /// The manifest that it is or is made from.
     pub(super) from: Digest,
@@ -22,7 +22,7 @@ pub(super) struct Listed {
     pub(super) uncertain: bool,
 }
 
-/// Holds the entries that podman takes of `raw` against those that it will take of `listed`, for each
+/// Holds the entries that podman takes of `raw` against those that it will take of `new`, for each
 /// of `platforms`. `asked_for` tells whether an entry of `raw` was to be converted. If podman takes one
 /// that was not, that counts only if it was asked for exactly this platform.
 pub(super) async fn check(
@@ -30,7 +30,7 @@ pub(super) async fn check(
     raw: &RawManifest,
     platforms: impl Iterator<Item = &Platform>,
     asked_for: impl Fn(usize) -> bool,
-    listed: &[Listed],
+    new: &[NewEntry],
 ) -> Result<(), ConvertError> {
     for (platform, is_exact) in spellings(platforms) {
         let Some(before) = source.taken_by_podman(raw, &platform).await? else { continue };
@@ -38,7 +38,7 @@ pub(super) async fn check(
             continue;
         }
         for with_uncertain in [true, false] {
-            let there = || listed.iter().filter(|one| with_uncertain || !one.uncertain);
+            let there = || new.iter().filter(|one| with_uncertain || !one.uncertain);
             let entries = there().map(|one| &one.entry);
             let after = taken_by_podman(entries, OCI_INDEX, &platform);
             let Some(after) = after.and_then(|number| there().nth(number)) else { continue };

@@ -13,7 +13,7 @@ use crate::{
 
 /// What an entry of the source is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Role {
     /// An image.
     Image {
         format: Format,
@@ -35,46 +35,40 @@ pub(super) enum Kind {
 
 /// An entry of the source.
 #[derive(Debug, Clone)]
-pub(super) struct Candidate {
+pub(super) struct SourceEntry {
     pub(super) digest: Digest,
     pub(super) platform: Option<Platform>,
     /// Its platform was asked for.
     pub(super) selected: bool,
-    pub(super) kind: Kind,
+    pub(super) role: Role,
 }
 
-impl Candidate {
+impl SourceEntry {
     /// What entries for the same platform have in common.
     pub(super) fn key(&self) -> Option<PlatformKey> {
         self.platform.as_ref().map(Platform::key)
     }
 
-    fn is_image(&self) -> bool {
-        matches!(self.kind, Kind::Image { .. })
+    pub(super) fn is_image(&self) -> bool {
+        matches!(self.role, Role::Image { .. })
     }
 }
 
 /// One entry of the result, made from an entry of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct Placement {
     /// Which entry of the source.
     pub(super) entry: usize,
     /// What it becomes; without one, it stays what it is.
     pub(super) made: Option<Format>,
 }
 
-/// An entry of the source that the result does not have, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Left {
-    pub(super) entry: usize,
-    pub(super) reason: String,
-}
-
 /// The entries of the result, in order.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Arrangement {
-    pub(super) steps: Vec<Step>,
-    pub(super) left: Vec<Left>,
+    pub(super) placements: Vec<Placement>,
+    /// Which entries of the source it does not have, and why.
+    pub(super) left: Vec<(usize, String)>,
 }
 
 /// Where an entry comes to stand: entries of the same rank are in the order of the source.
@@ -90,22 +84,22 @@ enum Rank {
 
 /// Marks the entries whose platform was asked for: all, if `platforms` is empty. `Err` has a
 /// platform that there is no image for.
-pub(super) fn select(candidates: &mut [Candidate], platforms: &[Platform]) -> Result<(), Platform> {
-    for candidate in &mut *candidates {
-        candidate.selected = platforms.is_empty();
+pub(super) fn select(entries: &mut [SourceEntry], platforms: &[Platform]) -> Result<(), Platform> {
+    for source in &mut *entries {
+        source.selected = platforms.is_empty();
     }
     for wanted in platforms {
-        let fit = |candidate: &Candidate| -> Option<Fit> {
-            if matches!(candidate.kind, Kind::Image { .. } | Kind::Unfit { .. }) {
-                wanted.fit(candidate.platform.as_ref()?)
+        let fit = |source: &SourceEntry| -> Option<Fit> {
+            if matches!(source.role, Role::Image { .. } | Role::Unfit { .. }) {
+                wanted.fit(source.platform.as_ref()?)
             } else {
                 None
             }
         };
-        let images = candidates.iter().filter(|candidate| candidate.is_image());
+        let images = entries.iter().filter(|source| source.is_image());
         let Some(best) = images.filter_map(fit).min() else { return Err(wanted.clone()) };
-        for candidate in &mut *candidates {
-            candidate.selected |= fit(candidate) == Some(best);
+        for source in &mut *entries {
+            source.selected |= fit(source) == Some(best);
         }
     }
     Ok(())
@@ -118,69 +112,71 @@ pub(super) fn select(candidates: &mut [Candidate], platforms: &[Platform]) -> Re
 /// of what is not in it. Arranging the result again changes nothing, but in
 /// [`IndexMode::AllPlatforms`], which always makes its variants again.
 pub(super) fn arrange(
-    candidates: &[Candidate],
+    entries: &[SourceEntry],
     mode: IndexMode,
     formats: &[Format],
 ) -> Option<Arrangement> {
-    let images: Vec<Selected<'_>> = selected(candidates).collect();
+    let images: Vec<SelectedImage> = selected(entries).collect();
     if images.is_empty() {
         return None;
     }
-    let mut arranging = Arranging { candidates, mode, steps: Vec::new(), left: Vec::new() };
+    let mut arranging = Arranging { entries, mode, placements: Vec::new(), left: Vec::new() };
     arranging.keep_images();
     arranging.make_missing(&images, formats);
     arranging.keep_others();
-    let Arranging { mut steps, left, .. } = arranging;
+    let Arranging { mut placements, left, .. } = arranging;
     // Stable, so that variants of one entry stay in the order of the formats.
-    steps.sort_by_key(|(rank, step)| (*rank, format_place(formats, *rank, *step), step.entry));
-    Some(Arrangement { steps: steps.into_iter().map(|(_, step)| step).collect(), left })
+    placements
+        .sort_by_key(|(rank, place)| (*rank, format_place(formats, *rank, *place), place.entry));
+    let placements = placements.into_iter().map(|(_, place)| place).collect();
+    Some(Arrangement { placements, left })
 }
 
 /// An image that was asked for.
-struct Selected<'a> {
+struct SelectedImage {
     entry: usize,
     key: Option<PlatformKey>,
     format: Format,
-    rejected: Option<&'a String>,
+    is_rejected: bool,
 }
 
-fn selected(candidates: &[Candidate]) -> impl Iterator<Item = Selected<'_>> {
-    candidates.iter().enumerate().filter_map(|(entry, candidate)| match &candidate.kind {
-        Kind::Image { format, rejected, .. } if candidate.selected => Some(Selected {
+fn selected(entries: &[SourceEntry]) -> impl Iterator<Item = SelectedImage> {
+    entries.iter().enumerate().filter_map(|(entry, source)| match &source.role {
+        Role::Image { format, rejected, .. } if source.selected => Some(SelectedImage {
             entry,
-            key: candidate.key(),
+            key: source.key(),
             format: *format,
-            rejected: rejected.as_ref(),
+            is_rejected: rejected.is_some(),
         }),
         _ => None,
     })
 }
 
 struct Arranging<'a> {
-    candidates: &'a [Candidate],
+    entries: &'a [SourceEntry],
     mode: IndexMode,
-    steps: Vec<(Rank, Step)>,
-    left: Vec<Left>,
+    placements: Vec<(Rank, Placement)>,
+    left: Vec<(usize, String)>,
 }
 
 impl Arranging<'_> {
     fn leave(&mut self, entry: usize, reason: &str) {
-        self.left.push(Left { entry, reason: reason.to_owned() });
+        self.left.push((entry, reason.to_owned()));
     }
 
     /// What is there already, as it is or as an OCI manifest of the same.
     fn keep_images(&mut self) {
         const NOT_ASKED_FOR: &str = "its platform was not asked for";
-        for (entry, candidate) in self.candidates.iter().enumerate() {
+        for (entry, source) in self.entries.iter().enumerate() {
             let adds = self.mode == IndexMode::Add;
-            match &candidate.kind {
-                Kind::Image { rejected: Some(reason), .. } => {
+            match &source.role {
+                Role::Image { rejected: Some(reason), .. } => {
                     self.leave(entry, reason);
                 }
-                Kind::Image { format, family, .. } => {
+                Role::Image { format, family, .. } => {
                     let stays = match self.mode {
                         IndexMode::AllPlatforms => false,
-                        IndexMode::Dual => candidate.selected,
+                        IndexMode::Dual => source.selected,
                         IndexMode::Add => true,
                     };
                     if stays {
@@ -188,38 +184,37 @@ impl Arranging<'_> {
                         let is_dual = self.mode == IndexMode::Dual;
                         let for_some = is_dual && format.is_zstd();
                         let rank = if for_some { Rank::ForSome } else { Rank::ForAll };
-                        self.steps.push((rank, Step { entry, made }));
-                    } else if !candidate.selected {
+                        self.placements.push((rank, Placement { entry, made }));
+                    } else if !source.selected {
                         self.leave(entry, NOT_ASKED_FOR);
                     }
                 }
-                Kind::Missing => self.leave(entry, "the source does not have it"),
-                Kind::Unread | Kind::Unfit { .. } if adds => {
-                    self.steps.push((Rank::ForAll, Step { entry, made: None }));
+                Role::Missing => self.leave(entry, "the source does not have it"),
+                Role::Unread | Role::Unfit { .. } if adds => {
+                    self.placements.push((Rank::ForAll, Placement { entry, made: None }));
                 }
-                Kind::Unread => self.leave(entry, NOT_ASKED_FOR),
-                Kind::Unfit { .. } if !candidate.selected => self.leave(entry, NOT_ASKED_FOR),
-                Kind::Unfit { .. } if self.mode == IndexMode::Dual => {
-                    self.steps.push((Rank::Last, Step { entry, made: None }));
+                Role::Unread => self.leave(entry, NOT_ASKED_FOR),
+                Role::Unfit { .. } if !source.selected => self.leave(entry, NOT_ASKED_FOR),
+                Role::Unfit { .. } if self.mode == IndexMode::Dual => {
+                    self.placements.push((Rank::Last, Placement { entry, made: None }));
                 }
-                Kind::Unfit { reason } => self.leave(entry, reason),
-                Kind::Attestation { .. } | Kind::Other { .. } => {}
+                Role::Unfit { reason } => self.leave(entry, reason),
+                Role::Attestation { .. } | Role::Other { .. } => {}
             }
         }
     }
 
     /// What is missing, each made of the first image that its platform has; of a rejected one only
     /// if there is no other.
-    fn make_missing(&mut self, images: &[Selected<'_>], formats: &[Format]) {
+    fn make_missing(&mut self, images: &[SelectedImage], formats: &[Format]) {
         let mut done = HashSet::new();
         for &wanted in formats {
             for image in images {
                 let mut variants = images.iter().filter(|other| other.key == image.key);
                 let of_all = self.mode == IndexMode::AllPlatforms;
-                let is_it =
-                    |other: &Selected<'_>| other.rejected.is_none() && other.format == wanted;
+                let is_it = |other: &SelectedImage| !other.is_rejected && other.format == wanted;
                 let there = !of_all && variants.clone().any(is_it);
-                let sound = variants.clone().find(|other| other.rejected.is_none());
+                let sound = variants.clone().find(|other| !other.is_rejected);
                 let Some(from) = sound.or_else(|| variants.next()) else { continue };
                 let is_first = done.insert((wanted, image.key.clone()));
                 if of_all && from.entry != image.entry {
@@ -231,43 +226,44 @@ impl Arranging<'_> {
                         IndexMode::Dual if !wanted.is_zstd() => Rank::ForAll,
                         IndexMode::Dual | IndexMode::Add => Rank::ForSome,
                     };
-                    self.steps.push((rank, Step { entry: from.entry, made: Some(wanted) }));
+                    self.placements
+                        .push((rank, Placement { entry: from.entry, made: Some(wanted) }));
                 }
             }
         }
     }
 
     fn keep_others(&mut self) {
-        let kept = self.steps.iter().filter(|(_, step)| step.made.is_none());
+        let kept = self.placements.iter().filter(|(_, place)| place.made.is_none());
         let kept: HashSet<String> =
-            kept.map(|(_, step)| self.candidates[step.entry].digest.to_string()).collect();
+            kept.map(|(_, place)| self.entries[place.entry].digest.to_string()).collect();
         let mut known = HashSet::new();
-        for (entry, candidate) in self.candidates.iter().enumerate() {
-            let (stays, reason) = match &candidate.kind {
-                Kind::Attestation { of: Some(of) } => (
+        for (entry, source) in self.entries.iter().enumerate() {
+            let (stays, reason) = match &source.role {
+                Role::Attestation { of: Some(of) } => (
                     kept.contains(of.as_str()),
                     "it is an attestation of a manifest that has another digest now, or is gone",
                 ),
-                Kind::Attestation { of: None } => (
+                Role::Attestation { of: None } => (
                     self.mode != IndexMode::AllPlatforms,
                     "it is an attestation that does not say of which manifest",
                 ),
-                Kind::Other { reason } => (self.mode != IndexMode::AllPlatforms, reason.as_str()),
+                Role::Other { reason } => (self.mode != IndexMode::AllPlatforms, reason.as_str()),
                 _ => continue,
             };
             if !stays {
                 self.leave(entry, reason);
-            } else if known.insert(&candidate.digest) {
+            } else if known.insert(&source.digest) {
                 let rank = if self.mode == IndexMode::Add { Rank::ForAll } else { Rank::Last };
-                self.steps.push((rank, Step { entry, made: None }));
+                self.placements.push((rank, Placement { entry, made: None }));
             }
         }
     }
 }
 
 /// Behind what all can read the variants stand format by format.
-fn format_place(formats: &[Format], rank: Rank, step: Step) -> usize {
-    match step.made {
+fn format_place(formats: &[Format], rank: Rank, place: Placement) -> usize {
+    match place.made {
         Some(made) if rank == Rank::ForSome => {
             formats.iter().position(|format| *format == made).unwrap_or_default()
         }

@@ -9,67 +9,67 @@ fn digest(of: &str) -> Digest {
     Digest::sha256_of(of.as_bytes())
 }
 
-fn image(name: &str, platform: &str, format: Format, family: Family) -> Candidate {
-    Candidate {
+fn image(name: &str, platform: &str, format: Format, family: Family) -> SourceEntry {
+    SourceEntry {
         digest: digest(name),
         platform: platform.parse().ok(),
         selected: false,
-        kind: Kind::Image { format, family, rejected: None },
+        role: Role::Image { format, family, rejected: None },
     }
 }
 
-fn rejected(name: &str, platform: &str, format: Format) -> Candidate {
-    let kind = Kind::Image { format, family: Family::Oci, rejected: Some("it is wrong".into()) };
-    Candidate { kind, ..image(name, platform, format, Family::Oci) }
+fn rejected(name: &str, platform: &str, format: Format) -> SourceEntry {
+    let role = Role::Image { format, family: Family::Oci, rejected: Some("it is wrong".into()) };
+    SourceEntry { role, ..image(name, platform, format, Family::Oci) }
 }
 
-fn about(name: &str, of: &str) -> Candidate {
-    other(name, Kind::Attestation { of: Some(digest(of).to_string()) })
+fn about(name: &str, of: &str) -> SourceEntry {
+    other(name, Role::Attestation { of: Some(digest(of).to_string()) })
 }
 
-fn other(name: &str, kind: Kind) -> Candidate {
-    Candidate { digest: digest(name), platform: None, selected: false, kind }
+fn other(name: &str, role: Role) -> SourceEntry {
+    SourceEntry { digest: digest(name), platform: None, selected: false, role }
 }
 
 /// Selects, and arranges what was selected.
 fn arranged(
-    candidates: &[Candidate],
+    entries: &[SourceEntry],
     mode: IndexMode,
     formats: &[Format],
     platforms: &[Platform],
 ) -> Result<Arrangement, Option<Platform>> {
-    let mut candidates = candidates.to_vec();
-    select(&mut candidates, platforms).map_err(Some)?;
-    arrange(&candidates, mode, formats).ok_or(None)
+    let mut entries = entries.to_vec();
+    select(&mut entries, platforms).map_err(Some)?;
+    arrange(&entries, mode, formats).ok_or(None)
 }
 
 /// The source that the result of an arrangement would be.
-fn result(candidates: &[Candidate], arrangement: &Arrangement) -> Vec<Candidate> {
-    let of = |step: &Step| {
-        let source = &candidates[step.entry];
-        match step.made {
+fn result(entries: &[SourceEntry], arrangement: &Arrangement) -> Vec<SourceEntry> {
+    let of = |place: &Placement| {
+        let source = &entries[place.entry];
+        match place.made {
             None => source.clone(),
-            Some(format) => Candidate {
+            Some(format) => SourceEntry {
                 digest: digest(&format!("{format} of {}", source.digest)),
-                kind: Kind::Image { format, family: Family::Oci, rejected: None },
+                role: Role::Image { format, family: Family::Oci, rejected: None },
                 ..source.clone()
             },
         }
     };
-    arrangement.steps.iter().map(of).collect()
+    arrangement.placements.iter().map(of).collect()
 }
 
 /// In short: `0` for an entry that stays, `0>gzip` for one that is made.
 fn told(arrangement: &Arrangement) -> String {
-    let one = |step: &Step| match step.made {
-        None => step.entry.to_string(),
-        Some(format) => format!("{}>{}", step.entry, format.in_tags()),
+    let one = |place: &Placement| match place.made {
+        None => place.entry.to_string(),
+        Some(format) => format!("{}>{}", place.entry, format.in_tags()),
     };
-    arrangement.steps.iter().map(one).collect::<Vec<_>>().join(" ")
+    arrangement.placements.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
 /// The source, what is asked for, the platforms, and what comes out in short.
-type Case<'a> = (&'a [Candidate], IndexMode, &'a [Format], &'a [&'a str], &'a str);
+type Case<'a> = (&'a [SourceEntry], IndexMode, &'a [Format], &'a [&'a str], &'a str);
 
 #[test]
 fn what_becomes_of_an_index() {
@@ -99,10 +99,10 @@ fn what_becomes_of_an_index() {
         about("z's", "z"),
         rejected("b", arm64, ZstdChunked),
     ];
-    let unfit = Kind::Unfit { reason: "encrypted".into() };
-    let unfit = Candidate { kind: unfit, ..image("e", arm64, Gzip, Oci) };
+    let unfit = Role::Unfit { reason: "encrypted".into() };
+    let unfit = SourceEntry { role: unfit, ..image("e", arm64, Gzip, Oci) };
     let strange =
-        [other("x", Kind::Other { reason: "unknown".into() }), unfit, image("a", amd64, Gzip, Oci)];
+        [other("x", Role::Other { reason: "unknown".into() }), unfit, image("a", amd64, Gzip, Oci)];
     let cases: [Case<'_>; 17] = [
         (&buildkit, Dual, &both, &[], "0 1 0>zstd-chunked 1>zstd-chunked 2 3"),
         (&buildkit, Dual, &both, &[arm64], "1 1>zstd-chunked 3"),
@@ -122,9 +122,9 @@ fn what_becomes_of_an_index() {
         (&strange, Add, &chunked, &[], "0 1 2 2>zstd-chunked"),
         (&strange, AllPlatforms, &chunked, &[], "2>zstd-chunked"),
     ];
-    for (candidates, mode, formats, platforms, expected) in cases {
+    for (entries, mode, formats, platforms, expected) in cases {
         let platforms: Vec<Platform> = platforms.iter().map(|text| text.parse().unwrap()).collect();
-        let arrangement = arranged(candidates, mode, formats, &platforms).unwrap();
+        let arrangement = arranged(entries, mode, formats, &platforms).unwrap();
         assert_eq!(told(&arrangement), expected, "{mode:?} {formats:?}");
     }
     let nowhere: Platform = "linux/s390x".parse().unwrap();
@@ -135,7 +135,7 @@ fn what_becomes_of_an_index() {
     assert!(arranged(&strange, Dual, &both, &arm64).is_err());
 }
 
-fn candidate() -> impl Strategy<Value = Candidate> {
+fn candidate() -> impl Strategy<Value = SourceEntry> {
     let format = prop_oneof![Just(Format::Gzip), Just(Format::Zstd), Just(Format::ZstdChunked)];
     let family = prop_oneof![Just(Family::Oci), Just(Family::Docker)];
     let names = 0..6_u8;
@@ -150,14 +150,14 @@ fn candidate() -> impl Strategy<Value = Candidate> {
         1 => (names, 0..PLATFORMS.len()).prop_map(|(name, platform)| {
             about("attestation", &format!("{name}{platform}{}Oci", Format::Gzip))
         }),
-        1 => Just(other("other", Kind::Other { reason: "unknown".into() })),
+        1 => Just(other("other", Role::Other { reason: "unknown".into() })),
         1 => (0..6_u8, 0..PLATFORMS.len()).prop_map(|(name, platform)| {
             rejected(&format!("{name}{platform}bad"), PLATFORMS[platform], Format::ZstdChunked)
         }),
         1 => (0..6_u8, 0..PLATFORMS.len()).prop_map(|(name, platform)| {
-            let kind = Kind::Unfit { reason: "encrypted".into() };
+            let role = Role::Unfit { reason: "encrypted".into() };
             let name = format!("{name}{platform}unfit");
-            Candidate { kind, ..image(&name, PLATFORMS[platform], Format::Gzip, Family::Oci) }
+            SourceEntry { role, ..image(&name, PLATFORMS[platform], Format::Gzip, Family::Oci) }
         }),
     ]
 }
@@ -165,7 +165,7 @@ fn candidate() -> impl Strategy<Value = Candidate> {
 proptest! {
     #[test]
     fn an_index_is_uniform_and_arranging_it_again_changes_nothing(
-        candidates in prop::collection::vec(candidate(), 1..10),
+        entries in prop::collection::vec(candidate(), 1..10),
         mode in prop_oneof![Just(IndexMode::Dual), Just(IndexMode::Add)],
         both in any::<bool>(),
         one in any::<bool>(),
@@ -174,52 +174,52 @@ proptest! {
             if both { &[Format::Gzip, Format::ZstdChunked] } else { &[Format::ZstdChunked] };
         let platforms: &[Platform] = &[PLATFORMS[0].parse().unwrap()];
         let platforms = if one { platforms } else { &[] };
-        let Ok(arrangement) = arranged(&candidates, mode, formats, platforms) else {
+        let Ok(arrangement) = arranged(&entries, mode, formats, platforms) else {
             return Ok(());
         };
-        let mut selected = candidates.clone();
+        let mut selected = entries.clone();
         select(&mut selected, platforms).unwrap();
-        let first = result(&candidates, &arrangement);
+        let first = result(&entries, &arrangement);
         let digests: Vec<String> = first.iter().map(|entry| entry.digest.to_string()).collect();
         for entry in &first {
-            match &entry.kind {
-                Kind::Image { family, .. } => prop_assert_eq!(*family, Family::Oci),
-                Kind::Attestation { of } => prop_assert!(digests.contains(of.as_ref().unwrap())),
+            match &entry.role {
+                Role::Image { family, .. } => prop_assert_eq!(*family, Family::Oci),
+                Role::Attestation { of } => prop_assert!(digests.contains(of.as_ref().unwrap())),
                 _ => {}
             }
         }
-        for entry in first.iter().filter(|entry| matches!(entry.kind, Kind::Image { .. })) {
+        for entry in first.iter().filter(|entry| matches!(entry.role, Role::Image { .. })) {
             if one && entry.platform != PLATFORMS[0].parse().ok() {
                 continue;
             }
-            let is_rejected = matches!(entry.kind, Kind::Image { rejected: Some(_), .. });
+            let is_rejected = matches!(entry.role, Role::Image { rejected: Some(_), .. });
             prop_assert!(!is_rejected, "{entry:?}");
             for &wanted in formats {
-                let is = |other: &&Candidate| {
+                let is = |other: &&SourceEntry| {
                     other.key() == entry.key()
-                        && matches!(other.kind, Kind::Image { format, .. } if format == wanted)
+                        && matches!(other.role, Role::Image { format, .. } if format == wanted)
                 };
                 prop_assert!(first.iter().any(|other| is(&other)), "{entry:?} {wanted}");
             }
         }
         if mode == IndexMode::Dual {
-            let readable = |entry: &Candidate| {
-                matches!(entry.kind, Kind::Image { format: Format::Gzip, .. })
+            let readable = |entry: &SourceEntry| {
+                matches!(entry.role, Role::Image { format: Format::Gzip, .. })
             };
             let images = first.iter().filter(|entry| entry.is_image());
             let behind: Vec<bool> = images.map(readable).collect();
             prop_assert!(behind.is_sorted_by(|a, b| a >= b), "{behind:?}");
         }
         // Every entry of the source is in the result, was made into one, or was told to be left.
-        for (number, candidate) in candidates.iter().enumerate() {
-            let used = arrangement.steps.iter().any(|step| step.entry == number);
-            let again = candidates[..number].iter().any(|other| other.digest == candidate.digest);
-            let left = arrangement.left.iter().any(|left| left.entry == number);
+        for (number, candidate) in entries.iter().enumerate() {
+            let used = arrangement.placements.iter().any(|place| place.entry == number);
+            let again = entries[..number].iter().any(|other| other.digest == candidate.digest);
+            let left = arrangement.left.iter().any(|(entry, _)| *entry == number);
             prop_assert!(used || left || again, "{number}");
         }
         let again = arranged(&first, mode, formats, platforms).unwrap();
-        let same: Vec<Step> =
-            (0..first.len()).map(|entry| Step { entry, made: None }).collect();
-        prop_assert_eq!(again.steps, same);
+        let same: Vec<Placement> =
+            (0..first.len()).map(|entry| Placement { entry, made: None }).collect();
+        prop_assert_eq!(again.placements, same);
     }
 }

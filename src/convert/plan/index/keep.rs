@@ -1,159 +1,132 @@
-//! Entries that stay as they are: held against their manifests, proven, and against what podman takes.
+//! Entries that stay as they are: matched with their manifests, proven, and compared with what podman
+//! takes.
 
-use super::{Member, Planning, format_of};
+use super::{Planning, read::format_of};
 use crate::{
     convert::{
-        ConvertError,
+        ConvertError, markers,
         plan::{
             Plan, Slot, agree,
-            arrange::{Arrangement, Kind, Step},
+            arrange::{Arrangement, Placement, Role},
             prove::prove,
         },
-        publish::{may_be_zstd, variant_entry},
     },
     image::{
-        BlobId, EntryKind, Index,
-        annotations::{EXPIRES_AFTER, SOURCE_DIGEST, ZSTD_MARK},
+        EntryKind,
+        annotations::{EXPIRES_AFTER, ZSTD_MARK},
         media_type::OCI_INDEX,
     },
-    store::RawManifest,
 };
 
 impl Planning<'_> {
+    /// Fails if podman would get another image from the new index than from the source.
     pub(super) async fn check_agreed(
         &self,
         arrangement: &Arrangement,
         slots: &[Slot],
         plan: &Plan,
-        raw: &RawManifest,
     ) -> Result<(), ConvertError> {
-        if !raw.is_index() {
+        if !self.raw.is_index() {
             return Ok(());
         }
-        let listed = |(step, slot): (&Step, &Slot)| {
-            let entry = match slot {
-                Slot::Kept { entry, .. } => Ok((**entry).clone()),
-                Slot::Made { entry, variant } => {
-                    variant_entry(entry, &entry.blob, may_be_zstd(plan, plan.variants[*variant]))
-                }
-            };
-            let member = &self.members[step.entry];
-            let config = member.image.as_ref().map(|image| &image.manifest.config.blob.digest);
-            Ok(agree::Listed {
-                entry: entry.map_err(|error| self.unfit(error))?,
-                from: member.entry.blob.digest.clone(),
+        let new_entry = |(place, slot): (&Placement, &Slot)| {
+            let read = &self.read[place.entry];
+            let from = &read.entry.blob;
+            let config = read.image.as_ref().map(|image| &image.manifest.config.blob.digest);
+            Ok(agree::NewEntry {
+                entry: plan.draft(slot, from).map_err(|error| self.job.unfit(error))?,
+                from: from.digest.clone(),
                 config: config.cloned(),
-                uncertain: matches!(self.candidates[step.entry].kind, Kind::Other { .. }),
+                uncertain: matches!(self.entries[place.entry].role, Role::Other { .. }),
             })
         };
-        let listed = arrangement.steps.iter().zip(slots).map(listed);
-        let listed = listed.collect::<Result<Vec<_>, ConvertError>>()?;
-        let selected = self.candidates.iter().filter(|candidate| candidate.selected);
-        let images = selected.filter(|candidate| matches!(candidate.kind, Kind::Image { .. }));
-        let platforms = images.filter_map(|candidate| candidate.platform.as_ref());
-        let asked_for = |number: usize| match self.candidates[number].kind {
-            Kind::Image { .. } | Kind::Unfit { .. } => self.candidates[number].selected,
-            Kind::Unread | Kind::Missing => false,
-            Kind::Attestation { .. } | Kind::Other { .. } => true,
+        let new = arrangement.placements.iter().zip(slots).map(new_entry);
+        let new = new.collect::<Result<Vec<_>, ConvertError>>()?;
+        let selected = self.entries.iter().filter(|entry| entry.selected && entry.is_image());
+        let platforms = selected.filter_map(|entry| entry.platform.as_ref());
+        let asked_for = |number: usize| match self.entries[number].role {
+            Role::Image { .. } | Role::Unfit { .. } => self.entries[number].selected,
+            Role::Unread | Role::Missing => false,
+            Role::Attestation { .. } | Role::Other { .. } => true,
         };
-        agree::check(self.source, raw, platforms, asked_for, &listed).await
+        agree::check(self.source, &self.raw, platforms, asked_for, &new).await
     }
 
-    /// An entry that stays, held against its manifest, and mended where it says something else.
-    pub(super) async fn keep(&mut self, number: usize) -> Result<Slot, ConvertError> {
-        let candidate = &self.candidates[number];
-        let member = &self.members[number];
-        let mut entry = member.entry.clone();
+    /// An entry that stays, corrected if it does not match its manifest.
+    pub(super) fn keep(&mut self, number: usize) -> Result<Slot, ConvertError> {
+        let read = &self.read[number];
+        let unfit = |error| self.job.unfit(error);
+        let (mut entry, manifest) = (read.entry.clone(), read.raw.clone());
         let is_manifest = entry.entry_kind() == EntryKind::Manifest;
-        let manifest = match (&member.raw, &candidate.kind) {
-            (Some(raw), _) => Some(raw.clone()),
-            (None, Kind::Other { .. }) => None,
-            (None, _) => Some(self.source.manifest(&entry.blob.digest).await?),
-        };
-        let mut format = match candidate.kind {
-            Kind::Image { format, .. } => Some(format),
+        let mut format = match self.entries[number].role {
+            Role::Image { format, .. } => Some(format),
             _ => None,
         };
+        let mut notes = Vec::new();
         if let Some(raw) = manifest.as_ref().filter(|_| is_manifest) {
-            let read = raw.manifest().map_err(|error| self.source.unfit(raw, error))?;
-            let blob = BlobId { digest: raw.digest.clone(), size: raw.size() };
-            entry.point_at(&raw.media_type, blob);
-            if read.image_layers().is_ok_and(|layers| !layers.is_empty()) {
-                format = Some(format_of(&entry, &read));
-                let mark = (!read.is_readable_by_all()).then_some("true");
-                entry.set_annotation(ZSTD_MARK, mark).map_err(|error| self.unfit(error))?;
+            let manifest = raw.manifest().map_err(|error| self.source.unfit(raw, error))?;
+            entry.point_at(&raw.media_type, raw.id());
+            if manifest.image_layers().is_ok_and(|layers| !layers.is_empty()) {
+                format = Some(format_of(&entry, &manifest));
+                let mark = (!manifest.is_readable_by_all()).then_some("true");
+                entry.set_annotation(ZSTD_MARK, mark).map_err(unfit)?;
             }
-            let expires = read.annotations.contains_key(EXPIRES_AFTER);
+            let expires = manifest.annotations.contains_key(EXPIRES_AFTER);
             if self.job.expires_after.is_some() && !expires {
-                self.notes.push(format!(
+                notes.push(format!(
                     "{} stays without {EXPIRES_AFTER}, so Quay does not remove the index after \
                      that time",
                     raw.digest
                 ));
             }
         }
-        if let Some(image) = &member.image {
-            let said = image.config.platform.as_ref();
-            match (entry.platform(), said) {
-                (None, Some(_)) => {
-                    let object = image.config.platform_object();
-                    entry.set_platform(object).map_err(|error| self.unfit(error))?;
-                }
-                (Some(named), Some(said)) if named.fit(said).is_none() => {
-                    self.notes.push(format!(
-                        "{} is listed for {named}, and its config says {said}",
-                        image.raw.digest
-                    ));
-                }
-                _ => {}
-            }
+        if let Some(image) = &read.image
+            && let (Some(listed), Some(found)) = (entry.platform(), &image.config.platform)
+            && listed.fit(found).is_none()
+        {
+            let digest = &image.raw.digest;
+            notes.push(format!("{digest} is listed for {listed}, but its config says {found}"));
         }
-        if entry != member.entry {
+        self.add_platform(number, &mut entry)?;
+        if entry != read.entry {
             let digest = &entry.blob.digest;
-            self.notes
-                .push(format!("the entry of {digest} did not fit its manifest, and was mended"));
+            notes.push(format!("corrected the entry of {digest}: it did not match its manifest"));
         }
+        self.notes.extend(notes);
         Ok(Slot::Kept { entry: Box::new(entry), manifest, format })
     }
 
     /// Whether the source is an index that this program has made, and stays exactly what it is.
-    pub(super) fn is_ours(&self, raw: &RawManifest, document: &Index, slots: &[Slot]) -> bool {
-        let entry = |slot: &Slot| match slot {
+    pub(super) fn is_ours(&self, slots: &[Slot]) -> bool {
+        let entries = slots.iter().filter_map(|slot| match slot {
             Slot::Made { .. } => None,
-            Slot::Kept { entry, .. } => Some((**entry).clone()),
-        };
-        let entries: Vec<_> = slots.iter().filter_map(entry).collect();
-        let from_here = |member: &Member| {
-            let Some(image) = &member.image else { return true };
-            let from = image.manifest.annotations.get(SOURCE_DIGEST);
-            let is_member =
-                |from: &String| self.candidates.iter().any(|other| other.digest.as_str() == from);
-            image.manifest.is_readable_by_all() || from.is_some_and(is_member)
-        };
-        raw.media_type == OCI_INDEX
-            && document.annotations.contains_key(SOURCE_DIGEST)
-            && entries.iter().eq(document.entries())
-            && self.members.iter().all(from_here)
+            Slot::Kept { entry, .. } => Some(&**entry),
+        });
+        let mut images = self.read.iter().filter_map(|read| read.image.as_ref());
+        self.raw.media_type == OCI_INDEX
+            && markers::made_from(&self.document.annotations).is_some()
+            && entries.eq(self.document.entries())
+            && images.all(|image| {
+                let from = markers::made_from(&image.manifest.annotations);
+                image.manifest.is_readable_by_all() || from.is_some_and(|from| self.lists(from))
+            })
     }
 
     /// Proves the images that nobody asked for as well. Only an index of which all has been proven
     /// may be reported as it is.
-    pub(super) async fn prove_rest(&mut self) -> Result<bool, ConvertError> {
-        for number in 0..self.members.len() {
-            let member = &self.members[number];
-            if member.entry.entry_kind() != EntryKind::Manifest || member.image.is_some() {
-                continue;
-            }
-            let read = match self.source.manifest(&member.entry.blob.digest).await {
-                Ok(raw) => self.source.image(raw, member.entry.platform()).await,
+    pub(super) async fn prove_rest(&self) -> Result<bool, ConvertError> {
+        let unread = self.read.iter().filter(|read| read.image.is_none());
+        for read in unread.filter(|read| read.entry.entry_kind() == EntryKind::Manifest) {
+            let image = match self.source.manifest(&read.entry.blob.digest).await {
+                Ok(raw) => self.source.image(raw, read.entry.platform()).await,
                 Err(error) => Err(error),
             };
-            let image = match read {
+            let image = match image {
                 Ok(image) => image,
                 Err(error) if error.is_missing() || error.is_unfit() => return Ok(false),
                 Err(error) => return Err(error.into()),
             };
-            let format = format_of(&member.entry, &image.manifest);
+            let format = format_of(&read.entry, &image.manifest);
             if prove(self.source, &image, format, &self.checks).await?.is_some() {
                 return Ok(false);
             }

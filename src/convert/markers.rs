@@ -1,0 +1,51 @@
+//! The annotations by which this program recognizes what it has made: from which manifest, and how.
+
+use super::{ConvertJob, format::Format};
+use crate::image::{Digest, annotations::Annotations};
+
+/// On manifests and indexes: digest of the manifest or index that it was made from.
+const SOURCE_DIGEST: &str = "io.github.recompress-image.source-digest";
+/// On manifests: how the layers are compressed, with the level.
+const FORMAT: &str = "io.github.recompress-image.format";
+
+/// What a layer's blob depends on besides its content.
+fn recipe(job: &ConvertJob, format: Format) -> String {
+    match format {
+        Format::Gzip => format!("gzip level {}", job.gzip_level),
+        Format::Zstd | Format::ZstdChunked => format!("{format} level {}", job.zstd.level),
+    }
+}
+
+pub(super) fn of_manifest(
+    job: &ConvertJob,
+    source: &Digest,
+    format: Format,
+) -> [(&'static str, String); 2] {
+    [(SOURCE_DIGEST, source.to_string()), (FORMAT, recipe(job, format))]
+}
+
+pub(super) fn of_index(source: &Digest) -> [(&'static str, String); 1] {
+    [(SOURCE_DIGEST, source.to_string())]
+}
+
+/// What a manifest or an index says that it was made from.
+pub(super) fn made_from(annotations: &Annotations) -> Option<&str> {
+    annotations.get(SOURCE_DIGEST).map(String::as_str)
+}
+
+/// Whether a manifest says that it was made as zstd:chunked.
+pub(super) fn is_made_as_chunked(annotations: &Annotations) -> bool {
+    let format = annotations.get(FORMAT);
+    format.is_some_and(|format| format.starts_with(Format::ZstdChunked.as_str()))
+}
+
+/// Whether a manifest says that it is what `job` makes of `source` in this format.
+pub(super) fn is_made_by(
+    job: &ConvertJob,
+    source: &Digest,
+    format: Format,
+    annotations: &Annotations,
+) -> bool {
+    let markers = of_manifest(job, source, format);
+    markers.iter().all(|(key, value)| annotations.get(*key) == Some(value))
+}

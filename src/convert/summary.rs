@@ -1,0 +1,79 @@
+//! What a run has done, for its report.
+
+use super::{
+    Run,
+    attachments::Attachments,
+    documents::made_format,
+    format::{Format, Wanted},
+    layers::ConvertedLayers,
+    publish::Published,
+};
+use crate::{
+    chunked::{annotations::ChunkedAnnotations, footer::Position},
+    image::BlobId,
+    probe::ProbeBlob,
+    report::{LayerReport, Summary},
+};
+
+pub(super) fn summary(
+    run: &Run<'_>,
+    published: Published,
+    layers: ConvertedLayers,
+    attachments: Attachments,
+) -> Summary {
+    let (job, plan) = (run.job, &run.plan);
+    let Published { image, manifests, left, removed } = published;
+    let ConvertedLayers { mut of_variant, distinct } = layers;
+    let (attached, unlisted) = attachments.report();
+    // Layers of an index are reported with the manifests that have them.
+    let (config_digest, layers, counted) = if plan.index.is_some() {
+        (None, Vec::new(), distinct)
+    } else {
+        let layers = of_variant.pop().unwrap_or_default();
+        let config = plan.images.first();
+        let config = config.map(|image| image.source.manifest.config.blob.digest.clone());
+        (config, layers.clone(), layers)
+    };
+    Summary {
+        source: job.source.to_string(),
+        source_digest: plan.digest.clone(),
+        format: match &job.wanted {
+            Wanted::Image { format, .. } => made_format(*format, &layers),
+            wanted @ Wanted::Index { .. } => wanted.name(),
+        },
+        compression_level: match &job.wanted {
+            Wanted::Image { format: Format::Gzip, .. } => {
+                i32::try_from(job.gzip_level).unwrap_or_default()
+            }
+            _ => job.zstd.level,
+        },
+        config_digest,
+        size_before: counted.iter().map(|layer| layer.source_size).sum(),
+        size_after: counted.iter().map(|layer| layer.size).sum(),
+        plain_layers: counted.iter().filter(|layer| layer.reason.is_some()).count(),
+        converted_layers: counted.len(),
+        image,
+        layers,
+        manifests,
+        left,
+        removed,
+        notes: plan.notes.clone(),
+        attached,
+        unlisted,
+        probe: None,
+    }
+}
+
+/// The new layers that can be pulled partially.
+pub(super) fn chunked<'a>(layers: impl Iterator<Item = &'a LayerReport>) -> Vec<ProbeBlob> {
+    let blob = |layer: &LayerReport| {
+        let ChunkedAnnotations { toc_digest, toc, tar_split } =
+            &layer.outline.as_ref()?.annotations;
+        let range = |at: &Position| at.offset..at.offset + at.len;
+        Some(ProbeBlob {
+            blob: BlobId { digest: layer.digest.clone(), size: layer.size },
+            metadata: Some((toc_digest.clone(), [range(toc), range(tar_split)])),
+        })
+    };
+    layers.filter_map(blob).collect()
+}
