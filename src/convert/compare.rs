@@ -1,30 +1,28 @@
-//! The last look before something is published: each descriptor in a new manifest or index is held
-//! against what was computed or checked, field by field. Written against the bytes that are about to
-//! go out, and not against the code that made them.
-
-use std::collections::BTreeMap;
+//! The last check before something is published: each descriptor in a new manifest or index is
+//! compared, field by field, with what was computed or checked. It reads the bytes that are about to
+//! be published, and shares nothing with the code that made them.
 
 use crate::{
     image::{
         BlobId, Descriptor, DocumentError, Index, Manifest,
-        annotations::{Annotations, is_of_the_bytes},
-        media_type::{Family, ImpossibleLayer},
+        annotations::{Annotations, ZSTD_MARK, is_of_the_bytes},
+        media_type::{Family, ImpossibleLayer, LayerType, Suffix},
     },
     report::{LayerKind, LayerReport},
     source::SourceImage,
 };
 
-/// What a descriptor has to say.
+/// What a descriptor has to contain.
 struct Expected<'a> {
     media_type: &'a str,
     blob: &'a BlobId,
     annotations: Annotations,
-    /// The one that it was made from: content that is inlined, and other places to fetch it from,
-    /// go along only where the content is the same.
+    /// The one that it was made from: inlined content and other places to fetch it from are taken over
+    /// only if the content is the same.
     old: &'a Descriptor,
 }
 
-/// Every difference is told.
+/// Adds each difference to `differences`.
 fn compare(what: &str, found: &Descriptor, expected: &Expected<'_>, differences: &mut Vec<String>) {
     let Expected { media_type, blob, annotations, old } = expected;
     let mut differ = |field: &str, found: &dyn std::fmt::Debug, expected: &dyn std::fmt::Debug| {
@@ -104,7 +102,6 @@ fn layer_media_type(
     family: Family,
     layer: &LayerReport,
 ) -> Result<&'static str, ImpossibleLayer> {
-    use crate::image::media_type::{LayerType, Suffix};
     let old = LayerType::parse(&old.media_type);
     let distributable = old.is_none_or(|old| old.distributable);
     let suffix = match layer.kind {
@@ -116,12 +113,10 @@ fn layer_media_type(
 }
 
 fn layer_annotations(old: &Descriptor, layer: &LayerReport) -> Annotations {
-    if layer.kind == LayerKind::Foreign {
-        return old.annotations.clone();
+    let mut annotations = old.annotations.clone();
+    if layer.kind != LayerKind::Foreign {
+        annotations.retain(|key, _| !is_of_the_bytes(key));
     }
-    let foreign = old.annotations.iter().filter(|(key, _)| !is_of_the_bytes(key));
-    let mut annotations: BTreeMap<_, _> =
-        foreign.map(|(key, value)| (key.clone(), value.clone())).collect();
     if let Some(outline) = &layer.outline {
         let ours = outline.annotations.to_pairs();
         annotations.extend(ours.map(|(key, value)| (key.to_owned(), value)));
@@ -129,7 +124,7 @@ fn layer_annotations(old: &Descriptor, layer: &LayerReport) -> Annotations {
     annotations
 }
 
-/// What an entry of a new index has to lead to.
+/// What an entry of a new index has to name.
 pub(super) struct ExpectedEntry<'a> {
     /// Media type and content of the manifest, as it is at the destination.
     pub(super) media_type: &'a str,
@@ -158,11 +153,8 @@ pub(super) fn index(
             annotations.retain(|key, _| !is_of_the_bytes(key));
         }
         if let Some(marked) = entry.marked {
-            annotations.remove(crate::image::annotations::ZSTD_MARK);
-            if marked {
-                let mark = crate::image::annotations::ZSTD_MARK.to_owned();
-                annotations.insert(mark, "true".to_owned());
-            }
+            annotations.remove(ZSTD_MARK);
+            annotations.extend(marked.then(|| (ZSTD_MARK.to_owned(), "true".to_owned())));
         }
         let expected = Expected {
             media_type: entry.media_type,

@@ -24,7 +24,7 @@ pub(super) async fn copy(
     match entry.entry_kind() {
         EntryKind::Index => match index(run, entry.blob.digest.clone()).await {
             Err(ConvertError::Source(error)) if error.is_missing() => {
-                Ok(Err("the source does not have all of it".to_owned()))
+                Ok(Err("the source lacks part of it".to_owned()))
             }
             copied => copied,
         },
@@ -57,7 +57,7 @@ async fn index(run: &Run<'_>, digest: Digest) -> Result<Result<(), String>, Conv
         }
         for entry in source.index(&raw)?.entries() {
             if entry.entry_kind() == EntryKind::Unknown {
-                return Ok(Err(format!("it has an entry of the type {:?}", entry.media_type)));
+                return Ok(Err(format!("it has an entry of unknown type {:?}", entry.media_type)));
             }
             if found.iter().all(|(raw, _)| raw.digest != entry.blob.digest) {
                 found.push((source.manifest(&entry.blob.digest).await?, depth + 1));

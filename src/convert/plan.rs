@@ -168,7 +168,8 @@ fn planned(source: &Source, image: SourceImage) -> Result<PlannedImage, ConvertE
     let (layers, diff_ids) = (&image.manifest.layers, &image.config.diff_ids);
     if layers.len() != diff_ids.len() {
         let (layers, diff_ids) = (layers.len(), diff_ids.len());
-        let reason = format!("it has {layers} layers, its config has the diffIDs of {diff_ids}");
+        let reason =
+            format!("its manifest has {layers} layers, but its config has {diff_ids} diffIDs");
         return Err(source.unfit(&image.raw, DocumentError::malformed(reason)).into());
     }
     let layer = |(layer, diff_id): (&Descriptor, &Digest)| PlannedLayer {

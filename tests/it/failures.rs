@@ -123,7 +123,7 @@ fn sources_that_cannot_be_converted() {
         Case {
             name: "too few diffIDs",
             code: 5,
-            words: &["it has 1 layers, its config has the diffIDs of 0"],
+            words: &["its manifest has 1 layers, but its config has 0 diffIDs"],
             spoil: |layout| layout.config["rootfs"]["diff_ids"] = json!([]),
         },
         Case {

@@ -1,6 +1,6 @@
 //! Whether podman gets from the new index what it gets from the old one. Old clients take the first
-//! entry for their platform, and podman may take another one: what either of them gets must not
-//! become another image.
+//! entry for their platform, and podman may take another one: neither may get another image than
+//! before.
 
 use std::collections::HashMap;
 
@@ -22,19 +22,19 @@ pub(super) struct NewEntry {
     pub(super) uncertain: bool,
 }
 
-/// Holds the entries that podman takes of `raw` against those that it will take of `new`, for each
-/// of `platforms`. `asked_for` tells whether an entry of `raw` was to be converted. If podman takes one
-/// that was not, that counts only if it was asked for exactly this platform.
+/// Compares the entries that podman takes of `raw` with those that it will take of `new`, for each of
+/// `platforms`. `is_requested` says whether an entry of `raw` was to be converted. If podman takes one
+/// that was not, that counts only if exactly this platform is asked for.
 pub(super) async fn check(
     source: &Source,
     raw: &RawManifest,
     platforms: impl Iterator<Item = &Platform>,
-    asked_for: impl Fn(usize) -> bool,
+    is_requested: impl Fn(usize) -> bool,
     new: &[NewEntry],
 ) -> Result<(), ConvertError> {
     for (platform, is_exact) in spellings(platforms) {
         let Some(before) = source.taken_by_podman(raw, &platform).await? else { continue };
-        if !is_exact && !asked_for(before.entry) {
+        if !is_exact && !is_requested(before.entry) {
             continue;
         }
         for with_uncertain in [true, false] {
@@ -53,8 +53,8 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// The platforms as podman may be asked for them, and whether that is what they are: it knows no
-/// versions, and adds a variant by itself on arm.
+/// The platforms as podman may be asked for them, and whether that is exactly what they are: it
+/// ignores versions, and on arm adds a variant itself.
 fn spellings<'a>(platforms: impl Iterator<Item = &'a Platform>) -> HashMap<Platform, bool> {
     let mut all = HashMap::new();
     for platform in platforms {

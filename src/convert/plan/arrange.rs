@@ -14,31 +14,29 @@ use crate::{
 /// What an entry of the source is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Role {
-    /// An image.
     Image {
         format: Format,
         family: Family,
-        /// Why it may not stay as it is: it is not what it has to be beside the other images.
+        /// Why it may not stay as it is.
         rejected: Option<String>,
     },
-    /// A manifest that has not been read, because its platform was not asked for.
+    /// A manifest that has not been read, because its platform was not requested.
     Unread,
     /// The same, and the source does not have it.
     Missing,
     /// An image that cannot be converted, and why.
     Unfit { reason: String },
-    /// Something that is said of the entry with this digest, and is true of that alone.
+    /// A statement on the entry with this digest, which is true of that alone.
     Attestation { of: Option<String> },
     /// Something else, and why it is not an image.
     Other { reason: String },
 }
 
-/// An entry of the source.
 #[derive(Debug, Clone)]
 pub(super) struct SourceEntry {
     pub(super) digest: Digest,
     pub(super) platform: Option<Platform>,
-    /// Its platform was asked for.
+    /// Its platform was requested.
     pub(super) selected: bool,
     pub(super) role: Role,
 }
@@ -82,7 +80,7 @@ enum Rank {
     Last,
 }
 
-/// Marks the entries whose platform was asked for: all, if `platforms` is empty. `Err` has a
+/// Marks the entries whose platform was requested: all, if `platforms` is empty. `Err` has a
 /// platform that there is no image for.
 pub(super) fn select(entries: &mut [SourceEntry], platforms: &[Platform]) -> Result<(), Platform> {
     for source in &mut *entries {
@@ -132,7 +130,7 @@ pub(super) fn arrange(
     Some(Arrangement { placements, left })
 }
 
-/// An image that was asked for.
+/// An image that was requested.
 struct SelectedImage {
     entry: usize,
     key: Option<PlatformKey>,
@@ -164,15 +162,17 @@ impl Arranging<'_> {
         self.left.push((entry, reason.to_owned()));
     }
 
+    fn place(&mut self, rank: Rank, entry: usize, made: Option<Format>) {
+        self.placements.push((rank, Placement { entry, made }));
+    }
+
     /// What is there already, as it is or as an OCI manifest of the same.
     fn keep_images(&mut self) {
-        const NOT_ASKED_FOR: &str = "its platform was not asked for";
+        const NOT_REQUESTED: &str = "its platform was not requested";
         for (entry, source) in self.entries.iter().enumerate() {
             let adds = self.mode == IndexMode::Add;
             match &source.role {
-                Role::Image { rejected: Some(reason), .. } => {
-                    self.leave(entry, reason);
-                }
+                Role::Image { rejected: Some(reason), .. } => self.leave(entry, reason),
                 Role::Image { format, family, .. } => {
                     let stays = match self.mode {
                         IndexMode::AllPlatforms => false,
@@ -181,22 +181,21 @@ impl Arranging<'_> {
                     };
                     if stays {
                         let made = (*family == Family::Docker).then_some(*format);
-                        let is_dual = self.mode == IndexMode::Dual;
-                        let for_some = is_dual && format.is_zstd();
+                        let for_some = self.mode == IndexMode::Dual && format.is_zstd();
                         let rank = if for_some { Rank::ForSome } else { Rank::ForAll };
-                        self.placements.push((rank, Placement { entry, made }));
+                        self.place(rank, entry, made);
                     } else if !source.selected {
-                        self.leave(entry, NOT_ASKED_FOR);
+                        self.leave(entry, NOT_REQUESTED);
                     }
                 }
                 Role::Missing => self.leave(entry, "the source does not have it"),
                 Role::Unread | Role::Unfit { .. } if adds => {
-                    self.placements.push((Rank::ForAll, Placement { entry, made: None }));
+                    self.place(Rank::ForAll, entry, None);
                 }
-                Role::Unread => self.leave(entry, NOT_ASKED_FOR),
-                Role::Unfit { .. } if !source.selected => self.leave(entry, NOT_ASKED_FOR),
+                Role::Unread => self.leave(entry, NOT_REQUESTED),
+                Role::Unfit { .. } if !source.selected => self.leave(entry, NOT_REQUESTED),
                 Role::Unfit { .. } if self.mode == IndexMode::Dual => {
-                    self.placements.push((Rank::Last, Placement { entry, made: None }));
+                    self.place(Rank::Last, entry, None);
                 }
                 Role::Unfit { reason } => self.leave(entry, reason),
                 Role::Attestation { .. } | Role::Other { .. } => {}
@@ -204,8 +203,8 @@ impl Arranging<'_> {
         }
     }
 
-    /// What is missing, each made of the first image that its platform has; of a rejected one only
-    /// if there is no other.
+    /// What is missing: each made of the first image of its platform, of a rejected one only if there
+    /// is no other.
     fn make_missing(&mut self, images: &[SelectedImage], formats: &[Format]) {
         let mut done = HashSet::new();
         for &wanted in formats {
@@ -218,7 +217,7 @@ impl Arranging<'_> {
                 let Some(from) = sound.or_else(|| variants.next()) else { continue };
                 let is_first = done.insert((wanted, image.key.clone()));
                 if of_all && from.entry != image.entry {
-                    self.leave(image.entry, "its platform has another image");
+                    self.leave(image.entry, "another image of its platform is converted");
                 }
                 if is_first && !there {
                     let rank = match self.mode {
@@ -226,8 +225,7 @@ impl Arranging<'_> {
                         IndexMode::Dual if !wanted.is_zstd() => Rank::ForAll,
                         IndexMode::Dual | IndexMode::Add => Rank::ForSome,
                     };
-                    self.placements
-                        .push((rank, Placement { entry: from.entry, made: Some(wanted) }));
+                    self.place(rank, from.entry, Some(wanted));
                 }
             }
         }
@@ -242,11 +240,11 @@ impl Arranging<'_> {
             let (stays, reason) = match &source.role {
                 Role::Attestation { of: Some(of) } => (
                     kept.contains(of.as_str()),
-                    "it is an attestation of a manifest that has another digest now, or is gone",
+                    "it is an attestation of a manifest that is not in the new index",
                 ),
                 Role::Attestation { of: None } => (
                     self.mode != IndexMode::AllPlatforms,
-                    "it is an attestation that does not say of which manifest",
+                    "it is an attestation that names no manifest",
                 ),
                 Role::Other { reason } => (self.mode != IndexMode::AllPlatforms, reason.as_str()),
                 _ => continue,
@@ -255,13 +253,13 @@ impl Arranging<'_> {
                 self.leave(entry, reason);
             } else if known.insert(&source.digest) {
                 let rank = if self.mode == IndexMode::Add { Rank::ForAll } else { Rank::Last };
-                self.placements.push((rank, Placement { entry, made: None }));
+                self.place(rank, entry, None);
             }
         }
     }
 }
 
-/// Behind what all can read the variants stand format by format.
+/// After what all can read, the variants follow format by format.
 fn format_place(formats: &[Format], rank: Rank, place: Placement) -> usize {
     match place.made {
         Some(made) if rank == Rank::ForSome => {

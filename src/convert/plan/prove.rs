@@ -7,8 +7,8 @@ use crate::{
     verify::{self, Checks},
 };
 
-/// Checks every layer of an image against its diffID, and a TOC against all that clients ask of it.
-/// Returns what is wrong, if anything is. Foreign layers are passed over, as in a conversion.
+/// Checks every layer of an image against its diffID, and a TOC against all that clients require.
+/// Returns what is wrong, if anything is. Foreign layers are skipped, as in a conversion.
 pub(in crate::convert) async fn prove(
     source: &Source,
     image: &SourceImage,
@@ -26,7 +26,7 @@ pub(in crate::convert) async fn prove(
 }
 
 fn wrong(findings: &Findings, format: Format, kind: Option<LayerKind>) -> Option<String> {
-    // An image that all clients can read is judged as they do it, by its content.
+    // An image that all clients can read is judged by its content, as they do.
     let counts = |rule: Rule| match format {
         Format::Gzip => {
             matches!(rule.effect(), Effect::NoPull | Effect::Unknown)

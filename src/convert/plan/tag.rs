@@ -1,16 +1,16 @@
-//! Tags for destinations that nobody named.
+//! Tags for destinations that were not named.
 
 use crate::image::{
     Digest, ImageReference,
     reference::{REF_NAME_MAX, is_valid_tag},
 };
 
-/// Longer lists of platforms are told apart by a hash, or nothing of the source's tag would be left.
+/// Longer lists of platforms become a hash, or nothing of the source's tag would be left.
 const PLATFORMS_MAX: usize = 64;
 
-/// The tag for a destination that nobody named: the source's, with the platform where one was
-/// picked, and the format. Two runs of a matrix, over images, platforms or formats, never share
-/// one. `place` is where the tag is to be.
+/// The tag for a destination that was not named: the source's, with the platforms that were chosen
+/// and the format. Two runs of a matrix over images, platforms or formats never share one. `place`
+/// is where the tag is to be.
 pub(crate) fn derived_tag(
     source: &ImageReference,
     place: &ImageReference,
@@ -21,7 +21,7 @@ pub(crate) fn derived_tag(
     let max = if in_registry { TAG_MAX } else { REF_NAME_MAX };
     let base = match (source.tag(), source.digest()) {
         (Some(name), _) if in_registry && !is_valid_tag(name) => {
-            // The name of an image in a layout may have what no tag has.
+            // Names in a layout may contain what no tag may.
             let plain =
                 |c: char| if c.is_ascii_alphanumeric() || ".-".contains(c) { c } else { '-' };
             format!("{}-{}", name.chars().map(plain).collect::<String>(), short_hash(name))
@@ -30,7 +30,7 @@ pub(crate) fn derived_tag(
         (None, Some(digest)) => digest.hex()[..64].to_owned(),
         (None, None) => "latest".to_owned(),
     };
-    // Of a platform's text, what a tag cannot have is the brackets of a version and slashes.
+    // Tags allow neither the brackets of a version nor slashes.
     let in_tag = |text: &&str| format!("-{}", text.replace(['/', '('], "-").replace(')', ""));
     let mut platforms: String = platforms.iter().map(in_tag).collect();
     if platforms.len() > PLATFORMS_MAX {
@@ -40,7 +40,7 @@ pub(crate) fn derived_tag(
     if base.len() + suffix.len() <= max {
         return base + &suffix;
     }
-    // Cut short, with what was cut off told apart by its hash.
+    // Cut short, with a hash of the whole.
     let hash = short_hash(&base);
     let keep = max.saturating_sub(suffix.len() + 1 + hash.len());
     let kept = base[..keep.min(base.len())].trim_end_matches(|c: char| !c.is_ascii_alphanumeric());

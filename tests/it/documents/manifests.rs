@@ -139,13 +139,13 @@ fn empty() -> Vec<Row> {
         image("diffIDs of no layer", |docs| {
             set(docs, Some(json!([])), Some(json!([Digest::sha256_of(b"tar")])));
         })
-        .fails(5, "it has 0 layers, its config has the diffIDs of 1")
+        .fails(5, "its manifest has 0 layers, but its config has 1 diffIDs")
         .verify(8),
         image("a layer without diffIDs", |docs| {
             changed(docs, |parts| parts.config["rootfs"] = json!({"type": "layers"}));
         })
         .podman_refuses()
-        .fails(5, "it has 1 layers, its config has the diffIDs of 0")
+        .fails(5, "its manifest has 1 layers, but its config has 0 diffIDs")
         .verify(8),
     ]
 }

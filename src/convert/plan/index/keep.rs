@@ -44,12 +44,12 @@ impl Planning<'_> {
         let new = new.collect::<Result<Vec<_>, ConvertError>>()?;
         let selected = self.entries.iter().filter(|entry| entry.selected && entry.is_image());
         let platforms = selected.filter_map(|entry| entry.platform.as_ref());
-        let asked_for = |number: usize| match self.entries[number].role {
+        let is_requested = |number: usize| match self.entries[number].role {
             Role::Image { .. } | Role::Unfit { .. } => self.entries[number].selected,
             Role::Unread | Role::Missing => false,
             Role::Attestation { .. } | Role::Other { .. } => true,
         };
-        agree::check(self.source, &self.raw, platforms, asked_for, &new).await
+        agree::check(self.source, &self.raw, platforms, is_requested, &new).await
     }
 
     /// An entry that stays, corrected if it does not match its manifest.

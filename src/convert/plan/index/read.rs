@@ -48,10 +48,10 @@ impl Planning<'_> {
         let mut read = ReadEntry { entry, raw: None, image: None };
         let role = match read.entry.entry_kind() {
             EntryKind::Attestation { of } => Role::Attestation { of: of.map(str::to_owned) },
-            EntryKind::Index => Role::Other { reason: "it is an index within the index".into() },
+            EntryKind::Index => Role::Other { reason: "it is a nested index".into() },
             EntryKind::Unknown => {
                 let media_type = &read.entry.media_type;
-                Role::Other { reason: format!("its type {media_type:?} is not known") }
+                Role::Other { reason: format!("its media type {media_type:?} is unknown") }
             }
             // What stays has to be read as well.
             EntryKind::Manifest if is_other && self.mode != IndexMode::Add => Role::Unread,
