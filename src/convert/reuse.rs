@@ -121,7 +121,7 @@ impl FoundLayer {
         let proven = tokio::task::spawn_blocking(work).await.ok().flatten();
         if proven.is_none() {
             let digest = &self.blob.digest;
-            tracing::warn!(%digest, "not reusing a layer of an earlier run: it failed the check");
+            tracing::warn!(%digest, "cannot reuse a layer of an earlier run; converting it again");
         }
         proven
     }
