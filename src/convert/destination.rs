@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::ConvertError;
 use crate::{
     image::{BlobId, Digest, ImageReference, Manifest},
-    store::{AccessOptions, Intent, RawManifest, Selector, Spool, SpoolWriter, Store, StoreError},
+    store::{
+        AccessOptions, BlobSpool, Intent, RawManifest, Selector, SpoolWriter, Store, StoreError,
+    },
 };
 
 pub(super) struct Destination<'a> {
@@ -71,12 +73,12 @@ impl<'a> Destination<'a> {
         copied.map_err(|error| self.failed(error))
     }
 
-    pub(super) fn spool(&self) -> Result<(SpoolWriter, Spool), ConvertError> {
+    pub(super) fn spool(&self) -> Result<(SpoolWriter, BlobSpool), ConvertError> {
         self.store.spool().map_err(|error| self.no_room(error))
     }
 
     /// Returns whether the destination had the blob already.
-    pub(super) async fn put_spool(&self, spool: Spool) -> Result<bool, ConvertError> {
+    pub(super) async fn put_spool(&self, spool: BlobSpool) -> Result<bool, ConvertError> {
         self.store.put_spool(spool).await.map_err(|error| self.failed(error))
     }
 
