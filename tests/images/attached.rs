@@ -1,5 +1,4 @@
-//! What hangs on an image: found, and carried over to another one.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+//! Attached signatures, attestations and SBOMs: listed, and an SBOM copied to another image.
 
 mod api;
 mod choosing;

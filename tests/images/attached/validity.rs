@@ -39,7 +39,7 @@ fn need_python(test: &str) -> Option<PathBuf> {
 }
 
 fn validate(python: &Path, files: &[PathBuf]) -> Output {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/attached/validate.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images/attached/validate.py");
     Command::new(python).arg(script).args(files).output().unwrap()
 }
 

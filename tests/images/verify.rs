@@ -1,0 +1,6 @@
+//! The check of layers: it accepts what is correct and finds each kind of error.
+
+mod command;
+mod mutations;
+mod specimen;
+mod trees;
