@@ -85,7 +85,7 @@ fn a_results_directory_that_is_missing_is_named() {
     for given in ["/no/such/folder", "/no/such/folder/IMAGE_URL"] {
         let output = convert(&layout.reference(), &["--results-dir", given]);
         assert_eq!(output.status.code(), Some(7), "{}", text(&output));
-        assert!(text(&output).contains("/no/such/folder;"), "{}", text(&output));
+        assert!(text(&output).contains("/no/such/folder:"), "{}", text(&output));
         assert!(text(&output).contains("no such directory; create it"), "{}", text(&output));
         assert!(manifest(dir.path(), "in-zstd-chunked").is_none());
     }
