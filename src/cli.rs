@@ -1,17 +1,35 @@
-//! What was typed. What it means is worked out in [`crate::options`].
+//! What was typed, what it means, and how a run ends.
+//!
+//! Values are checked one by one by the parser ([`value`]), and rules for several of them by the
+//! subcommand ([`usage`]). A variable or an option that is empty counts as not given ([`given`]).
 #![allow(clippy::doc_markdown, reason = "the comments on arguments are their help texts")]
 
-pub mod access;
+mod access;
 pub mod convert;
+pub mod exit;
+mod given;
 pub mod inspect;
+mod output;
 pub mod probe;
+#[cfg(test)]
+mod reference;
+pub mod usage;
+mod value;
 pub mod verify;
 
-use std::{fmt::Display, io::Write as _};
+use std::ffi::OsString;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-/// Re-push container images as zstd:chunked.
+use self::{
+    convert::ConvertArgs,
+    exit::{CommandError, EXIT_CODES},
+    inspect::InspectArgs,
+    probe::ProbeArgs,
+    verify::VerifyArgs,
+};
+
+/// What was typed. Use [`parse`] to get it: the traits of clap know no empty values.
 #[derive(Debug, Parser)]
 #[command(name = "recompress-image", version, max_term_width = 100)]
 #[command(
@@ -20,59 +38,63 @@ use clap::{Parser, Subcommand};
 )]
 #[command(after_help = EXIT_CODES)]
 pub struct Cli {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Tell more, on standard error: -v what the program does, -vv each request
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    /// Increase verbosity: -v for debug messages, -vv for each request
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Logging")]
     pub verbose: u8,
-    /// What to log: error, warn, info, debug or trace, or a filter as in recompress_image=debug,
-    /// in the syntax of tracing
-    #[arg(long = "log", global = true, env = "RECOMPRESS_LOG", value_name = "FILTER")]
+    /// What to log: error, warn, info, debug, trace, or a filter
+    ///
+    /// Filters have the syntax of tracing, as in recompress_image=debug.
+    #[arg(long, global = true, env = "RECOMPRESS_LOG", value_name = "FILTER")]
+    #[arg(help_heading = "Logging")]
     pub log: Option<String>,
 }
 
-/// The jobs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Convert an image and publish the result
-    Convert(Box<convert::ConvertArgs>),
-    /// Check that an image's layers are what they claim to be, and what clients make of them
-    Verify(Box<verify::VerifyArgs>),
+    Convert(Box<ConvertArgs>),
+    /// Check that the layers of an image are what they claim to be, for every client
+    Verify(Box<VerifyArgs>),
     /// Show what the layers of an image consist of
-    Inspect(Box<inspect::InspectArgs>),
-    /// Find out whether a registry serves partial pulls
-    Probe(Box<probe::ProbeArgs>),
+    Inspect(Box<InspectArgs>),
+    /// Test whether a registry serves partial pulls
+    Probe(Box<ProbeArgs>),
 }
 
-/// Prints a report on standard output.
-fn print(
-    output: convert::Output,
-    report: &(impl Display + serde::Serialize),
-) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match output {
-        convert::Output::Text => write!(stdout, "{report}")?,
-        convert::Output::Json => {
-            serde_json::to_writer_pretty(&mut stdout, report)?;
-            writeln!(stdout)?;
-        }
+/// Parses arguments, of which the first is the name of the program. The error is also a request for
+/// help or the version.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let command = Cli::command();
+    let arguments = given::arguments(&command, arguments);
+    let mut command = with_variables(given::environment(command));
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// The same command, with the variable of an option only in its long help, so that one line is
+/// enough for the short one.
+fn with_variables(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let Some(name) = arg.get_env().map(|name| name.to_string_lossy().into_owned()) else {
+                return arg;
+            };
+            let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string);
+            arg.hide_env(true).long_help(format!("{}\n\n[env: {name}]", help.unwrap_or_default()))
+        })
+        .mut_subcommands(with_variables)
+}
+
+pub async fn run(command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Convert(args) => convert::run(*args).await,
+        Command::Verify(args) => verify::run(*args).await,
+        Command::Inspect(args) => inspect::run(*args).await,
+        Command::Probe(args) => probe::run(*args).await,
     }
-    stdout.flush()
 }
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    done
-  1    internal error
-  2    wrong usage
-  3    access refused by a registry (401, 403)
-  4    the source is broken: its content does not match its digests, or is larger than allowed
-  5    the source cannot be converted as asked: an artifact, an encrypted image, an index where one
-       image was meant, a layer compressed with xz or bzip2, no image for the platform, a layer
-       that cannot become zstd:chunked with --require-chunked, no SBOM with the given digest
-  6    a registry cannot be reached, answered wrongly, or has no such image
-  7    local input or output failed: a full disk, a directory that cannot be written
-  8    verify has found something wrong
-  130  ended by SIGINT
-  143  ended by SIGTERM";
+#[cfg(test)]
+mod tests;

@@ -7,12 +7,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use recompress_image::{
-    cli::{self, Cli, Command},
-    convert,
-    error::Failure,
-    store,
+    cli::{self, Cli, exit::CommandError},
+    convert, store,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -30,18 +27,19 @@ const SIGNALS: [(SignalKind, u8); 2] =
 fn main() -> ExitCode {
     // Before anything else can fail: what an earlier run has left would pass for results of this one.
     cli::convert::clear_results(std::env::args_os());
-    match run(Cli::parse()) {
+    let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    match run(cli) {
         Ok(code) => code,
         Err(error) => {
             complain(&format!("{error:#}"));
-            let failure = error.downcast_ref::<Failure>();
-            ExitCode::from(failure.map_or(1, |failure| failure.exit_code() as u8))
+            let error = error.downcast_ref::<CommandError>();
+            ExitCode::from(error.map_or(1, |error| error.exit_code() as u8))
         }
     }
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    log(cli.verbose, cli.log.as_deref().filter(|filter| !filter.is_empty()))?;
+    log(cli.verbose, cli.log.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -49,7 +47,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         .context("cannot start")?;
     let (result, end) = runtime.block_on(async {
         let result = tokio::select! {
-            result = command(cli.command) => result.map(|()| ExitCode::SUCCESS),
+            result = cli::run(cli.command) => {
+                result.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from)
+            }
             signal = stopped() => {
                 complain(if convert::publishing_has_begun() {
                     "interrupted while the tag was set and read back: the destination may have the \
@@ -72,15 +72,6 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     });
     runtime.shutdown_timeout(end.saturating_duration_since(Instant::now()));
     result
-}
-
-async fn command(command: Command) -> anyhow::Result<()> {
-    match command {
-        Command::Convert(args) => Ok(cli::convert::run(*args).await?),
-        Command::Verify(args) => Ok(cli::verify::run(*args).await?),
-        Command::Inspect(args) => Ok(cli::inspect::run(*args).await?),
-        Command::Probe(args) => Ok(cli::probe::run(*args).await?),
-    }
 }
 
 /// Waits for a signal to end, and returns the exit code for it.

@@ -1,101 +1,135 @@
 //! `recompress-image convert`.
 #![allow(clippy::doc_markdown, reason = "the comments on arguments are their help texts")]
 
+mod job;
+
 use std::{
     ffi::{OsStr, OsString},
-    io::Write as _,
     os::unix::ffi::OsStrExt as _,
     path::PathBuf,
 };
 
-use clap::ValueEnum;
+use clap::{ArgAction, builder::BoolishValueParser};
 
-use super::access::AccessArgs;
+use super::{
+    access::AccessArgs,
+    exit::CommandError,
+    output::{OutputFormat, print},
+    value::{self, CompressionFormat, ManifestType, NamedPlatform},
+};
 use crate::{
-    convert::{self, ConvertJob},
-    error::Failure,
-    options,
-    report::{Reporter, Summary},
+    chunked::effort::LEVEL_MAX,
+    convert::{self, ConvertJob, SbomPolicy},
+    image::ImageReference,
+    report::Reporter,
     tekton,
 };
 
-/// Arguments of `convert`. Each can come from the environment, so that a Task passes them without
-/// a shell; there, an empty value counts as none.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct ConvertArgs {
-    /// The image: REPOSITORY[:TAG]@DIGEST in a registry, or oci:DIR[:NAME] in an OCI image layout
-    #[arg(env = "RECOMPRESS_SOURCE")]
-    pub source: String,
-    /// Where to put the result: REPOSITORY:TAG or oci:DIR[:NAME]. Without it, next to the source
-    /// under its tag with the format as a suffix: app:1.2 becomes app:1.2-zstd-chunked
-    #[arg(env = "RECOMPRESS_DESTINATION")]
-    pub destination: Option<String>,
-    /// How to compress the layers: zstd:chunked (or zstd-chunked), zstd or gzip; or dual, an index
-    /// with the gzip images first and the zstd:chunked ones behind them
+    /// Image to convert: REPOSITORY[:TAG]@DIGEST or oci:DIR[:NAME]
+    ///
+    /// An image in a registry is named by its digest, because a tag may move before the image is
+    /// converted. oci:DIR is an OCI image layout.
+    #[arg(env = "RECOMPRESS_SOURCE", value_parser = value::source)]
+    source: ImageReference,
+    /// Where to put the result: REPOSITORY[:TAG] or oci:DIR[:NAME]
+    ///
+    /// Without it, the repository or layout of SOURCE. Without a tag, the tag is that of SOURCE with
+    /// the format as a suffix: app:1.2 becomes app:1.2-zstd-chunked.
+    #[arg(env = "RECOMPRESS_DESTINATION", value_parser = value::destination)]
+    destination: Option<ImageReference>,
+    /// How to compress the layers
     #[arg(long, env = "RECOMPRESS_COMPRESSION_FORMAT", value_name = "FORMAT")]
     #[arg(default_value = "zstd:chunked")]
-    pub compression_format: String,
-    /// zstd level, 1 (fast) to 22 (small); with gzip its own, 1 to 9
-    #[arg(long, env = "RECOMPRESS_COMPRESSION_LEVEL", value_name = "LEVEL")]
-    pub compression_level: Option<String>,
-    /// Fail rather than leave a layer as plain zstd that cannot be pulled partially
-    #[arg(long, env = "RECOMPRESS_REQUIRE_CHUNKED")]
-    #[arg(num_args = 0..=1, require_equals = true, default_value = "false")]
-    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub require_chunked: bool,
-    /// Which image of an index: OS[(VERSION)]/ARCH[/VARIANT]; several, given again or separated by
-    /// commas, if the result is an index too
-    #[arg(long, env = "RECOMPRESS_PLATFORM", value_delimiter = ',')]
-    pub platform: Vec<String>,
-    /// Convert each image of an index, and write an index of the results
-    #[arg(long, env = "RECOMPRESS_ALL_PLATFORMS", value_name = "BOOL")]
-    #[arg(num_args = 0..=1, require_equals = true, default_value = "false")]
-    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub all_platforms: bool,
-    /// Keep all entries of an index, and add the images of this format that it does not have yet
-    #[arg(long, env = "RECOMPRESS_ADD", value_name = "BOOL")]
-    #[arg(num_args = 0..=1, require_equals = true, default_value = "false")]
-    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub add: bool,
-    /// How to handle an SBOM (SPDX or CycloneDX) attached to the source: none, or copy, to attach it
-    /// to the new image with the digests in it changed. Of several different ones, name one by its
-    /// digest
-    #[arg(long, env = "RECOMPRESS_SBOM", value_name = "WHAT")]
-    pub sbom: Option<String>,
-    /// Media types of the new manifests: oci, or docker for gzip layers
-    #[arg(long, env = "RECOMPRESS_MANIFEST_TYPE", value_name = "TYPE")]
-    pub manifest_type: Option<String>,
-    /// Have Quay remove the new tag after a while, as in 12h, 5d or 3w
+    compression_format: CompressionFormat,
+    /// Compression level, from 1 (fast) to 22 (small), to 9 for gzip
+    ///
+    /// With the format dual, it is the level of the zstd:chunked images.
+    #[arg(long, env = "RECOMPRESS_COMPRESSION_LEVEL", value_name = "LEVEL", default_value = "6")]
+    #[arg(value_parser = value::within(1..=LEVEL_MAX))]
+    compression_level: i32,
+    /// Fail if a layer cannot be pulled partially
+    ///
+    /// Without it, such a layer becomes plain zstd, and the report says why.
+    #[arg(long, env = "RECOMPRESS_REQUIRE_CHUNKED", value_name = "BOOL", default_value = "false")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    #[arg(hide_possible_values = true)]
+    require_chunked: bool,
+    /// Image of an index to convert: OS[(VERSION)]/ARCH[/VARIANT]
+    ///
+    /// Separate several by commas, or repeat the option. Several require an index as the result.
+    #[arg(long, env = "RECOMPRESS_PLATFORM", value_name = "PLATFORM")]
+    #[arg(value_parser = value::platforms)]
+    platform: Vec<Vec<NamedPlatform>>,
+    /// Convert every image of an index, and write an index of the results
+    #[arg(long, env = "RECOMPRESS_ALL_PLATFORMS", value_name = "BOOL", default_value = "false")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    #[arg(hide_possible_values = true)]
+    all_platforms: bool,
+    /// Keep all entries of an index, and add the converted images that it lacks
+    #[arg(long, env = "RECOMPRESS_ADD", value_name = "BOOL", default_value = "false")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    #[arg(hide_possible_values = true)]
+    add: bool,
+    /// How to handle an SBOM attached to the source: none, copy, or the digest of one to copy
+    ///
+    /// An SPDX or CycloneDX document is attached to the new image with the digests in it changed.
+    /// copy requires that all SBOMs of the source are the same document; if they differ, give the
+    /// digest of one.
+    #[arg(long, env = "RECOMPRESS_SBOM", value_name = "none|copy|DIGEST", default_value = "none")]
+    #[arg(value_parser = value::sbom)]
+    sbom: SbomPolicy,
+    /// Media types of the new manifests
+    #[arg(long, env = "RECOMPRESS_MANIFEST_TYPE", value_name = "TYPE", default_value = "oci")]
+    manifest_type: ManifestType,
+    /// Have Quay delete the new tag after this time, as in 12h, 5d or 3w
     #[arg(long, env = "RECOMPRESS_EXPIRES_AFTER", value_name = "PERIOD")]
-    pub expires_after: Option<String>,
-    /// How registries are accessed.
-    #[command(flatten)]
-    pub access: AccessArgs,
-    /// Folder for the results, a file each; the path of IMAGE_URL in it will do, as Tekton has it
-    /// in $(step.results.IMAGE_URL.path)
+    #[arg(value_parser = value::period)]
+    expires_after: Option<String>,
+    /// Directory for the Tekton results, one file each
+    ///
+    /// The path of its IMAGE_URL file also works, as in $(step.results.IMAGE_URL.path).
     #[arg(long, env = "RECOMPRESS_RESULTS_DIR", value_name = "DIR")]
-    pub results_dir: Option<PathBuf>,
-    /// How many bytes Tekton takes of all results, 4096 unless it reads them from sidecar logs
-    #[arg(long, env = "RECOMPRESS_RESULTS_LIMIT", value_name = "BYTES")]
-    pub results_limit: Option<String>,
-    /// What to print on standard output: the new reference, or all there is to know
+    results_dir: Option<PathBuf>,
+    /// Maximum size of all Tekton results in bytes
+    ///
+    /// The default is Tekton's own limit; raise it if Tekton reads results from sidecar logs.
+    #[arg(long, env = "RECOMPRESS_RESULTS_LIMIT", value_name = "BYTES", default_value = "4096")]
+    #[arg(value_parser = value::within(1000..=1_500_000_usize))]
+    results_limit: usize,
+    /// What to print to standard output: the new reference, or a report
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
-    pub output: Output,
-    /// Ask the destination's registry afterwards whether it serves partial pulls
-    #[arg(long, env = "RECOMPRESS_PROBE", value_name = "BOOL")]
-    #[arg(num_args = 0..=1, require_equals = true, default_value = "true")]
-    #[arg(default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub probe: bool,
-    /// The longest that a layer may be when decompressed, as in 300GiB; without it 256GiB
-    #[arg(long, env = "RECOMPRESS_MAX_LAYER_SIZE", value_name = "SIZE")]
-    pub max_layer_size: Option<String>,
-    /// How many times longer a layer of more than 1 GiB may be when decompressed; without it 1000
-    #[arg(long, env = "RECOMPRESS_MAX_COMPRESSION_RATIO", value_name = "N")]
-    pub max_compression_ratio: Option<String>,
-    /// Number of threads that compress; without it, as many as there are cores to use
+    output: OutputFormat,
+    /// Test afterwards whether the destination serves partial pulls
+    #[arg(long, env = "RECOMPRESS_PROBE", value_name = "BOOL", default_value = "true")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    #[arg(hide_possible_values = true)]
+    probe: bool,
+    /// Maximum decompressed layer size
+    #[arg(long, env = "RECOMPRESS_MAX_LAYER_SIZE", value_name = "SIZE", default_value = "256GiB")]
+    #[arg(value_parser = value::size)]
+    max_layer_size: u64,
+    /// Maximum ratio of decompressed to compressed size, for layers over 1 GiB
+    #[arg(
+        long,
+        env = "RECOMPRESS_MAX_COMPRESSION_RATIO",
+        value_name = "N",
+        default_value = "1000"
+    )]
+    #[arg(value_parser = value::within(1..=u64::MAX))]
+    max_compression_ratio: u64,
+    /// Number of compression threads [default: one per available core]
     #[arg(long, env = "RECOMPRESS_JOBS", value_name = "N")]
-    pub jobs: Option<String>,
+    #[arg(value_parser = value::within(1..=1024_usize))]
+    jobs: Option<usize>,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// Removes the results of an earlier run, going by the bare arguments: even if these make no sense,
@@ -115,36 +149,24 @@ pub fn clear_results(arguments: impl IntoIterator<Item = OsString>) {
         }
     }
     for dir in dirs.into_iter().filter(|dir| !dir.as_os_str().is_empty()) {
-        // What cannot be removed is found again, and told, when the run begins.
-        let _ = tekton::clear(&options::results_folder(dir));
+        // What cannot be removed is found again, and reported, when the run begins.
+        let _ = tekton::clear(&results_folder(dir));
     }
 }
 
-/// What goes to standard output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// The new image's reference, on a line.
-    Text,
-    /// The summary, as one JSON document.
-    Json,
+/// A step of Tekton is told the path of each result, and not their directory, which has the name of
+/// the step in it.
+fn results_folder(path: PathBuf) -> PathBuf {
+    match path.parent() {
+        Some(folder) if path.ends_with("IMAGE_URL") => folder.join("."),
+        _ => path,
+    }
 }
 
-/// Runs the job.
-pub async fn run(args: ConvertArgs) -> Result<(), Failure> {
+pub(super) async fn run(args: ConvertArgs) -> Result<(), CommandError> {
     let output = args.output;
     let job = ConvertJob::try_from(args)?;
     let summary = convert::run(&job, &Reporter::for_stderr()).await?;
-    print(output, &summary).map_err(Failure::Stdout)
-}
-
-fn print(output: Output, summary: &Summary) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match output {
-        Output::Text => writeln!(stdout, "{}", summary.image.reference)?,
-        Output::Json => {
-            serde_json::to_writer_pretty(&mut stdout, summary)?;
-            writeln!(stdout)?;
-        }
-    }
-    stdout.flush()
+    let line = format!("{}\n", summary.image.reference);
+    print(output, &line, &summary).map_err(CommandError::Stdout)
 }

@@ -1,36 +1,40 @@
 //! `recompress-image inspect`.
 #![allow(clippy::doc_markdown, reason = "the comments on arguments are their help texts")]
 
-use super::{access::AccessArgs, convert::Output, print};
+use super::{
+    access::AccessArgs,
+    exit::CommandError,
+    output::{OutputFormat, print},
+    value,
+};
 use crate::{
-    error::Failure,
+    image::{ImageReference, Platform},
     inspect::{self, InspectJob},
 };
 
-/// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 pub struct InspectArgs {
-    /// The image: REPOSITORY:TAG or REPOSITORY@DIGEST in a registry, or oci:DIR[:NAME] in an OCI
-    /// image layout
-    pub image: String,
-    /// List what is in the TOC of each layer, with its place in the blob
+    /// Image to inspect: REPOSITORY:TAG, REPOSITORY@DIGEST or oci:DIR[:NAME]
+    #[arg(value_parser = value::image)]
+    image: ImageReference,
+    /// List the entries of each TOC, with their offsets in the blob
     #[arg(long)]
-    pub toc: bool,
-    /// Which image of an index: OS/ARCH[/VARIANT]. Without it, the images of the index are listed
+    toc: bool,
+    /// Image of an index to inspect: OS[(VERSION)]/ARCH[/VARIANT]
+    ///
+    /// Without it, the images of the index are listed.
     #[arg(long, env = "RECOMPRESS_PLATFORM")]
-    pub platform: Option<String>,
-    /// How registries are accessed.
-    #[command(flatten)]
-    pub access: AccessArgs,
-    /// What to print on standard output
+    platform: Option<Platform>,
+    /// What to print to standard output
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
-    pub output: Output,
+    output: OutputFormat,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
-/// Runs the job.
-pub async fn run(args: InspectArgs) -> Result<(), Failure> {
-    let output = args.output;
-    let job = InspectJob::try_from(args)?;
+pub(super) async fn run(args: InspectArgs) -> Result<(), CommandError> {
+    let InspectArgs { image, toc, platform, output, access } = args;
+    let job = InspectJob { image, platform, toc, access: access.into() };
     let report = inspect::run(&job).await?;
-    print(output, &report).map_err(Failure::Print)
+    print(output, &report, &report).map_err(CommandError::Print)
 }

@@ -1,30 +1,34 @@
 //! `recompress-image probe`.
 #![allow(clippy::doc_markdown, reason = "the comments on arguments are their help texts")]
 
-use super::{access::AccessArgs, convert::Output, print};
+use super::{
+    access::AccessArgs,
+    exit::CommandError,
+    output::{OutputFormat, print},
+    value,
+};
 use crate::{
-    error::Failure,
+    image::ImageReference,
     probe::{self, ProbeJob},
 };
 
-/// Arguments of `probe`.
 #[derive(Debug, clap::Args)]
 pub struct ProbeArgs {
-    /// An image of the registry, to ask for parts of one of its blobs: REPOSITORY:TAG or
-    /// REPOSITORY@DIGEST
-    pub image: String,
-    /// How registries are accessed.
-    #[command(flatten)]
-    pub access: AccessArgs,
-    /// What to print on standard output
+    /// Image in the registry to probe: REPOSITORY:TAG or REPOSITORY@DIGEST
+    ///
+    /// Any image works; parts of one of its blobs are requested. For an index, the first image is
+    /// used.
+    #[arg(value_parser = value::image_in_repository)]
+    image: ImageReference,
+    /// What to print to standard output
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
-    pub output: Output,
+    output: OutputFormat,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
-/// Runs the job.
-pub async fn run(args: ProbeArgs) -> Result<(), Failure> {
-    let output = args.output;
-    let job = ProbeJob::try_from(args)?;
-    let report = probe::run(&job).await?;
-    print(output, &report).map_err(Failure::Print)
+pub(super) async fn run(args: ProbeArgs) -> Result<(), CommandError> {
+    let ProbeArgs { image, output, access } = args;
+    let report = probe::run(&ProbeJob { image, access: access.into() }).await?;
+    print(output, &report, &report).map_err(CommandError::Print)
 }

@@ -1,48 +1,65 @@
 //! `recompress-image verify`.
 #![allow(clippy::doc_markdown, reason = "the comments on arguments are their help texts")]
 
-use super::{access::AccessArgs, convert::Output, print};
+use super::{
+    access::AccessArgs,
+    exit::CommandError,
+    output::{OutputFormat, print},
+    value,
+};
 use crate::{
-    error::Failure,
+    image::{ImageReference, Platform},
+    limits::Limits,
     verify::{self, VerifyJob},
 };
 
-/// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
-    /// The image: REPOSITORY:TAG or REPOSITORY@DIGEST in a registry, or oci:DIR[:NAME] in an OCI
-    /// image layout
-    pub image: String,
-    /// Another image, and the proof that both hold the same root file system: its layers are
-    /// decoded too, and diffIDs and configs are compared
-    #[arg(long, value_name = "SOURCE")]
-    pub against: Option<String>,
-    /// Which image of an index: OS/ARCH[/VARIANT]. Without it, each image of the index is verified
+    /// Image to verify: REPOSITORY:TAG, REPOSITORY@DIGEST or oci:DIR[:NAME]
+    #[arg(value_parser = value::image)]
+    image: ImageReference,
+    /// Also prove that IMAGE and SOURCE have the same root filesystem
+    ///
+    /// The layers of SOURCE are decoded too, and diffIDs and configs are compared.
+    #[arg(long, value_name = "SOURCE", value_parser = value::image)]
+    against: Option<ImageReference>,
+    /// Image of an index to verify: OS[(VERSION)]/ARCH[/VARIANT]
+    ///
+    /// Without it, all images of the index are verified.
     #[arg(long, env = "RECOMPRESS_PLATFORM")]
-    pub platform: Option<String>,
-    /// Maximum decompressed layer size, as in 300GiB; without it 256GiB
-    #[arg(long, env = "RECOMPRESS_MAX_LAYER_SIZE", value_name = "SIZE")]
-    pub max_layer_size: Option<String>,
-    /// Maximum ratio of decompressed to compressed size for a layer of more than 1 GiB; without it
-    /// 1000
-    #[arg(long, env = "RECOMPRESS_MAX_COMPRESSION_RATIO", value_name = "N")]
-    pub max_compression_ratio: Option<String>,
-    /// How registries are accessed.
-    #[command(flatten)]
-    pub access: AccessArgs,
-    /// What to print on standard output
+    platform: Option<Platform>,
+    /// Maximum decompressed layer size
+    #[arg(long, env = "RECOMPRESS_MAX_LAYER_SIZE", value_name = "SIZE", default_value = "256GiB")]
+    #[arg(value_parser = value::size)]
+    max_layer_size: u64,
+    /// Maximum ratio of decompressed to compressed size, for layers over 1 GiB
+    #[arg(
+        long,
+        env = "RECOMPRESS_MAX_COMPRESSION_RATIO",
+        value_name = "N",
+        default_value = "1000"
+    )]
+    #[arg(value_parser = value::within(1..=u64::MAX))]
+    max_compression_ratio: u64,
+    /// What to print to standard output
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
-    pub output: Output,
+    output: OutputFormat,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
-/// Runs the job.
-pub async fn run(args: VerifyArgs) -> Result<(), Failure> {
-    let output = args.output;
-    let job = VerifyJob::try_from(args)?;
+pub(super) async fn run(args: VerifyArgs) -> Result<(), CommandError> {
+    let job = VerifyJob {
+        image: args.image,
+        against: args.against,
+        platform: args.platform,
+        limits: Limits { size: args.max_layer_size, ratio: args.max_compression_ratio },
+        access: args.access.into(),
+    };
     let report = verify::run(&job).await?;
-    print(output, &report).map_err(Failure::Print)?;
+    print(args.output, &report, &report).map_err(CommandError::Print)?;
     match report.errors {
         0 => Ok(()),
-        errors => Err(Failure::Findings { reference: report.reference, errors }),
+        errors => Err(CommandError::Findings { reference: report.reference, errors }),
     }
 }

@@ -11,9 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Parser as _;
 use recompress_image::{
-    cli::{Cli, Command},
+    cli::{self, Command},
     convert::{self, ConvertJob},
     report::Reporter,
     store::{AccessOptions, Intent, Patience, Selector, StoreError, uploads_cancelled},
@@ -104,7 +103,8 @@ impl Weather {
 
 fn job(source: &str, destination: &str) -> ConvertJob {
     let words = ["recompress-image", "convert", source, destination, "--probe=false"];
-    let Command::Convert(args) = Cli::try_parse_from(words).unwrap().command else { panic!() };
+    let cli = cli::parse(words.map(Into::into)).unwrap();
+    let Command::Convert(args) = cli.command else { panic!() };
     let patience =
         Patience { tries: 4, first_delay: Duration::from_millis(5), idle: Duration::from_secs(1) };
     let mut job = ConvertJob::try_from(*args).unwrap();

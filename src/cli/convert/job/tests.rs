@@ -1,13 +1,34 @@
 #![allow(clippy::unwrap_used)]
-use clap::Parser as _;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
 
 use super::*;
-use crate::cli::{Cli, Command};
+use crate::{
+    attached::SbomChoice,
+    cli::{Command, parse},
+    convert::SbomPolicy,
+};
+
+fn parsed(args: &[&str]) -> Result<ConvertArgs, clap::Error> {
+    let cli = parse(["recompress-image", "convert"].iter().chain(args).map(Into::into))?;
+    let Command::Convert(args) = cli.command else { panic!("{args:?}") };
+    Ok(*args)
+}
 
 fn job(args: &[&str]) -> Result<ConvertJob, UsageError> {
-    let cli = Cli::try_parse_from(["recompress-image", "convert"].iter().chain(args)).unwrap();
-    let Command::Convert(args) = cli.command else { panic!("{args:?}") };
-    ConvertJob::try_from(*args)
+    ConvertJob::try_from(parsed(args).unwrap())
+}
+
+/// What the parser says of a value that it refuses.
+fn refused(args: &[&str]) -> String {
+    let error = parsed(args).unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue),
+        "{args:?}: {error}"
+    );
+    assert_eq!(error.exit_code(), 2);
+    error.to_string()
 }
 
 fn at(text: &str) -> String {
@@ -26,7 +47,7 @@ fn destinations() {
     assert_eq!(to("localhost:5000/a/b:c"), "localhost:5000/a/b:c");
     assert_eq!(to("docker://localhost:5000/a/b"), "localhost:5000/a/b:1.2-zstd-chunked");
     assert_eq!(to("oci:dir"), "oci:dir:1.2-zstd-chunked");
-    assert!(matches!(job(&[&source, &source]), Err(UsageError::DestinationDigest(_))));
+    assert!(refused(&[&source, &source]).contains("name it by tag only"));
     let plain = job(&[&source, "--compression-format=zstd"]).unwrap();
     assert_eq!(plain.destination.to_string(), "quay.io/org/app:1.2-zstd");
     let platform = job(&[&source, "--platform", "linux/arm64"]).unwrap();
@@ -81,7 +102,7 @@ fn what_comes_out() {
 
 #[test]
 fn a_source_in_a_registry_needs_a_digest() {
-    let message = job(&["docker://quay.io/org/app:1.2"]).unwrap_err().to_string();
+    let message = refused(&["docker://quay.io/org/app:1.2"]);
     assert!(message.contains("quay.io/org/app:1.2@sha256:…"), "{message}");
     assert!(message.contains("'{{.Digest}}' docker://quay.io/org/app:1.2"), "{message}");
     assert!(message.contains("crane digest quay.io/org/app:1.2"), "{message}");
@@ -91,33 +112,42 @@ fn a_source_in_a_registry_needs_a_digest() {
 fn values_are_checked_and_empty_ones_are_none() {
     let source = at("quay.io/a");
     let with = |option: &str| job(&[&source, option]);
-    assert!(matches!(with("--compression-format=gz"), Err(UsageError::Format(_))));
-    assert!(matches!(with("--compression-level=23"), Err(UsageError::Level { max: 22, .. })));
+    let bad = |option: &str, hint: &str| {
+        let message = refused(&[&source, option]);
+        let (name, value) = option.split_once('=').unwrap();
+        assert!(message.contains(&format!("invalid value '{value}' for '{name}")), "{message}");
+        assert!(message.contains(hint), "{option}: {message}");
+    };
+    bad("--compression-format=gz", "[possible values: zstd:chunked, zstd, gzip, dual]");
+    bad("--compression-level=23", "expected a whole number from 1 to 22");
     let gzip = |level| job(&[&source, "--compression-format=gzip", level]);
     assert_eq!(gzip("--compression-level=9").unwrap().gzip_level, 9);
     assert!(matches!(gzip("--compression-level=10"), Err(UsageError::Level { max: 9, .. })));
-    for bad in ["5", "d", "1.5d", "5y", "-5d", "5 d"] {
-        let bad = with(&format!("--expires-after={bad}"));
-        assert!(matches!(bad, Err(UsageError::Period(_))), "{bad:?}");
+    for period in ["5", "d", "1.5d", "5y", "-5d", "5 d"] {
+        bad(&format!("--expires-after={period}"), "expected a number and one of the units");
     }
     assert_eq!(with("--expires-after=5d").unwrap().expires_after.as_deref(), Some("5d"));
     assert_eq!(with("--expires-after=").unwrap().expires_after, None);
     assert_eq!(with("--sbom=copy").unwrap().sbom, SbomPolicy::Copy(SbomChoice::Only));
-    assert!(matches!(with("--sbom=spdx"), Err(UsageError::Sbom(_))));
-    assert!(matches!(with("--results-limit=x"), Err(UsageError::ResultsLimit(_))));
-    assert!(matches!(with("--jobs=0"), Err(UsageError::Jobs(_))));
-    assert!(matches!(with("--platform=x"), Err(UsageError::Platform(_))));
-    assert_eq!(with("--compression-level=").unwrap().zstd.level, DEFAULT_LEVEL);
+    let digest = "0".repeat(64);
+    let named = SbomPolicy::Copy(SbomChoice::Named(format!("sha256:{digest}").parse().unwrap()));
+    assert_eq!(with(&format!("--sbom=sha256:{digest}")).unwrap().sbom, named);
+    assert_eq!(with("--sbom=").unwrap().sbom, SbomPolicy::None);
+    bad("--sbom=spdx", "expected none, copy or the digest of an SBOM");
+    bad("--results-limit=x", "expected a whole number from 1000 to 1500000");
+    bad("--jobs=0", "expected a whole number from 1 to 1024");
+    bad("--platform=x", "expected OS/ARCH[/VARIANT]");
+    bad("--manifest-type=v2", "[possible values: oci, docker]");
+    assert_eq!(with("--compression-level=").unwrap().zstd.level, 6);
     assert_eq!(with("--compression-format=").unwrap().wanted.name(), "zstd:chunked");
+    assert_eq!(with("--compression-format=zstd-chunked").unwrap().wanted.name(), "zstd:chunked");
     assert!(with("--jobs=").unwrap().jobs >= 1);
     assert_eq!(with("--max-layer-size=").unwrap().limits, Limits::default());
     assert_eq!(with("--max-layer-size=2GiB").unwrap().limits.size, 2 << 30);
     assert_eq!(with("--max-compression-ratio=5").unwrap().limits.ratio, 5);
     for none in ["0", "-1", "much", "1.5x"] {
-        let size = with(&format!("--max-layer-size={none}"));
-        assert!(matches!(size, Err(UsageError::LayerSize(_))), "{none}");
-        let ratio = with(&format!("--max-compression-ratio={none}"));
-        assert!(matches!(ratio, Err(UsageError::Ratio(_))), "{none}");
+        bad(&format!("--max-layer-size={none}"), "expected a number with a unit, as in 300GiB");
+        bad(&format!("--max-compression-ratio={none}"), "expected a whole number from 1");
     }
     assert!(!with("--tls-verify=false").unwrap().access.tls_verify);
     assert!(with("--tls-verify").unwrap().access.tls_verify);
@@ -132,4 +162,10 @@ fn values_are_checked_and_empty_ones_are_none() {
     assert_eq!(results("IMAGE_URL"), PathBuf::from("."));
     let contradiction = job(&[&source, "--require-chunked", "--compression-format=zstd"]);
     assert!(matches!(contradiction, Err(UsageError::RequireChunked)));
+    // The text of a platform goes into the tag as it is.
+    let platform = with("--platform= linux/x86_64, ,").unwrap();
+    assert_eq!(
+        platform.destination.tag(),
+        Some(&*format!("{}-linux-x86_64-zstd-chunked", "0".repeat(64)))
+    );
 }

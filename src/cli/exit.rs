@@ -1,11 +1,11 @@
-//! How a failed run ends: what it says, and with which exit code.
+//! How a failed run ends: its message and its exit code.
 
 use std::io;
 
+use super::usage::UsageError;
 use crate::{
     convert::ConvertError,
     layer::LayerError,
-    options::UsageError,
     probe::ProbeError,
     source::SourceError,
     store::{BlobMismatch, StoreError},
@@ -14,42 +14,30 @@ use crate::{
 
 /// A failed run.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The arguments make no sense.
+pub enum CommandError {
     #[error(transparent)]
     Usage(#[from] UsageError),
-    /// The conversion failed.
     #[error(transparent)]
     Convert(#[from] ConvertError),
-    /// The image is published, but standard output could not be written.
     #[error("the image is published, but its reference could not be printed")]
     Stdout(#[source] io::Error),
-    /// An image could not be looked at.
+    /// Also of `inspect`.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// A registry could not be probed.
     #[error(transparent)]
     Probe(#[from] ProbeError),
-    /// Standard output could not be written.
-    #[error("the report could not be printed")]
+    #[error("cannot print the report")]
     Print(#[source] io::Error),
-    /// There is something wrong with an image.
+    /// `verify` ran, and the image has errors.
     #[error("verification of {reference} failed: {errors} {}", if *errors == 1 { "error" } else { "errors" })]
-    Findings {
-        /// The image.
-        reference: String,
-        /// How many findings there are, warnings not counted.
-        errors: u64,
-    },
+    Findings { reference: String, errors: u64 },
 }
 
 /// What the exit code tells a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// A fault of this program.
     Internal = 1,
-    /// Wrong arguments.
     Usage = 2,
     /// A registry refused access.
     Access = 3,
@@ -57,16 +45,32 @@ pub enum ExitCode {
     BrokenSource = 4,
     /// The source is of a kind that is not converted.
     UnfitSource = 5,
-    /// A registry cannot be reached, answered wrongly, or has no such image.
+    /// A registry cannot be reached, sent an invalid response, or has no such image.
     Registry = 6,
     /// Local files.
     Local = 7,
-    /// `verify` has found something wrong.
+    /// `verify` has found errors.
     Findings = 8,
 }
 
-impl Failure {
-    /// The exit code for it.
+/// For the end of the help.
+pub(super) const EXIT_CODES: &str = "\
+Exit codes:
+  0    success
+  1    internal error
+  2    invalid usage
+  3    a registry denied access (401, 403)
+  4    the source is broken: its content does not match its digests, or exceeds a limit
+  5    the source cannot be converted as requested: an artifact, an encrypted image, an index
+       instead of an image, a layer compressed with xz or bzip2, no image for the platform, a layer
+       that cannot become zstd:chunked with --require-chunked, no SBOM with the given digest
+  6    a registry cannot be reached, sent an invalid response, or does not have the image
+  7    local I/O failed: a full disk, a directory that cannot be written
+  8    verify found errors
+  130  interrupted by SIGINT
+  143  interrupted by SIGTERM";
+
+impl CommandError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::Usage,
@@ -134,7 +138,7 @@ fn of_convert(error: &ConvertError) -> ExitCode {
 }
 
 /// `broken` is what damaged content means: at the source it is the user's image, at the destination
-/// the registry's doing.
+/// the registry's fault.
 fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
     match error {
         StoreError::Unauthorized(_) | StoreError::Denied(_) => ExitCode::Access,

@@ -1,0 +1,155 @@
+//! What the arguments of `convert` mean together.
+
+use std::thread;
+
+use super::ConvertArgs;
+use crate::{
+    cli::{
+        usage::UsageError,
+        value::{CompressionFormat, ManifestType, NamedPlatform},
+    },
+    convert::{
+        ConvertJob, derived_tag,
+        format::{Format, IndexMode, Wanted},
+    },
+    image::{ImageReference, Platform, media_type::Family},
+    layer::{Cuts, Recipe, gzip},
+    limits::Limits,
+};
+
+/// zstd level of TOC and tar-split. Higher ones take many times as long and save little: the TOC
+/// consists of digests.
+const METADATA_LEVEL: i32 = 1;
+
+/// Level of the format that `--compression-level` is not about.
+const OTHER_LEVEL: u8 = 6;
+
+impl TryFrom<ConvertArgs> for ConvertJob {
+    type Error = UsageError;
+
+    fn try_from(args: ConvertArgs) -> Result<Self, UsageError> {
+        let platforms: Vec<_> = args.platform.into_iter().flatten().collect();
+        let wanted = wanted(args.compression_format, args.add, args.all_platforms, &platforms)?;
+        if args.require_chunked && !wanted.makes(Format::ZstdChunked) {
+            return Err(UsageError::RequireChunked);
+        }
+        let family = family(args.manifest_type, &wanted)?;
+        let (level, gzip_level) = levels(args.compression_level, &wanted)?;
+        let cores = || thread::available_parallelism().map_or(1, usize::from);
+        let texts: Vec<_> = platforms.iter().map(|named| named.text.as_str()).collect();
+        let tag = |place: &_| derived_tag(&args.source, place, &texts, &suffix(&wanted));
+        let destination = destination(args.destination, &args.source, tag)?;
+        Ok(Self {
+            source: args.source,
+            destination,
+            wanted,
+            family,
+            zstd: Recipe {
+                chunked: true,
+                level,
+                metadata_level: METADATA_LEVEL,
+                cuts: Cuts::default(),
+                // Known only layer by layer.
+                lowest: false,
+            },
+            gzip_level,
+            limits: Limits { size: args.max_layer_size, ratio: args.max_compression_ratio },
+            require_chunked: args.require_chunked,
+            jobs: args.jobs.unwrap_or_else(cores),
+            expires_after: args.expires_after,
+            sbom: args.sbom,
+            probe: args.probe,
+            access: args.access.into(),
+            results_dir: args.results_dir.map(super::results_folder),
+            results_limit: args.results_limit,
+        })
+    }
+}
+
+fn wanted(
+    format: CompressionFormat,
+    add: bool,
+    all_platforms: bool,
+    named: &[NamedPlatform],
+) -> Result<Wanted, UsageError> {
+    if add && all_platforms {
+        return Err(UsageError::AddOrAll);
+    }
+    let mut platforms: Vec<Platform> = named.iter().map(|named| named.platform.clone()).collect();
+    let mode = if add { IndexMode::Add } else { IndexMode::AllPlatforms };
+    let format = match format {
+        CompressionFormat::ZstdChunked => Format::ZstdChunked,
+        CompressionFormat::Zstd => Format::Zstd,
+        CompressionFormat::Gzip => Format::Gzip,
+        CompressionFormat::Dual => {
+            let mode = if add { mode } else { IndexMode::Dual };
+            let formats = vec![Format::Gzip, Format::ZstdChunked];
+            return Ok(Wanted::Index { mode, formats, platforms });
+        }
+    };
+    if add || all_platforms {
+        return Ok(Wanted::Index { mode, formats: vec![format], platforms });
+    }
+    if platforms.len() > 1 {
+        let texts: Vec<_> = named.iter().map(|named| named.text.as_str()).collect();
+        return Err(UsageError::Platforms(texts.join(",")));
+    }
+    Ok(Wanted::Image { format, platform: platforms.pop() })
+}
+
+fn family(manifest_type: ManifestType, wanted: &Wanted) -> Result<Family, UsageError> {
+    match (manifest_type, wanted) {
+        (ManifestType::Oci, _) => Ok(Family::Oci),
+        (_, Wanted::Image { format, .. }) if !format.is_zstd() => Ok(Family::Docker),
+        (_, Wanted::Index { formats, .. }) if !formats.iter().any(|format| format.is_zstd()) => {
+            Err(UsageError::DockerIndex)
+        }
+        _ => Err(UsageError::DockerZstd),
+    }
+}
+
+/// The levels for zstd and for gzip. The given one is for the format that is asked for, with `dual`
+/// for zstd.
+fn levels(level: i32, wanted: &Wanted) -> Result<(i32, u32), UsageError> {
+    if wanted.makes(Format::ZstdChunked) || wanted.makes(Format::Zstd) {
+        return Ok((level, OTHER_LEVEL.into()));
+    }
+    let gzip = u32::try_from(level).ok().filter(|&level| level <= gzip::LEVEL_MAX);
+    let max = i32::try_from(gzip::LEVEL_MAX).unwrap_or(i32::MAX);
+    Ok((OTHER_LEVEL.into(), gzip.ok_or(UsageError::Level { level, format: "gzip", max })?))
+}
+
+/// What tags of these results end in.
+fn suffix(wanted: &Wanted) -> String {
+    match wanted {
+        Wanted::Image { format, .. } => format.in_tags().to_owned(),
+        Wanted::Index { mode, formats, platforms } => match (mode, &formats[..]) {
+            // The tag of one image of an index has the platform in it, too.
+            (IndexMode::AllPlatforms, [format]) if !platforms.is_empty() => {
+                format!("{}-index", format.in_tags())
+            }
+            (IndexMode::Add, [format]) => format!("with-{}", format.in_tags()),
+            (_, [format]) => format.in_tags().to_owned(),
+            (_, _) => "dual".to_owned(),
+        },
+    }
+}
+
+/// The destination, with a tag. If only a repository or a directory is given, the tag is derived.
+fn destination(
+    given: Option<ImageReference>,
+    source: &ImageReference,
+    tag: impl FnOnce(&ImageReference) -> String,
+) -> Result<ImageReference, UsageError> {
+    let place = match given {
+        Some(given) if given.tag().is_some() => return Ok(given),
+        Some(given) => given,
+        None => source.clone(),
+    };
+    place
+        .with_tag(&tag(&place))
+        .map_err(|error| UsageError::DerivedTag { destination: place.to_string(), error })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! Every option of every subcommand, as the parser has them.
+#![allow(clippy::unwrap_used)]
+
+use std::{ffi::OsString, process};
+
+use clap::{Arg, ArgAction, Command as Parser};
+
+use super::*;
+
+/// Set for the process that parses: the arguments, one a line.
+const ARGUMENTS: &str = "TEST_OF_CLI_ARGUMENTS";
+
+fn needed(subcommand: &str) -> Vec<String> {
+    let image = format!("quay.io/a@sha256:{}", "0".repeat(64));
+    vec!["recompress-image".into(), subcommand.into(), image]
+}
+
+/// What comes out of arguments in this environment. A process of its own has it.
+fn parsed(arguments: &[String], environment: &[(String, String)]) -> String {
+    let mut child = process::Command::new(std::env::current_exe().unwrap());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RECOMPRESS_") {
+            child.env_remove(name);
+        }
+    }
+    let test = "cli::tests::parses_in_its_own_environment";
+    child.args(["--exact", test, "--nocapture"]).env(ARGUMENTS, arguments.join("\n"));
+    let output = child.envs(environment.iter().cloned()).output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let parsed = stdout.lines().find_map(|line| line.split_once("parsed: "));
+    parsed.unwrap_or_else(|| panic!("{arguments:?} {environment:?}: {stdout}")).1.to_owned()
+}
+
+#[test]
+#[allow(clippy::print_stdout, reason = "the process that runs it reads that")]
+fn parses_in_its_own_environment() {
+    let Some(arguments) = std::env::var_os(ARGUMENTS) else { return };
+    let arguments: Vec<OsString> =
+        arguments.to_str().unwrap().split('\n').map(OsString::from).collect();
+    match parse(arguments) {
+        Ok(cli) => println!("parsed: {cli:?}"),
+        Err(error) => println!("parsed: {:?}", error.to_string()),
+    }
+}
+
+fn for_each(mut check: impl FnMut(&str, &Arg)) {
+    let root = Cli::command();
+    let subcommands: Vec<&Parser> = root.get_subcommands().collect();
+    assert_eq!(subcommands.len(), 4);
+    for subcommand in subcommands {
+        for arg in subcommand.get_arguments().chain(root.get_arguments()) {
+            check(subcommand.get_name(), arg);
+        }
+    }
+}
+
+fn variable(arg: &Arg) -> Option<String> {
+    arg.get_env().map(|name| name.to_str().unwrap().to_owned())
+}
+
+fn is_boolean(arg: &Arg) -> bool {
+    arg.get_value_names().is_some_and(|names| *names == ["BOOL"])
+}
+
+#[test]
+fn empty_variables_and_options_count_as_not_given() {
+    let mut seen = 0;
+    for_each(|subcommand, arg| {
+        let plain = parsed(&needed(subcommand), &[]);
+        assert!(plain.starts_with("Cli {"), "{plain}");
+        if let Some(name) = variable(arg) {
+            seen += 1;
+            let empty = [(name.clone(), String::new())];
+            assert_eq!(parsed(&needed(subcommand), &empty), plain, "{subcommand} {name}");
+        }
+        if let Some(name) = arg.get_long().filter(|_| arg.get_action().takes_values()) {
+            let mut arguments = needed(subcommand);
+            arguments.push(format!("--{name}="));
+            if !arg.is_require_equals_set() {
+                arguments.extend([format!("--{name}"), String::new()]);
+            }
+            assert_eq!(parsed(&arguments, &[]), plain, "{subcommand} --{name}");
+        }
+    });
+    assert!(seen > 40, "{seen}");
+}
+
+#[test]
+fn an_empty_source_is_refused_and_an_empty_variable_is_not_a_source() {
+    let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let empty = [("RECOMPRESS_SOURCE".to_owned(), String::new())];
+    let none = parsed(&words(&["recompress-image", "convert"]), &empty);
+    assert!(none.contains("<SOURCE>") && none.contains("required"), "{none}");
+    // The destination does not take the place of a source that is empty.
+    let source = parsed(&words(&["recompress-image", "convert", "", "oci:dir:x"]), &[]);
+    assert!(source.contains("invalid value '' for '<SOURCE>'"), "{source}");
+    let destination = [needed("convert"), words(&["", "--jobs", "3"])].concat();
+    let without = [needed("convert"), words(&["--jobs", "3"])].concat();
+    assert_eq!(parsed(&destination, &[]), parsed(&without, &[]));
+}
+
+#[test]
+fn booleans_have_many_words_everywhere() {
+    let mut seen = 0;
+    for_each(|subcommand, arg| {
+        if !is_boolean(arg) {
+            return;
+        }
+        seen += 1;
+        let (name, variable) = (arg.get_long().unwrap(), variable(arg).unwrap());
+        let with = |word: &str| {
+            let arguments = [needed(subcommand), vec![format!("--{name}={word}")]].concat();
+            parsed(&arguments, &[])
+        };
+        let (yes, no) = (with("true"), with("false"));
+        assert_ne!(yes, no);
+        let bare = [needed(subcommand), vec![format!("--{name}")]].concat();
+        assert_eq!(parsed(&bare, &[]), yes);
+        for (word, expected) in
+            [("true", &yes), ("1", &yes), ("yes", &yes), ("false", &no), ("0", &no), ("no", &no)]
+        {
+            assert_eq!(with(word), *expected, "{subcommand} --{name}={word}");
+            let environment = [(variable.clone(), word.to_owned())];
+            let from_variable = parsed(&needed(subcommand), &environment);
+            assert_eq!(from_variable, *expected, "{subcommand} {variable}={word}");
+        }
+    });
+    assert!(seen >= 12, "{seen}");
+}
+
+#[test]
+fn the_parser_is_sound_and_every_option_has_one_line_of_help() {
+    Cli::command().debug_assert();
+    for_each(|subcommand, arg| {
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        assert!(!help.is_empty() && !help.ends_with('.'), "{subcommand} {}: {help}", arg.get_id());
+        assert!(help.len() <= 90, "{subcommand} {}: {help}", arg.get_id());
+        assert!(!matches!(arg.get_action(), ArgAction::SetFalse));
+    });
+}

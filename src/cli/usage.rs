@@ -1,0 +1,31 @@
+//! Arguments that make no sense together.
+
+use crate::image::ReferenceError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    #[error("invalid compression level {level}; {format} has levels 1 (fast) to {max} (small)")]
+    Level { level: i32, format: &'static str, max: i32 },
+    #[error("--require-chunked requires --compression-format zstd:chunked or dual")]
+    RequireChunked,
+    #[error(
+        "--add and --all-platforms cannot be used together; --add keeps all entries of the index"
+    )]
+    AddOrAll,
+    /// More than one platform, but the result is one image.
+    #[error(
+        "several platforms ({0}) require an index as the result; add --all-platforms, --add or \
+         --compression-format=dual"
+    )]
+    Platforms(String),
+    #[error(
+        "--manifest-type=docker requires --compression-format=gzip, because Docker manifests \
+         cannot hold zstd layers"
+    )]
+    DockerZstd,
+    #[error("--manifest-type=docker cannot be used for an index; remove it, or convert one image")]
+    DockerIndex,
+    /// The derived tag does not fit the destination.
+    #[error("cannot derive a tag for {destination}: {error}")]
+    DerivedTag { destination: String, error: ReferenceError },
+}

@@ -1,0 +1,151 @@
+//! Values of arguments: what can be said of one by itself. Rules for several are in
+//! [`super::usage`].
+
+use std::{ops::RangeInclusive, str::FromStr};
+
+use bytesize::ByteSize;
+use clap::ValueEnum;
+
+use crate::{
+    attached::SbomChoice,
+    convert::SbomPolicy,
+    image::{ImageReference, Platform, PlatformError, ReferenceError},
+};
+
+/// Why a value is refused. The parser names the option and the value.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ValueError {
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    #[error(
+        "it has no digest; a tag may move before the image is converted, so write \
+         {0}@sha256:…; to find the digest, run skopeo inspect --format '{{{{.Digest}}}}' \
+         docker://{0}, or crane digest {0}"
+    )]
+    NoDigest(String),
+    #[error(
+        "a destination cannot have a digest, because that of the new image is not known yet; \
+         name it by tag only"
+    )]
+    DestinationDigest,
+    #[error(
+        "it names no image; a registry is probed with a blob of an image: write {0}:TAG or {0}@sha256:…"
+    )]
+    NoImage(String),
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    #[error("expected none, copy or the digest of an SBOM")]
+    Sbom,
+    #[error("expected a number and one of the units s, m, h, d and w, as in 5d")]
+    Period,
+    #[error("expected a number with a unit, as in 300GiB")]
+    Size,
+    #[error("expected a whole number from {min} to {max}")]
+    Number { min: u64, max: u64 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompressionFormat {
+    /// zstd with a table of contents, for partial pulls
+    #[value(name = "zstd:chunked", alias = "zstd-chunked")]
+    ZstdChunked,
+    /// Plain zstd
+    Zstd,
+    /// gzip, which every client can read
+    Gzip,
+    /// An index with each image as gzip and, after those, as zstd:chunked
+    Dual,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ManifestType {
+    /// OCI manifests
+    Oci,
+    /// Docker schema 2, for single images with gzip layers
+    Docker,
+}
+
+/// A platform with the text that named it, which goes into derived tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedPlatform {
+    pub(super) text: String,
+    pub(super) platform: Platform,
+}
+
+pub(super) fn image(text: &str) -> Result<ImageReference, ValueError> {
+    Ok(text.trim().parse()?)
+}
+
+/// An image to convert: one in a registry is named by its digest.
+pub(super) fn source(text: &str) -> Result<ImageReference, ValueError> {
+    match image(text)? {
+        ImageReference::Registry(reference) if reference.digest().is_none() => {
+            Err(ValueError::NoDigest(reference.to_string()))
+        }
+        reference => Ok(reference),
+    }
+}
+
+pub(super) fn destination(text: &str) -> Result<ImageReference, ValueError> {
+    let reference = image(text)?;
+    if reference.digest().is_some() {
+        return Err(ValueError::DestinationDigest);
+    }
+    Ok(reference)
+}
+
+/// An image, and not a whole repository.
+pub(super) fn image_in_repository(text: &str) -> Result<ImageReference, ValueError> {
+    match image(text)? {
+        ImageReference::Registry(at) if at.tag().is_none() && at.digest().is_none() => {
+            Err(ValueError::NoImage(at.to_string()))
+        }
+        reference => Ok(reference),
+    }
+}
+
+/// Platforms separated by commas. Empty parts are left out.
+pub(super) fn platforms(text: &str) -> Result<Vec<NamedPlatform>, ValueError> {
+    let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+    texts.map(|text| Ok(NamedPlatform { text: text.to_owned(), platform: text.parse()? })).collect()
+}
+
+pub(super) fn sbom(text: &str) -> Result<SbomPolicy, ValueError> {
+    match text {
+        "none" => Ok(SbomPolicy::None),
+        "copy" => Ok(SbomPolicy::Copy(SbomChoice::Only)),
+        digest => match digest.parse() {
+            Ok(digest) => Ok(SbomPolicy::Copy(SbomChoice::Named(digest))),
+            Err(_) => Err(ValueError::Sbom),
+        },
+    }
+}
+
+/// Quay reads `quay.expires-after` as a number and a unit (quay/quay, `util/timedeltastring.py`).
+pub(super) fn period(text: &str) -> Result<String, ValueError> {
+    let unit = |last: char| "smhdw".contains(last);
+    let is_period = text.strip_suffix(unit).is_some_and(|number| {
+        !number.is_empty() && number.len() <= 9 && number.bytes().all(|b| b.is_ascii_digit())
+    });
+    if is_period { Ok(text.to_owned()) } else { Err(ValueError::Period) }
+}
+
+/// A number of bytes, more than none.
+pub(super) fn size(text: &str) -> Result<u64, ValueError> {
+    let size = text.parse().map(|size: ByteSize| size.as_u64());
+    size.ok().filter(|&size| size > 0).ok_or(ValueError::Size)
+}
+
+/// A parser of numbers within a range.
+pub(super) fn within<N>(
+    range: RangeInclusive<N>,
+) -> impl Fn(&str) -> Result<N, ValueError> + Clone + Send + Sync
+where
+    N: FromStr + PartialOrd + Copy + Send + Sync + TryInto<u64>,
+{
+    move |text| {
+        let bound = |bound: N| bound.try_into().unwrap_or(u64::MAX);
+        let error = || ValueError::Number { min: bound(*range.start()), max: bound(*range.end()) };
+        text.parse().ok().filter(|number| range.contains(number)).ok_or_else(error)
+    }
+}
