@@ -7,6 +7,7 @@
 
 mod attach;
 mod carry;
+mod change;
 mod cyclonedx;
 mod json;
 mod kind;
@@ -21,8 +22,9 @@ use serde::Serialize;
 
 pub use self::{
     carry::{CarriedSbom, SBOM_SIZE_MAX, SbomChoice, carry_sbom},
+    change::Unfit,
     list::{Listing, list},
-    rewrite::{SbomFormat, Unfit, rewrite},
+    rewrite::{SbomFormat, rewrite},
     subject::Subject,
 };
 use crate::image::Digest;

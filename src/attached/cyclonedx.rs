@@ -3,8 +3,8 @@
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
+    change::{Change, Unfit, is_oci, shorten},
     json::{EditableObject, Edits, array},
-    rewrite::{Change, Unfit, is_oci},
 };
 
 /// Versions with the same fields, as far as they are of interest here.
@@ -24,7 +24,7 @@ pub(super) fn rewrite(
 ) -> Result<String, Unfit> {
     let version = root.text("specVersion").unwrap_or_default();
     if !VERSIONS.contains(&&*version) {
-        return Err(Unfit::Unknown(format!("CycloneDX {}", super::rewrite::shorten(&version))));
+        return Err(Unfit::Unknown(format!("CycloneDX {}", shorten(&version))));
     }
     if root.get("signature").is_some() {
         return Err(Unfit::Signed);

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
+    change::{Change, Unfit, is_oci},
     json::{EditableObject, Edits, text},
-    rewrite::{Change, Unfit, is_oci},
 };
 
 /// Who has changed the document. Without a version: a later one makes the same document.

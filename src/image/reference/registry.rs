@@ -16,12 +16,6 @@ pub struct RegistryReference {
 
 /// What a name without a registry means, as docker has it.
 const DEFAULT_REGISTRY: &str = "docker.io";
-/// The old name of the same registry.
-const DEFAULT_REGISTRY_LEGACY: &str = "index.docker.io";
-/// The namespace of docker.io's names that have only one part.
-const OFFICIAL_NAMESPACE: &str = "library";
-/// distribution/reference, `RepositoryNameTotalLengthMax`.
-const REPOSITORY_LEN_MAX: usize = 255;
 
 impl RegistryReference {
     /// Host and perhaps port, in lower case: `quay.io`, `localhost:5000`, `docker.io`.
@@ -74,17 +68,33 @@ impl FromStr for RegistryReference {
         if name.is_empty() {
             return Err(ReferenceError::Empty);
         }
-        let (registry, repository) = match name.split_once('/') {
+        let (host, path) = match name.split_once('/') {
             Some((host, path)) if is_host(host) => (checked_registry(host)?, path),
             _ => (DEFAULT_REGISTRY.to_owned(), name),
         };
-        let repository = if registry == DEFAULT_REGISTRY && !repository.contains('/') {
-            format!("{OFFICIAL_NAMESPACE}/{}", checked_repository(repository)?)
-        } else {
-            checked_repository(repository)?.to_owned()
-        };
+        let (registry, repository) = parsed(&host, path).ok_or_else(|| {
+            let lower = path.to_lowercase();
+            if lower != path && parsed(&host, &lower).is_some() {
+                ReferenceError::Uppercase(shorten(path))
+            } else {
+                ReferenceError::Repository(shorten(path))
+            }
+        })?;
         Ok(Self { registry, repository, tag, digest })
     }
+}
+
+/// Registry and repository as `oci_client` reads them: with the names that docker.io had before, and
+/// with `library/`. What it cannot do is done here: to tell what is wrong, to refuse ports that do
+/// not exist, to read IPv6 addresses and hosts of one label in capitals, and to leave out a tag
+/// rather than add `latest`.
+fn parsed(host: &str, path: &str) -> Option<(String, String)> {
+    let is_read = !host.starts_with('[') && (host == "localhost" || host.contains(['.', ':']));
+    let stand_in = if is_read { host } else { "registry.invalid" };
+    let whole = format!("{stand_in}/{path}");
+    let reference = whole.parse::<oci_client::Reference>().ok().filter(|_| !path.contains(':'))?;
+    let registry = if is_read { reference.registry() } else { host };
+    Some((registry.to_owned(), reference.repository().to_owned()))
 }
 
 /// Whether the first part of a name is a registry (distribution/reference, normalize.go,
@@ -118,8 +128,7 @@ fn checked_registry(host_port: &str) -> Result<String, ReferenceError> {
     }
     // In lower case a host of one label would be read as a part of the repository.
     let lower = host_port.to_ascii_lowercase();
-    let host_port = if is_host(&lower) { lower } else { host_port.to_owned() };
-    Ok(if host_port == DEFAULT_REGISTRY_LEGACY { DEFAULT_REGISTRY.to_owned() } else { host_port })
+    Ok(if is_host(&lower) { lower } else { host_port.to_owned() })
 }
 
 fn is_host_label(label: &str) -> bool {
@@ -127,29 +136,6 @@ fn is_host_label(label: &str) -> bool {
         && !label.starts_with('-')
         && !label.ends_with('-')
         && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-}
-
-fn checked_repository(repository: &str) -> Result<&str, ReferenceError> {
-    if repository.len() <= REPOSITORY_LEN_MAX && repository.split('/').all(is_path_component) {
-        return Ok(repository);
-    }
-    let lower = repository.to_lowercase();
-    Err(if lower != repository && lower.split('/').all(is_path_component) {
-        ReferenceError::Uppercase(shorten(repository))
-    } else {
-        ReferenceError::Repository(shorten(repository))
-    })
-}
-
-/// distribution-spec, "Pulling manifests": `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
-fn is_path_component(part: &str) -> bool {
-    let alphanumeric = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9');
-    let ends_right = part.bytes().next().is_some_and(alphanumeric)
-        && part.bytes().next_back().is_some_and(alphanumeric);
-    ends_right
-        && part.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()).all(|separator| {
-            matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|b| b == b'-')
-        })
 }
 
 impl fmt::Display for RegistryReference {
