@@ -8,20 +8,26 @@
 //!  destination ◄── upload ◄── spool ◄── assemble: offsets, TOC, tar-split, footer, digest
 //! ```
 //!
-//! The rooms, each allowed to call only those to its right:
-//! `cli → options → {convert, inspect} → verify → {layer, probe, attached, source, report, tekton} → store → {chunked, check, tar} → {limits, image}`.
+//! The rooms, each of which may call only those to its right:
+//! `cli → {convert, inspect} → verify → {layer, report, probe, attached, source, tekton} → store → {chunked, check, tar} → {limits, image}`.
 //!
-//! * [`chunked`] and [`tar`] know the formats: no network, no async, `Read` in and `Write` out.
-//! * [`check`] judges layers, new ones before they are published: it knows the same formats, and
-//!   shares nothing with [`chunked`].
-//! * [`image`] holds documents (digests, references, manifests) and does no I/O.
-//! * [`limits`] says what a layer may come to; it knows no other room.
+//! * [`cli`] is what was typed, what it means, and the exit codes.
+//! * [`convert`] is the job: plan, run, publish. [`verify`], [`inspect`] and [`probe`] are one room
+//!   a question.
+//! * [`source`] opens an image for every command, and chooses it from an index.
 //! * [`layer`] turns one compressed blob into another, on threads.
-//! * [`source`] opens an image for every command: chooses it from an index, reads it.
-//! * [`store`] is where images live; it knows no compression.
-//! * [`probe`] finds out what a registry does for partial pulls, for `convert` and by itself.
-//! * [`attached`] finds what hangs on an image, and takes its SBOM over, for `convert`.
-//! * [`convert`] is the job itself: plan, run, publish. [`verify`] and [`inspect`] look at images.
+//! * [`attached`] lists what is attached to an image, and copies its SBOM.
+//! * [`report`] prints events and reports; [`tekton`] writes results.
+//! * [`store`] is where images are kept; it knows no compression.
+//! * [`chunked`] and [`tar`] know the formats: no network, no async, `Read` in and `Write` out.
+//! * [`check`] reads the same formats on its own, and shares nothing with [`chunked`].
+//! * [`image`] has the documents (digests, references, manifests) and does no I/O; [`limits`] says
+//!   how large a layer may be.
+//!
+//! There is no stable API. The library exists for the binary, the benchmarks, the fuzz targets and
+//! the tests, and `pub` is what they use: [`cli::parse`] and [`cli::run`]; a job and its `run` in
+//! [`convert`], [`verify`], [`inspect`] and [`probe`]; [`layer`] and [`check`] for single layers;
+//! [`store::Store`] and [`image`] for tests that build images.
 
 pub mod attached;
 pub mod check;

@@ -14,18 +14,18 @@ use recompress_image::{
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-/// What is still at work at the end gets so long to stop and to clean up: less than the 5 seconds
-/// within which a signal has to be obeyed.
+/// How long to wait for tasks to stop and clean up: less than the 5 seconds within which a signal
+/// has to be obeyed.
 const GRACE: Duration = Duration::from_secs(4);
-/// Of these, uploads may take so much to be cancelled.
+/// The part of it for cancelling uploads.
 const GRACE_OF_UPLOADS: Duration = Duration::from_secs(3);
 
-/// By convention, a program that ends because of a signal exits with 128 and the signal's number.
-const SIGNALS: [(SignalKind, u8); 2] =
-    [(SignalKind::interrupt(), 128 + 2), (SignalKind::terminate(), 128 + 15)];
+/// The signals that end a run. By convention its exit code is 128 and the signal's number.
+const SIGNALS: [(SignalKind, &str, u8); 2] =
+    [(SignalKind::interrupt(), "SIGINT", 128 + 2), (SignalKind::terminate(), "SIGTERM", 128 + 15)];
 
 fn main() -> ExitCode {
-    // Before anything else can fail: what an earlier run has left would pass for results of this one.
+    // Before anything can fail: results of an earlier run would pass for those of this one.
     cli::convert::clear_results(std::env::args_os());
     let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     match run(cli) {
@@ -44,28 +44,29 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         .worker_threads(2)
         .enable_all()
         .build()
-        .context("cannot start")?;
+        .context("cannot start the async runtime")?;
     let (result, end) = runtime.block_on(async {
         let result = tokio::select! {
             result = cli::run(cli.command) => {
                 result.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from)
             }
-            signal = stopped() => {
-                complain(if convert::publishing_has_begun() {
-                    "interrupted while the tag was set and read back: the destination may have the \
-                     new image already; run the same command again to find out"
+            signal = stopped() => signal.context("cannot wait for signals").map(|(name, code)| {
+                complain(&if convert::publishing_has_begun() {
+                    format!(
+                        "interrupted by {name} while the tag was being published: the destination \
+                         may already have the new image; run the same command again to check"
+                    )
                 } else {
-                    "interrupted; nothing was published"
+                    format!("interrupted by {name}; nothing was published")
                 });
-                signal.context("cannot wait for signals").map(ExitCode::from)
-            }
+                ExitCode::from(code)
+            }),
         };
-        // What has been given up is taken back as far as that is possible.
         let end = Instant::now() + GRACE;
         if tokio::time::timeout(GRACE_OF_UPLOADS, store::uploads_cancelled()).await.is_err() {
             complain(
-                "the registry does not answer; an upload that was under way may stay there until it \
-                 removes what is unfinished",
+                "cannot cancel an upload, because the registry does not respond; it may keep the \
+                 unfinished upload for a while",
             );
         }
         (result, end)
@@ -74,13 +75,13 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     result
 }
 
-/// Waits for a signal to end, and returns the exit code for it.
-async fn stopped() -> std::io::Result<u8> {
-    let [(int, int_code), (term, term_code)] = SIGNALS;
+/// Waits for a signal that ends the run, and returns its name and the exit code.
+async fn stopped() -> std::io::Result<(&'static str, u8)> {
+    let [(int, int_name, int_code), (term, term_name, term_code)] = SIGNALS;
     let (mut int, mut term) = (signal(int)?, signal(term)?);
     Ok(tokio::select! {
-        _ = int.recv() => int_code,
-        _ = term.recv() => term_code,
+        _ = int.recv() => (int_name, int_code),
+        _ = term.recv() => (term_name, term_code),
     })
 }
 
@@ -90,17 +91,17 @@ fn log(verbose: u8, filter: Option<&str>) -> anyhow::Result<()> {
         1 => "warn,recompress_image=debug",
         _ => "debug,recompress_image=trace",
     };
-    // Where a message comes from in the code says nothing to who only wants to know what is wrong.
+    // Module names only help with debugging.
     let shows_targets = verbose > 0 || filter.is_some();
     let level = filter.and_then(|filter| filter.parse::<LevelFilter>().ok());
     let filter = match (filter, level) {
-        // A level alone is about what we say: at `debug`, HTTP libraries drown it.
+        // A level alone is for our own messages: HTTP libraries would drown them at `debug`.
         (Some(_), Some(level)) => format!("warn,recompress_image={level}"),
         (Some(filter), None) => filter.to_owned(),
         (None, _) => default.to_owned(),
     };
     let filter = EnvFilter::try_new(filter)
-        .context("cannot read the log filter; write one such as recompress_image=debug")?;
+        .context("invalid log filter; expected one such as recompress_image=debug")?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(shows_targets)
@@ -109,7 +110,7 @@ fn log(verbose: u8, filter: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Standard error for log lines, which come whole.
+/// Standard error with secrets masked. Log lines are written whole.
 struct Masked;
 
 impl std::io::Write for Masked {
@@ -125,8 +126,7 @@ impl std::io::Write for Masked {
 }
 
 fn complain(text: &str) {
-    // There is nobody left to tell if this fails.
-    // An image can have any characters in its texts.
+    // Texts from an image can have control characters.
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let _ = writeln!(std::io::stderr(), "recompress-image: {}", store::mask(&line));
 }

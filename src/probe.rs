@@ -49,7 +49,7 @@ pub enum ProbeError {
         reason: String,
     },
     /// It is not in a registry.
-    #[error("{reference} is a layout on disk; only a registry can be probed")]
+    #[error("{reference} is an OCI image layout; only a registry can be probed")]
     NoRegistry {
         /// The layout.
         reference: ImageReference,
@@ -71,12 +71,12 @@ pub async fn run(job: &ProbeJob) -> Result<ProbeReport, ProbeError> {
         let index = source.index(&raw)?;
         let mut entries = index.entries();
         let image = entries.find(|entry| entry.entry_kind() == EntryKind::Manifest);
-        let image = image.ok_or_else(|| unfit("it is an index of no images"))?;
+        let image = image.ok_or_else(|| unfit("the index has no images"))?;
         raw = source.manifest(&image.blob.digest).await?;
     }
     let manifest = raw.manifest().map_err(|error| source.unfit(&raw, error))?;
     let sample = Sample::choose(blobs(&manifest))
-        .ok_or_else(|| unfit("it has no blob that is large enough to ask for parts of it"))?;
+        .ok_or_else(|| unfit("it has no blob large enough to request parts of"))?;
     let failed = |error| ProbeError::Source(source.failed(error));
     let mut report = ask(registry, &sample).await.map_err(failed)?;
     let status = registry.referrers_status(&raw.digest).await.map_err(failed)?;
@@ -88,7 +88,7 @@ pub async fn run(job: &ProbeJob) -> Result<ProbeReport, ProbeError> {
 /// have to be among them. Never fails: what goes wrong is in the answer.
 pub async fn after_push(registry: &Arc<Repository>, blobs: Vec<ProbeBlob>) -> Probed {
     let Some(sample) = Sample::choose(blobs) else {
-        return Probed::failed("the image has no blob that is large enough");
+        return Probed::failed("the image has no blob large enough");
     };
     match tokio::time::timeout(PATIENCE, ask(registry, &sample)).await {
         Ok(Ok(report)) => Probed::Done(Box::new(report)),

@@ -1,5 +1,5 @@
 //! Results as Tekton passes them on: a file each, the value and nothing else, not even a newline
-//! at the end, for what comes later takes it verbatim.
+//! at the end, because later steps take it verbatim.
 
 use std::{
     io::{self, Write},
@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 /// Results that could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "result {name} could not be written to {}; the image is published, but no result was left",
+    "cannot write result {name} to {}; the image is published, but no results were written",
     dir.display()
 )]
 pub struct ResultsError {
@@ -19,7 +19,6 @@ pub struct ResultsError {
     pub name: &'static str,
     /// Where it was to be written.
     pub dir: PathBuf,
-    /// The operating system's word for it.
     pub source: io::Error,
 }
 
@@ -50,8 +49,8 @@ pub fn write_results(dir: &Path, results: &[(&'static str, String)]) -> Result<(
 pub const NAMES: [&str; 6] =
     ["IMAGE_URL", "IMAGE_DIGEST", "IMAGE_REF", "IMAGES", "SBOM_BLOB_URL", "SOURCE_ARTIFACT_INPUTS"];
 
-/// Whether results can be written at all, to be found out before hours of work, not after; and no
-/// result of an earlier run may stay, for it would pass for one of this run, even if that fails.
+/// Checks that results can be written before the work begins, and removes those of an earlier run,
+/// which would pass for results of this run even if that fails.
 pub fn prepare(dir: &Path) -> io::Result<()> {
     if !dir.is_dir() {
         let exists = dir.exists();

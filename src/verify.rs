@@ -136,7 +136,7 @@ pub(crate) async fn image_report(
 fn counts(image: &SourceImage, findings: &mut Findings) {
     let (layers, diff_ids) = (image.manifest.layers.len(), image.config.diff_ids.len());
     if layers != diff_ids {
-        findings.add(Rule::DiffIds, format!("{layers} layers, and diffIDs of {diff_ids}"));
+        findings.add(Rule::DiffIds, format!("{layers} layers, but {diff_ids} diffIDs"));
     }
 }
 
@@ -184,7 +184,7 @@ async fn one_layer(
         Ok(Ok(blob)) => blob,
         Ok(Err(mismatch)) => return unread(Rule::Blob, mismatch.to_string()),
         Err(VerifyError::Source(error)) if error.is_missing() => {
-            return unread(Rule::Unread, "its store does not have it".into());
+            return unread(Rule::Unread, "it is not in the registry or layout".into());
         }
         Err(error) => return Err(error),
     };

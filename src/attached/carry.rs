@@ -45,7 +45,7 @@ impl CarriedSbom {
 enum LeftBehind {
     #[error("it cannot be read from the source: {}", .0.with_causes())]
     Store(StoreError),
-    #[error("its manifest cannot be understood: {0}")]
+    #[error("its manifest is {0}")]
     Manifest(DocumentError),
     #[error("its manifest has no document")]
     Empty,
@@ -53,9 +53,9 @@ enum LeftBehind {
     Subject,
     #[error("it cannot be rewritten: {0}")]
     Unfit(Unfit),
-    #[error("it is a document of the type {0:?}; only SPDX and CycloneDX in JSON are carried over")]
+    #[error("unsupported type {0:?}; only SPDX and CycloneDX in JSON are copied")]
     Type(String),
-    #[error("its rewriting was interrupted")]
+    #[error("rewriting it was interrupted")]
     Interrupted,
 }
 
@@ -131,7 +131,7 @@ pub async fn carry_sbom(
         source: item.digest.clone(),
     };
     for candidate in &candidates[1..] {
-        found[candidate.number].leave("the same document was carried over");
+        found[candidate.number].leave("the same document was copied");
     }
     Ok(Some(carried))
 }
@@ -179,7 +179,7 @@ fn chosen(
             let is_it = item.digest == *digest
                 || candidate.document.as_ref().is_ok_and(|it| it.blob.digest == *digest);
             if !is_it {
-                item.leave("another SBOM was named with --sbom");
+                item.leave("--sbom names another SBOM");
             }
             is_it
         }),

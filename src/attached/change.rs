@@ -9,7 +9,7 @@ use crate::image::Digest;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// It is no JSON document, or an ambiguous one.
-    #[error("it is no JSON object, or one that has a field twice")]
+    #[error("it is not a JSON object, or has duplicate fields")]
     NotJson,
     /// It is in another format or version.
     #[error("it is neither SPDX 2.3 nor CycloneDX 1.2 to 1.7 but {0}")]
@@ -18,10 +18,10 @@ pub enum Unfit {
     #[error("it is signed; a change would break the signature")]
     Signed,
     /// It has no place for what is to be changed.
-    #[error("it does not say which of its packages the image is")]
+    #[error("it does not identify the image among its packages")]
     NoSubject,
     /// It describes another image than it hangs on.
-    #[error("it describes {0}, which is another image")]
+    #[error("it describes another image, {0}")]
     OtherImage(String),
     /// The digest is of a kind that the new image's cannot take the place of.
     #[error("the image has a {0} digest")]

@@ -37,10 +37,10 @@ pub(super) fn reason(kind: AttachedKind) -> &'static str {
             "a signature is bound to the digest that it signs; sign the new image"
         }
         AttachedKind::Attestation => {
-            "an attestation is signed and bound to the digest that it is about; attest the new image"
+            "an attestation is bound to the digest that it describes; attest the new image"
         }
         AttachedKind::Sbom => "use --sbom=copy to copy it",
-        AttachedKind::Other => "it is not known what it says of the image",
+        AttachedKind::Other => "unknown type of artifact",
     }
 }
 

@@ -50,7 +50,7 @@ impl Listing {
         let tag = fallback_tag(subject);
         let is_told = match store.referrers(subject).await {
             Ok(Some(referrers)) => {
-                self.incomplete(referrers.others, referrers.cut, "what refers to it");
+                self.incomplete(referrers.others, referrers.cut, "the list of referrers");
                 self.add_all(store, referrers.list, &FoundIn::Referrers).await;
                 // In a layout both may be there: its list is our own doing.
                 matches!(store, Store::Registry(_))
@@ -82,7 +82,7 @@ impl Listing {
                 self.add_all(store, entries, &FoundIn::Index(tag.to_owned())).await;
             }
             // cosign's tags of that form are images.
-            _ => self.unlisted.push(format!("{tag} is no index")),
+            _ => self.unlisted.push(format!("{tag} is not an index")),
         }
     }
 
@@ -135,7 +135,7 @@ impl Listing {
                 continue;
             }
             if self.found.len() == MOST {
-                self.unlisted.push(format!("there are more than {MOST}"));
+                self.unlisted.push(format!("there are more than {MOST} artifacts"));
                 return;
             }
             let kind = kind::of(&referrer);
@@ -154,10 +154,10 @@ impl Listing {
 
     fn incomplete(&mut self, others: usize, cut: bool, of: &str) {
         if others > 0 {
-            self.unlisted.push(format!("{others} entries of {of} that are no descriptors"));
+            self.unlisted.push(format!("{others} entries of {of} are not descriptors"));
         }
         if cut {
-            self.unlisted.push(format!("the rest of {of}, for the list is too long"));
+            self.unlisted.push(format!("{of} is too long"));
         }
     }
 

@@ -47,14 +47,14 @@ pub struct Digest {
     text: Box<str>,
 }
 
-/// A string that is no digest.
+/// An invalid digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
     /// The algorithm is neither sha256 nor sha512, or the colon is missing.
-    #[error("{0:?} is no digest: it has to begin with \"sha256:\" or \"sha512:\"")]
+    #[error("invalid digest {0:?}; expected it to begin with \"sha256:\" or \"sha512:\"")]
     Algorithm(String),
     /// The part after the colon has the wrong length or other characters.
-    #[error("{0:?} is no digest: after the colon there have to be {1} digits out of 0-9a-f")]
+    #[error("invalid digest {0:?}; expected {1} digits 0-9a-f after the colon")]
     Hex(String, usize),
 }
 

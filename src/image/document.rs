@@ -42,7 +42,7 @@ pub enum DocumentError {
         error: Box<DocumentError>,
     },
     /// The document could be read as more than one kind (CVE-2021-41190).
-    #[error("ambiguous: it has the fields of several kinds of documents")]
+    #[error("ambiguous: it has the fields of several document types")]
     Ambiguous,
     /// Two places name its type, and differ.
     #[error("ambiguous: it was announced as {announced:?} and calls itself {own:?}")]
@@ -56,7 +56,7 @@ pub enum DocumentError {
     #[error("unsupported: its type is {0:?}; push it as an OCI or Docker schema 2 image")]
     Unsupported(String),
     /// The document's fields are not those of its type.
-    #[error("malformed: its fields are not those of its type {0:?}")]
+    #[error("malformed: its fields do not match its type {0:?}")]
     Shape(String),
     /// Several images where one was expected.
     #[error("an index, not a single image")]

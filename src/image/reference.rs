@@ -24,7 +24,7 @@ pub enum ImageReference {
     Layout(LayoutReference),
 }
 
-/// A text that names no image.
+/// An invalid reference.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     /// Nothing was given, or only a prefix such as `docker://`.
@@ -32,13 +32,13 @@ pub enum ReferenceError {
     Empty,
     /// A transport of other tools, or a URL scheme.
     #[error(
-        "{0:?} is not supported: an image is named as docker://quay.io/org/app:1.2 (or without \
-         docker://) in a registry, or as oci:DIR:1.2 in an OCI image layout"
+        "{0:?} is not supported; name an image in a registry as docker://quay.io/org/app:1.2 (or \
+         without docker://), and one in an OCI image layout as oci:DIR:1.2"
     )]
     Transport(String),
     /// The registry's host or port is malformed.
     #[error(
-        "{0:?} is no registry: it has to be a host and perhaps a port, as in quay.io or localhost:5000"
+        "invalid registry {0:?}; expected a host with an optional port, as in quay.io or localhost:5000"
     )]
     Registry(String),
     /// The repository has upper-case letters.
@@ -46,20 +46,20 @@ pub enum ReferenceError {
     Uppercase(String),
     /// The repository is malformed in another way.
     #[error(
-        "{0:?} is no repository: its parts have to be of a-z, 0-9 and single separators (. _ __ -), \
-         at most 255 characters in all, as in org/my-app"
+        "invalid repository {0:?}; expected parts of a-z and 0-9 with single separators (. _ __ -), \
+         at most 255 characters in total, as in org/my-app"
     )]
     Repository(String),
     /// The tag is malformed.
     #[error(
-        "{0:?} is no tag: it has to be 1 to 128 characters out of A-Z a-z 0-9 _ . - and must not \
-         begin with . or -, as in 1.2-rc.1"
+        "invalid tag {0:?}; expected 1 to 128 characters of A-Z a-z 0-9 _ . -, not beginning with \
+         . or -, as in 1.2-rc.1"
     )]
     Tag(String),
     /// The name of an image in a layout is malformed.
     #[error(
         "invalid image name {0:?} after the first colon of an OCI image layout; expected letters and \
-         digits with single separators (- . _ : @ + /) between them, as in oci:DIR:1.2 or \
+         digits with single separators (- . _ : @ + /), as in oci:DIR:1.2 or \
          oci:DIR:quay.io/org/app:1.2; the name of the directory cannot have a colon"
     )]
     RefName(String),

@@ -32,7 +32,7 @@ pub(super) fn look(
         toc(blob, descriptor, with_toc, report)?;
     }
     if let Err(error) = tar(kind, section, report) {
-        report.problem = Some(format!("it cannot be read as a tar: {error}"));
+        report.problem = Some(format!("cannot read it as a tar: {error}"));
     }
     Ok(())
 }
@@ -70,7 +70,8 @@ fn toc(
     report.hole_bytes = Some(holes);
     report.toc = entries;
     if !sound {
-        report.problem = Some("its TOC cannot be read; verify tells why".to_owned());
+        report.problem =
+            Some("cannot read its TOC; run `recompress-image verify` for details".to_owned());
     }
     Ok(())
 }
@@ -89,7 +90,7 @@ impl<R: Read> Read for Limited<R> {
         self.total += read as u64;
         match Limits::default().allow(self.total, self.len) {
             Ok(()) => Ok(read),
-            Err(_) => Err(io::Error::other("it decompresses to more than any layer may")),
+            Err(_) => Err(io::Error::other("decompressed size exceeds the limit")),
         }
     }
 }

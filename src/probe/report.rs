@@ -44,22 +44,22 @@ impl ProbeVerdict {
         match self {
             Self::Partial => "the registry serves partial pulls",
             Self::Whole => {
-                "partial pulls work, but save nothing: the registry sends whole blobs where parts \
-                 are asked for, and clients download each layer twice; consider \
+                "partial pulls work, but save nothing: the registry sends whole blobs instead of \
+                 the requested ranges, so clients download each layer twice; consider \
                  --compression-format zstd for this registry"
             }
             Self::Fallback => {
-                "the registry serves no partial pulls: it rejects the request for two ranges, and \
-                 clients pull whole layers instead"
+                "the registry does not serve partial pulls: it rejects requests for two ranges, \
+                 and clients pull whole layers instead"
             }
             Self::Broken => {
-                "where partial pulls are turned on, podman 5.3 and later and what is built like it \
-                 cannot pull zstd:chunked images from this registry at all; use \
-                 --compression-format zstd for it, or leave partial pulls turned off"
+                "with partial pulls enabled, podman 5.3 and later, and other tools with the same \
+                 libraries, cannot pull zstd:chunked images from this registry at all; use \
+                 --compression-format zstd for it, or leave partial pulls disabled"
             }
             Self::Unknown => {
-                "whether the registry serves partial pulls is not known; `recompress-image probe` \
-                 asks again"
+                "it is unknown whether the registry serves partial pulls; run \
+                 `recompress-image probe` to test it again"
             }
         }
     }
@@ -172,7 +172,7 @@ impl ProbeReport {
                 RangeContent::Multipart(parts) => parts.first().filter(|_| parts.len() == 1),
                 _ => None,
             };
-            let part = part.ok_or("it sends several parts where one was asked for")?;
+            let part = part.ok_or("it sent several parts; expected one")?;
             fits(part, &sample.span())?;
             toc(part.bytes.get(..length(first)).unwrap_or_default()).map_err(str::to_owned)
         });
@@ -185,10 +185,10 @@ impl ProbeReport {
         let two_ranges = RangeReport::new(two, || {
             let parts = match &two.content {
                 RangeContent::Multipart(parts) => parts.as_slice(),
-                _ => return Err("it sends a single part where two were asked for".to_owned()),
+                _ => return Err("it sent a single part; expected two".to_owned()),
             };
             let [one, other] = parts else {
-                return Err(format!("it sends {} parts where two were asked for", parts.len()));
+                return Err(format!("it sent {} parts; expected two", parts.len()));
             };
             fits(one, first)?;
             fits(other, second)?;
@@ -213,9 +213,9 @@ impl ProbeReport {
     }
 }
 
-const OTHER_TOC: &str = "the bytes are not the TOC that the manifest promises; `recompress-image \
-                         verify` tells whether that is the image's fault";
-const OTHER_BYTES: &str = "the bytes are others than those of the same part in a single range";
+const OTHER_TOC: &str = "the bytes do not match the TOC digest in the manifest; run \
+                         `recompress-image verify` to check the image";
+const OTHER_BYTES: &str = "the bytes differ from those of the same range requested alone";
 
 impl RangeReport {
     /// `judge` looks at the content of a 206, and says what is wrong with it.
@@ -242,16 +242,16 @@ impl RangeReport {
 
 fn fits(part: &RangePart, wanted: &Range<u64>) -> Result<(), String> {
     match &part.range {
-        None => Err("it does not say which part of the blob it sends".to_owned()),
+        None => Err("it does not say which range it sent".to_owned()),
         Some(range) if range != wanted => Err(format!(
-            "it sends the bytes {}-{} where {}-{} were asked for",
+            "it sent bytes {}-{} instead of {}-{}",
             range.start,
             range.end - 1,
             wanted.start,
             wanted.end - 1
         )),
         Some(_) if part.bytes.len() != length(wanted) => {
-            Err(format!("it sends {} bytes of {}", part.bytes.len(), length(wanted)))
+            Err(format!("it sent {} bytes instead of {}", part.bytes.len(), length(wanted)))
         }
         Some(_) => Ok(()),
     }
@@ -271,7 +271,7 @@ fn is_of(expected: &Digest, bytes: &[u8]) -> bool {
 impl fmt::Display for RangeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self.outcome {
-            RangeOutcome::Partial => ", as asked",
+            RangeOutcome::Partial => ", as requested",
             RangeOutcome::Whole => ", the whole blob",
             RangeOutcome::Wrong => ", but wrong",
             RangeOutcome::Rejected | RangeOutcome::Refused => "",

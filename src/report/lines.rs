@@ -34,7 +34,7 @@ pub(super) fn line(event: &Event<'_>) -> Option<String> {
         Event::Started { .. } => None,
         Event::Converted { label, report, .. } => Some(converted(label, report)),
         Event::Stored { label, report, .. } if report.already_there => {
-            Some(format!("{label}: the destination has it already"))
+            Some(format!("{label}: already at the destination"))
         }
         Event::Stored { label, .. } => Some(format!("{label}: stored")),
         Event::Published { summary } => Some(published(summary)),
@@ -45,11 +45,11 @@ pub(super) fn line(event: &Event<'_>) -> Option<String> {
 fn converted(label: &str, report: &LayerReport) -> String {
     let kind = report.kind;
     if kind == LayerKind::Foreign {
-        return format!("{label}: foreign, passed on by reference");
+        return format!("{label}: foreign layer, kept by reference");
     }
     if report.reused {
         let (kind, size) = (kind.as_str(), size(report.size));
-        let text = format!("{label}: {kind} {size}, made by an earlier run and checked");
+        let text = format!("{label}: {kind} {size}, made by an earlier run, checked again");
         return text + &left_out(report);
     }
     if report.digest == report.source_digest {
@@ -67,7 +67,7 @@ fn converted(label: &str, report: &LayerReport) -> String {
         text += &format!(", {} files in {} chunks", outline.files, outline.chunks);
     }
     if let Some(reason) = &report.reason {
-        text += &format!("\n  it cannot be pulled partially: {reason}");
+        text += &format!("\n  cannot be pulled partially: {reason}");
     }
     text + &left_out(report)
 }
@@ -92,11 +92,11 @@ fn published(summary: &Summary) -> String {
         let (kind, digest) = (item.kind.as_str(), &item.digest);
         text += &match &item.reason {
             Some(reason) => format!("left on the source: {kind} {digest}: {reason}\n"),
-            None => format!("carried over: {kind} {digest}\n"),
+            None => format!("copied: {kind} {digest}\n"),
         };
     }
     for what in &summary.unlisted {
-        text += &format!("warning: what hangs on the source could not be listed: {what}\n");
+        text += &format!("warning: incomplete list of attachments of the source: {what}\n");
     }
     for left in &summary.left {
         text += &format!("left out {}: {}\n", left.digest, left.reason);
@@ -115,11 +115,11 @@ fn published(summary: &Summary) -> String {
             percent(summary.size_after, summary.size_before)
         );
     } else {
-        text += "there was nothing to add";
+        text += "nothing to add";
     }
     if summary.plain_layers > 0 {
         let (plain, all) = (summary.plain_layers, summary.converted_layers);
-        text += &format!(", {plain} of {all} layers only as plain zstd");
+        text += &format!(", {plain} of {all} layers as plain zstd");
     }
     for manifest in &summary.manifests {
         text += &format!(

@@ -62,7 +62,7 @@ pub enum SourceError {
     /// Clients take different images for one platform.
     #[error(
         "clients disagree on the image of {reference} for {platform}: podman takes {podman}, others \
-         take {others}; convert one of them by its digest"
+         take {others}; convert one of them by digest"
     )]
     Disagreement {
         /// The index.
@@ -113,5 +113,5 @@ fn only_for(platforms: &[Platform]) -> String {
 }
 
 fn or_unnamed(platform: Option<&Platform>) -> String {
-    platform.map_or("no platform that it names".to_owned(), Platform::to_string)
+    platform.map_or("an unspecified platform".to_owned(), Platform::to_string)
 }

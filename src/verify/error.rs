@@ -19,7 +19,7 @@ pub enum VerifyError {
         reasons: Vec<String>,
     },
     /// Several images and a single one cannot be compared.
-    #[error("{reference} is a single image; choose the image to compare it with by --platform")]
+    #[error("{reference} is a single image; select the image to compare it with using --platform")]
     WhichPlatform {
         /// The single image.
         reference: ImageReference,
@@ -35,7 +35,7 @@ pub enum VerifyError {
         source: io::Error,
     },
     /// A download broke off.
-    #[error("cannot read a layer to its end")]
+    #[error("cannot download a layer")]
     Download(#[source] io::Error),
     /// A fault of this program.
     #[error("internal error: a worker thread panicked; please report this bug")]

@@ -172,7 +172,7 @@ impl fmt::Display for VerifiedImage {
         let layers = self.layers.iter().chain(&against.layers).map(|layer| &layer.findings);
         let mut all = layers.chain([&against.findings, &self.findings]);
         if all.all(|findings| findings.errors() == 0) {
-            writeln!(f, "  the same root file system: equal config and diffIDs, and content")?;
+            writeln!(f, "  same root filesystem: config, diffIDs and content are equal")?;
         }
         Ok(())
     }
@@ -204,7 +204,7 @@ fn list(f: &mut fmt::Formatter<'_>, findings: &Findings) -> fmt::Result {
     }
     for (rule, count) in findings.counts() {
         let more = match findings.kept().iter().filter(|found| found.rule == *rule).count() as u64 {
-            kept if kept < *count => format!(" ({count} times in all)"),
+            kept if kept < *count => format!(" ({count} in total)"),
             _ => String::new(),
         };
         writeln!(f, "    {rule}{more}: {}", rule.effect().text())?;

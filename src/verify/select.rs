@@ -43,7 +43,7 @@ pub(super) async fn select(
                 EntryKind::Attestation { .. } => skip("it is an attestation".into()),
                 EntryKind::Unknown => skip(format!("its type is {:?}", entry.media_type)),
                 EntryKind::Index if depth == DEPTH_MAX => {
-                    skip(format!("it is an index below {DEPTH_MAX} others"));
+                    skip(format!("it is an index nested in {DEPTH_MAX} others"));
                 }
                 EntryKind::Index => {
                     indexes.push_back((source.manifest(&entry.blob.digest).await?, depth + 1));

@@ -172,7 +172,7 @@ async fn answers_and_verdicts() {
             single(&TOC),
             (Partial, Wrong),
             ProbeVerdict::Broken,
-            "single part",
+            "single part; expected two",
         ),
         (
             case("merged"),
@@ -180,7 +180,7 @@ async fn answers_and_verdicts() {
             multipart(std::slice::from_ref(&toc)),
             (Partial, Wrong),
             ProbeVerdict::Broken,
-            "1 parts",
+            "1 parts; expected two",
         ),
         (
             case("swapped"),
@@ -188,7 +188,7 @@ async fn answers_and_verdicts() {
             multipart(&[split.clone(), toc.clone()]),
             (Partial, Wrong),
             ProbeVerdict::Broken,
-            "bytes 5008-5999 where 4000-4999",
+            "bytes 5008-5999 instead of 4000-4999",
         ),
         (
             case("another TOC"),
@@ -196,7 +196,7 @@ async fn answers_and_verdicts() {
             multipart(&[(TOC, &other), split.clone()]),
             (Partial, Wrong),
             ProbeVerdict::Broken,
-            "not the TOC",
+            "do not match the TOC digest",
         ),
         (
             case("another tar-split"),
@@ -204,7 +204,7 @@ async fn answers_and_verdicts() {
             multipart(&[toc.clone(), (TAR_SPLIT, other_split)]),
             (Partial, Wrong),
             ProbeVerdict::Broken,
-            "others than those",
+            "differ from those",
         ),
         (
             case("short"),
@@ -212,7 +212,7 @@ async fn answers_and_verdicts() {
             multipart(&[toc.clone(), (TAR_SPLIT, &layer[5008..5998])]),
             (Partial, Wrong),
             ProbeVerdict::Broken,
-            "990 bytes of 992",
+            "990 bytes instead of 992",
         ),
         (
             case("no boundary"),
@@ -244,7 +244,7 @@ async fn answers_and_verdicts() {
             both(),
             (Wrong, Partial),
             ProbeVerdict::Broken,
-            "bytes 0-1999 where 4000-5999",
+            "bytes 0-1999 instead of 4000-5999",
         ),
         (
             case("no Content-Range"),
@@ -252,7 +252,7 @@ async fn answers_and_verdicts() {
             both(),
             (Wrong, Partial),
             ProbeVerdict::Broken,
-            "does not say",
+            "does not say which range",
         ),
         (
             case("another content"),
@@ -260,7 +260,7 @@ async fn answers_and_verdicts() {
             both(),
             (Wrong, Partial),
             ProbeVerdict::Broken,
-            "not the TOC",
+            "do not match the TOC digest",
         ),
         (
             case("too much"),

@@ -86,7 +86,7 @@ async fn a_registry_that_breaks_partial_pulls_is_no_failure() {
         (501, case("broken"), "cannot pull zstd:chunked images from this registry at all"),
         (400, case("fallback"), "clients pull whole layers instead"),
         (200, case("whole"), "clients download each layer twice"),
-        (404, case("unknown"), "not known"),
+        (404, case("unknown"), "unknown whether the registry serves partial pulls"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let (source, results) = (source(dir.path()).await, results(dir.path()));

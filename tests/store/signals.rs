@@ -147,7 +147,7 @@ async fn a_cancellation_without_an_answer_is_not_waited_for() {
         assert_eq!(ended.status.code(), Some(code));
         assert_eq!(server.requests("DELETE").len(), 1);
         let said = String::from_utf8_lossy(&ended.stderr);
-        assert!(said.contains("an upload that was under way may stay there"), "{said}");
+        assert!(said.contains("it may keep the unfinished upload"), "{said}");
     }
 }
 

@@ -74,7 +74,7 @@ async fn out_of_different_sboms_none_is_picked() {
     layouts.attach(&cosign, &good, &format!("sha256-{}.sbom", old.hex())).await;
     let (carried, reasons) = layouts.carry(&SbomChoice::Only).await;
     assert_eq!(carried, Some(first.digest.to_string()));
-    assert_eq!(reasons, ["the same document was carried over"]);
+    assert_eq!(reasons, ["the same document was copied"]);
 
     let second = artifact(SPDX, &old, Some((SPDX, &other)));
     layouts.attach(&second, &other, "second").await;

@@ -262,7 +262,7 @@ async fn an_sbom_that_cannot_be_carried_is_told() {
         RawManifest::new(document.to_string(), OCI_MANIFEST)
     };
     for (name, bad, blob, words) in [
-        ("no JSON", artifact(SPDX, &old, Some((SPDX, b"{"))), &b"{"[..], "no JSON object"),
+        ("no JSON", artifact(SPDX, &old, Some((SPDX, b"{"))), &b"{"[..], "not a JSON object"),
         ("no document", artifact(SPDX, &old, None), b"", "has no document"),
         ("too large", sized((64 << 20) + 1), b"", "larger than the 67108864 bytes"),
         ("damaged", sized(3), b"", "cannot be read from the source"),
@@ -299,7 +299,7 @@ async fn an_sbom_that_cannot_be_carried_is_told() {
         let is_of_another = name == "another image";
         for (choice, good_is_carried, words) in [
             (SbomChoice::Named(bad.digest.clone()), false, words),
-            (SbomChoice::Named(sbom.digest.clone()), true, "another SBOM was named"),
+            (SbomChoice::Named(sbom.digest.clone()), true, "--sbom names another SBOM"),
             (SbomChoice::Only, is_of_another, "2 different SBOMs"),
         ] {
             let words = if is_of_another { "refers to another image" } else { words };

@@ -133,13 +133,19 @@ fn what_is_not_carried() {
     let spdx = || spdx_of_konflux(SOURCE, &old());
     let cyclonedx = || cyclonedx_of_trivy("1.6", SOURCE, &old());
     fails(&edited(spdx(), "/spdxVersion", json!("SPDX-3.0")), "SPDX-3.0");
-    fails(&edited(spdx(), "/relationships", json!([])), "which of its packages");
+    fails(
+        &edited(spdx(), "/relationships", json!([])),
+        "does not identify the image among its packages",
+    );
     fails(&edited(spdx(), "/name", json!(format!("x@{BASE}"))), "another image");
     fails(&spdx_of_konflux(SOURCE, &BASE.parse().unwrap()), BASE);
     fails(&spdx_of_syft(SOURCE, &BASE.parse().unwrap()), BASE);
     fails(&edited(cyclonedx(), "/specVersion", json!("2.0")), "CycloneDX 2.0");
     fails(&edited(cyclonedx(), "/signature", json!({})), "signed");
-    fails(&edited(cyclonedx(), "/metadata", json!({})), "which of its packages");
+    fails(
+        &edited(cyclonedx(), "/metadata", json!({})),
+        "does not identify the image among its packages",
+    );
     fails(&cyclonedx_of_trivy("1.6", SOURCE, &BASE.parse().unwrap()), BASE);
     fails(&json!({}), "something else");
     fails(&json!({ "spdxVersion": "SPDX-2.3", "bomFormat": "CycloneDX" }), "something else");

@@ -106,7 +106,7 @@ fn texts() -> Vec<Row> {
             docs.put(media_type::OCI_INDEX, text.to_string());
         })
         .podman_refuses()
-        .refused("its fields are not those of its type"),
+        .refused("its fields do not match its type"),
         index("platform a number", |docs| {
             changed(docs, |entries| entries[0]["platform"]["os"] = 7.into());
         })
