@@ -6,7 +6,7 @@ use recompress_image::image::media_type;
 use serde_json::Value;
 use test_support::{
     layout::{Layout, gzip, manifest, tar, text},
-    program,
+    program, work_dir,
 };
 
 use crate::measured::run;
@@ -20,7 +20,7 @@ fn source(dir: &Path) -> Layout {
 
 #[test]
 fn damaged_blobs_are_replaced() {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = work_dir();
     let source = source(&dir.path().join("in")).reference();
     for format in ["zstd:chunked", "zstd", "gzip"] {
         let out = dir.path().join(format.replace(':', "-"));
@@ -45,7 +45,7 @@ fn damaged_blobs_are_replaced() {
 #[test]
 fn many_runs_into_one_new_layout() {
     const RUNS: usize = 24;
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = work_dir();
     let source = source(&dir.path().join("in")).reference();
     for round in 0..3 {
         let out = dir.path().join(format!("new/{round}"));
@@ -67,7 +67,7 @@ fn many_runs_into_one_new_layout() {
 
 #[test]
 fn an_image_with_the_name_of_one_in_a_registry() {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = work_dir();
     let source = source(&dir.path().join("in")).reference();
     let out = dir.path().join("out");
     let name = "registry.example:5000/org/app:1.2";

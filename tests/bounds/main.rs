@@ -1,6 +1,6 @@
-//! What the program as a whole withstands. Images that were made to take much: its peak memory, and
-//! how much of their content it looks at before it gives up. Layouts that are damaged, or written to
-//! by many at once.
+//! What the program withstands: images built to exhaust memory or time, damaged layouts, and layouts
+//! that many processes write to. A binary of its own, because these tests watch the memory and time of
+//! the program: `cargo test` runs one binary at a time, so the others do not disturb them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod hostile;

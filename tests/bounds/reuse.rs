@@ -4,7 +4,10 @@ use std::{fs, path::Path};
 
 use recompress_image::image::{Digest, media_type};
 use serde_json::Value;
-use test_support::layout::{Layout, gzip, manifest, tar};
+use test_support::{
+    layout::{Layout, gzip, manifest, tar},
+    work_dir,
+};
 
 use crate::{
     hostile::{Blob, blobs},
@@ -41,7 +44,7 @@ fn exchange(dir: &Path, tag: &str, blob: &Blob) {
 
 #[test]
 fn what_an_earlier_run_is_said_to_have_left() {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = work_dir();
     let tars: Vec<_> = (1..=2).map(tar).collect();
     let layers: Vec<_> = tars.iter().map(|tar| (media_type::OCI_LAYER_GZIP, gzip(tar))).collect();
     let mut source = Layout::new(&dir.path().join("in"), &layers, &tars);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use test_support::{
     archive::{Dialect, HeaderBlock, TarBuilder},
     layout::Layout,
+    work_dir,
 };
 
 use crate::{hostile::packed_wide, measured::run};
@@ -154,7 +155,7 @@ const CASES: &[Case] = &[
 #[test]
 fn layers_that_take_much() {
     for case in CASES {
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let dir = work_dir();
         let from = image(&dir.path().join("in"), &(case.layers)());
         let to = format!("oci:{}:t", dir.path().join("out").display());
         let format = format!("--compression-format={}", case.format);
@@ -180,7 +181,7 @@ fn layers_that_take_much() {
 /// A layer that decompresses to more than is allowed is given up on in `verify`, too, in any form.
 #[test]
 fn limits_are_those_of_a_source() {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = work_dir();
     let tar = file_of_zeros("a", 64 << 20);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     gzip.write_all(&tar).unwrap();

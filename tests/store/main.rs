@@ -1,4 +1,5 @@
-//! The stores against real and against misbehaving registries.
+//! The stores against real and misbehaving registries; README.md lists the scenarios. A binary of its
+//! own, because hack/soak runs parts of it for a long time, with settings for the whole process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
 mod broken;

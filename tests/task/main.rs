@@ -1,7 +1,6 @@
-//! The Tekton Task and the StepAction against what Tekton demands, against their READMEs and
-//! samples, against the binary, and run as a pod would run them, with what Tekton Chains and
-//! Conforma make of the results.
-
+//! The Tekton Task and the StepAction: against the rules of Tekton, their READMEs and samples, and the
+//! program; run as a pod would run them, with what Tekton Chains and Conforma make of the results. A
+//! binary of its own, because it tests definitions and documents, which change without the library.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 mod chains;

@@ -1,4 +1,4 @@
-//! Archives of every dialect, also broken ones, for the tests of this crate.
+//! Tar archives of every dialect, including broken ones.
 
 use std::fmt::Write as _;
 
@@ -105,13 +105,13 @@ impl HeaderBlock {
         self.number(329, 8, major).number(337, 8, minor)
     }
 
-    /// Sets what ustar and star put in front of the name.
+    /// Sets the field that ustar and star put in front of the name.
     #[must_use]
     pub fn prefix(self, prefix: &[u8]) -> Self {
         self.field(345, prefix)
     }
 
-    /// The block with the checksum over unsigned bytes, as everybody writes it.
+    /// The block with the usual checksum, over unsigned bytes.
     pub fn finish(self) -> [u8; 512] {
         let sum = self.checksum(i64::from);
         self.with_checksum(sum)
@@ -123,7 +123,7 @@ impl HeaderBlock {
         self.with_checksum(sum)
     }
 
-    /// The block with a checksum of one's own.
+    /// The block with any checksum.
     pub fn with_checksum(self, sum: i64) -> [u8; 512] {
         self.number(148, 7, sum).field(155, b" ").bytes
     }

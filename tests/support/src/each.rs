@@ -1,5 +1,5 @@
-//! podman pulls many images one after the other, each for its platform and from where it is; then
-//! their files are listed. One process for all: entering the peers' root takes time.
+//! podman pulls images one by one, each for its platform and from its own place, and their files are
+//! listed. One process does all of it, because entering the root folder of the peers takes time.
 
 use std::{collections::BTreeMap, fs};
 
@@ -41,13 +41,13 @@ for image in json.load(open("mounts.json")):
     json.dump(found, open("trees/" + key, "w"), sort_keys=True)
 "#;
 
-/// What is to be pulled.
+/// An image to pull.
 pub struct Wanted {
     /// Any name, without tabs and slashes.
     pub name: String,
     /// As in `--platform`.
     pub platform: Option<String>,
-    /// As podman takes it.
+    /// As podman accepts it.
     pub reference: String,
 }
 
@@ -60,7 +60,7 @@ pub struct Pulled {
     pub files: String,
 }
 
-/// What podman made of each; `Err` has what it said.
+/// The result for each name; `Err` has the message of podman.
 pub type Pulls = BTreeMap<String, Result<Pulled, String>>;
 
 /// Pulls all of `wanted` into a new store.

@@ -23,16 +23,16 @@ impl Peers {
         let root = std::env::var_os("RECOMPRESS_PEERS_DIR")
             .map_or_else(|| repository().join("target/peers"), PathBuf::from);
         if !root.join("etc/recompress-peers").exists() {
-            return Err(format!("no peers at {}: run hack/peers", root.display()));
+            return Err(format!("no peers at {}; run hack/peers", root.display()));
         }
         if fs::metadata("/proc/self").map_or(true, |process| process.uid() != 0) {
-            return Err("the peers run in a root folder, which takes root".to_owned());
+            return Err("entering the root folder of the peers requires root".to_owned());
         }
         let peers = Self { root: root.canonicalize().unwrap(), work: work_dir() };
         let output = peers.command(peers.work(), &["true"]).output().map_err(|e| e.to_string())?;
         if !output.status.success() {
             let stderr = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("the peers' root folder cannot be entered: {}", stderr.trim()));
+            return Err(format!("cannot enter the root folder of the peers: {}", stderr.trim()));
         }
         Ok(peers)
     }
@@ -52,8 +52,8 @@ impl Peers {
         self.root.join("usr/bin").join(program).exists()
     }
 
-    /// A command inside the folder; it shares `work` with the outside. The process that is spawned
-    /// becomes the program itself, so it can be ended by its handle.
+    /// A command inside the folder; it shares `work` with the outside. The spawned process becomes
+    /// the program itself, so killing the handle kills the program.
     pub fn command(&self, work: &Path, args: &[&str]) -> Command {
         let mut command = Command::new("unshare");
         command
@@ -78,7 +78,7 @@ pub(crate) fn check(command: &mut Command) -> Output {
     if !output.status.success() {
         let args: Vec<_> = command.get_args().skip(8).map(|a| a.to_string_lossy()).collect();
         let stderr = String::from_utf8_lossy(&output.stderr);
-        // The debug log of a pull is long, and what went wrong stands at its end.
+        // The debug log of a pull is long, and the error is at its end.
         let tail: Vec<_> = stderr.lines().rev().take(20).collect();
         let tail: Vec<_> = tail.into_iter().rev().collect();
         panic!("{}: {}\n{}", args.join(" "), output.status, tail.join("\n"));

@@ -1,4 +1,4 @@
-//! podman with a store of its own, pulling partially or classically.
+//! podman with a store of its own, with partial or full pulls.
 
 use std::{fs, path::PathBuf, process::Output};
 
@@ -25,14 +25,14 @@ pub struct Pull {
     pub image_id: String,
     /// Digests of the blobs that were pulled partially.
     pub partial: Vec<String>,
-    /// Log lines on partial pulls that were tried and failed.
+    /// Log lines about partial pulls that failed.
     pub refused: Vec<String>,
-    /// For each partial blob how many bytes the store did not have, and out of how many.
+    /// For each partial blob, the bytes that the store did not have, and all of its bytes.
     pub missing: Vec<(u64, u64)>,
 }
 
 impl<'a> Podman<'a> {
-    /// An empty store with partial pulls on or off.
+    /// An empty store, with or without partial pulls.
     pub fn new(peers: &'a Peers, partial: bool) -> Self {
         let dir = work_dir();
         let storage_conf = dir.path().join("storage.conf");
@@ -75,7 +75,7 @@ impl<'a> Podman<'a> {
         pull
     }
 
-    /// What the pulled image looks like when it is mounted.
+    /// The tree of the pulled image, as mounted.
     pub fn tree(&self, reference: &str) -> Tree {
         const MOUNT_AND_LIST: &str = "dir=$(podman image mount \"$1\") && python3 -c \"$2\" \"$dir\"; \
              podman image unmount \"$1\" >&2";
@@ -124,7 +124,7 @@ fn a_gzip_image_is_never_pulled_partially() {
         log[before..].iter().filter(|r| r.fetches(&digest)).map(|r| r.status).collect();
     assert_eq!(statuses, [200]);
 
-    // The listing sees what a layer can say: attributes, owners, link groups, device numbers.
+    // The listing shows what a layer can contain: attributes, owners, link groups, device numbers.
     let tree = podman.tree(&reference);
     assert_eq!(tree.get("kinds/capability")["xattrs"].as_object().unwrap().len(), 1);
     assert_eq!(tree.get("kinds/xattrs-and-nanoseconds")["xattrs"]["user.text"], "76616c7565");

@@ -1,4 +1,4 @@
-//! podman pulls many images in one go: a process for each would take most of the time.
+//! podman pulls many images in one process, because starting one for each takes most of the time.
 
 use std::{collections::BTreeMap, fs};
 
@@ -33,23 +33,23 @@ for image in json.load(open("mounts.json")):
         exec(lister, {})
 "#;
 
-/// What podman made of an image.
+/// The result of a pull.
 #[derive(Debug)]
 pub enum Pulled {
-    /// It was pulled and looks like this, as JSON lines.
+    /// The tree of the pulled image, as JSON lines.
     As(Vec<u8>),
-    /// It was refused with this message.
+    /// The message that podman refused it with.
     Not(String),
 }
 
 impl Pulls {
-    /// Whether this blob was really pulled partially.
+    /// Whether the log says that this blob was pulled partially.
     pub fn retrieved_partially(&self, digest: &str) -> bool {
         self.log.contains(&format!("Retrieved partial blob {digest}"))
     }
 }
 
-/// What podman made of all images, by the last part of their names.
+/// The results for all images, by the last part of their names.
 pub struct Pulls {
     pub images: BTreeMap<String, Pulled>,
     /// Its debug log.

@@ -17,7 +17,7 @@ use crate::{http::Http, media_type, peers::Peers, work_dir};
 const HOST_BINARY: &str = "/usr/bin/docker-registry";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running registry with an empty store; it ends with its handle.
+/// A running registry with an empty store. Dropping the handle stops it.
 pub struct Registry {
     child: Child,
     port: u16,
@@ -47,7 +47,7 @@ impl Registry {
         // Another process may take the free port before the registry does.
         (0..5)
             .find_map(|_| Self::try_start(peers.as_ref()))
-            .ok_or_else(|| "docker-registry ends at once: run it by hand to see why".to_owned())
+            .ok_or_else(|| "docker-registry exits at once; run it by hand to see why".to_owned())
     }
 
     fn try_start(peers: Option<&Peers>) -> Option<Self> {
@@ -85,7 +85,7 @@ impl Registry {
             }
             thread::sleep(Duration::from_millis(20));
         }
-        panic!("docker-registry does not answer at {url}");
+        panic!("docker-registry did not respond at {url}");
     }
 
     /// `localhost:PORT`, as it stands in an image reference.
@@ -117,7 +117,7 @@ impl Registry {
         });
     }
 
-    /// Uploads a manifest that the registry may refuse, and returns whether it took it.
+    /// Uploads a manifest that the registry may refuse, and returns whether it accepted it.
     pub fn takes_manifest(
         &self,
         name: &str,
@@ -154,10 +154,10 @@ impl Registry {
         self.http.send(StatusCode::OK, Method::GET, &url, |request| request).body
     }
 
-    /// All requests answered so far, oldest first. A test that cares for some of them only keeps
-    /// the length of an earlier answer and skips as many.
+    /// All requests that were answered so far, oldest first. To see only later ones, keep the
+    /// length of an earlier result and skip as many.
     pub fn requests(&self) -> Vec<Request> {
-        // Lines are written after the response: one of our own tells when the others are there.
+        // Lines are written after the response: a request of our own shows when the others are.
         let count = |log: &[Request]| log.iter().filter(|r| r.path == "/v2/?log").count();
         let seen = count(&self.read_log());
         self.http.send(StatusCode::OK, Method::GET, &self.url("?log"), |request| request);
@@ -169,7 +169,7 @@ impl Registry {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        panic!("docker-registry writes no access log to {}", self.log_file().display());
+        panic!("docker-registry wrote no access log to {}", self.log_file().display());
     }
 
     fn log_file(&self) -> PathBuf {
@@ -183,7 +183,7 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        // Both fail only if it has ended by itself.
+        // Both fail only if it has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

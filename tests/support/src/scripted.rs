@@ -1,5 +1,5 @@
-//! A registry that misbehaves as told. It knows just enough HTTP/1.1 for one request per
-//! connection.
+//! A registry that behaves as a script says, to misbehave on purpose. It speaks just enough HTTP/1.1
+//! for one request per connection.
 
 use std::{
     sync::{Arc, Mutex},
@@ -35,7 +35,7 @@ impl Request {
         self.line.split(' ').next().unwrap()
     }
 
-    /// Whether all of the body that was announced has been read.
+    /// Whether the whole announced body was read.
     pub fn is_whole(&self) -> bool {
         self.header("content-length").parse().unwrap_or(0) == self.body.len()
     }
@@ -64,7 +64,7 @@ pub fn cut(status: u16, headers: &[&str], length: usize, body: &[u8]) -> Answer 
     [text.as_bytes(), body].concat()
 }
 
-/// What to do with a request: an answer, and what comes after it.
+/// The reaction to a request: an answer, and what follows it.
 pub struct Reaction {
     answer: Answer,
     /// Bytes that are sent at once; the rest follows twenty at a time, ten times a second.
@@ -84,7 +84,7 @@ impl From<Answer> for Reaction {
     }
 }
 
-/// Sends the body much more slowly than anybody would wait for.
+/// Sends the body much more slowly than any client should wait for.
 pub fn trickle(answer: Answer) -> Reaction {
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
     Reaction { answer, swift: head, then: Then::Close }
@@ -95,16 +95,16 @@ pub fn reset(answer: Answer) -> Reaction {
     Reaction { answer, swift: usize::MAX, then: Then::Reset }
 }
 
-/// Sends this, and then nothing any more.
+/// Sends this, and then nothing more.
 pub fn stall(answer: Answer) -> Reaction {
     Reaction { answer, swift: usize::MAX, then: Then::Stall }
 }
 
-/// The server; it ends on drop.
+/// The server. Dropping it stops it.
 pub struct Scripted {
     pub host: String,
     requests: Arc<Mutex<Vec<Request>>>,
-    /// Of each answer, in the order in which they ended, whether the client took all of it.
+    /// For each answer, in the order in which they ended, whether the client read all of it.
     taken: Arc<Mutex<Vec<bool>>>,
     task: JoinHandle<()>,
 }
@@ -117,7 +117,7 @@ impl Scripted {
         Self::start_reading(|_| usize::MAX, script).await
     }
 
-    /// The same, and of a request's body it reads only as much as `limit` says.
+    /// The same, but reads only `limit` bytes of the body of a request.
     pub async fn start_reading<R: Into<Reaction>>(
         limit: impl Fn(&Request) -> usize + Send + Sync + 'static,
         script: impl Fn(&Request, &str) -> R + Send + Sync + 'static,
@@ -156,7 +156,7 @@ impl Scripted {
         format!("{}/org/app", self.host)
     }
 
-    /// Waits until `count` answers have ended; tells whether the last of them was taken whole.
+    /// Waits until `count` answers have ended; returns whether the client read all of the last one.
     pub async fn is_taken(&self, count: usize) -> bool {
         loop {
             if let Some(&taken) = self.taken.lock().unwrap().get(count - 1) {

@@ -1,4 +1,4 @@
-//! A file tree as podman unpacked it, and what two of them differ in.
+//! A file tree as podman unpacked it, and the differences between two.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub enum Compare {
     Composefs,
 }
 
-/// Path to what `list_tree.py` told about it.
+/// What `list_tree.py` printed, by path.
 #[derive(Debug)]
 pub struct Tree(BTreeMap<String, Value>);
 
