@@ -1,6 +1,8 @@
 //! An image as SBOMs name it.
 
-use std::fmt::Write as _;
+use std::fmt::Display;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::image::{Digest, ImageReference};
 
@@ -52,27 +54,19 @@ impl Subject {
 
     /// A package URL (purl-spec, types/oci): `pkg:oci/app@sha256:…?repository_url=quay.io/org/app`.
     pub(super) fn purl(&self) -> String {
-        let name = encode(&self.name.to_lowercase());
-        let mut purl = format!("pkg:oci/{name}@{}", self.digest);
-        if let Some(repository) = &self.repository {
-            purl.push_str("?repository_url=");
-            purl.push_str(&encode(repository));
+        let name = self.name.to_lowercase();
+        let purl = format!("pkg:oci/{}@{}", encode(&name), self.digest);
+        match &self.repository {
+            Some(repository) => format!("{purl}?repository_url={}", encode(repository)),
+            None => purl,
         }
-        purl
     }
 }
 
-/// Percent-encodes what a part of a package URL cannot hold (purl-spec, "Character encoding").
-pub(super) fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' | b':' | b'/' => {
-                encoded.push(char::from(byte));
-            }
-            // Writing to a String cannot fail.
-            _ => drop(write!(encoded, "%{byte:02X}")),
-        }
-    }
-    encoded
+/// All that a part of a package URL cannot hold (purl-spec, "Character encoding").
+const RESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_').remove(b'~').remove(b':').remove(b'/');
+
+pub(super) fn encode(text: &str) -> impl Display {
+    utf8_percent_encode(text, RESERVED)
 }
