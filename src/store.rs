@@ -1,9 +1,10 @@
-//! Where images live: registries and OCI image layouts, behind one door.
+//! Where images live: registries and OCI image layouts, behind one interface.
 //!
 //! A [`Store`] is one repository or one layout, opened to pull or to push. Everything that comes
 //! out of it has been checked: manifests and small blobs before they are handed out, a blob that
 //! is streamed by its [`BlobReader`] at the end of the stream.
 
+mod access;
 mod blob;
 mod error;
 mod manifest;
@@ -13,120 +14,41 @@ mod registry;
 mod secrets;
 mod spool;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 
-pub use blob::{BlobContent, BlobMismatch, BlobReader, CopyError};
-pub use error::{CredentialOrigin, Refusal, StoreError, Tried, Unreachable};
-pub use manifest::{MANIFEST_SIZE_MAX, RawManifest};
-pub use oci_layout::{LayoutError, OciLayout};
-pub use referrers::Referrers;
-pub use registry::{
-    AuthError, RangeAnswer, RangeContent, RangePart, Repository, uploads_cancelled,
+use self::blob::{blob_error, blob_name};
+pub use access::{AccessOptions, Intent, Patience, Selector};
+pub(crate) use blob::CopyError;
+pub use blob::{BlobContent, BlobMismatch, BlobReader};
+pub use error::{
+    AuthError, CredentialOrigin, LayoutError, Refusal, StoreError, Tried, Unreachable,
 };
+pub use manifest::{MANIFEST_SIZE_MAX, RawManifest};
+pub use oci_layout::OciLayout;
+pub use referrers::Referrers;
+pub(crate) use registry::{RangeAnswer, RangeContent, RangePart};
+pub use registry::{Repository, uploads_cancelled};
 pub use secrets::mask;
 pub use spool::{BlobSpool, SpoolWriter};
 
 use crate::image::{
-    BlobId, Digest, ImageReference,
+    BlobId, Descriptor, Digest, ImageReference,
     reference::{checked_ref_name, checked_tag},
 };
-
-/// What a store is opened for. In a registry this decides the scope of the token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intent {
-    /// Reading only.
-    Pull,
-    /// Reading and writing.
-    Push,
-}
-
-/// How registries are accessed. Layouts need none of it.
-#[derive(Clone, Debug)]
-pub struct AccessOptions {
-    /// The only file to look for credentials in; without it the usual ones are searched
-    /// (containers-auth.json(5)).
-    pub authfile: Option<PathBuf>,
-    /// Whether HTTPS and a certificate that can be verified are required. Without it any
-    /// certificate will do, and plain HTTP too where the registry speaks nothing else.
-    pub tls_verify: bool,
-    /// A PEM file with certificate authorities to trust besides those of the system.
-    pub ca_file: Option<PathBuf>,
-    /// Whether `ca_file` may be missing or empty.
-    pub ca_file_optional: bool,
-    /// The only folder to look for certificates of the registry in; without it the usual ones are
-    /// searched (containers-certs.d(5)).
-    pub cert_dir: Option<PathBuf>,
-    /// How long to bear with a registry in trouble.
-    pub patience: Patience,
-}
-
-/// How long to bear with a registry in trouble.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// How often a request is tried, and a transfer that comes no further; at least 1.
-    pub tries: u32,
-    /// The bound of the wait after the first failure. It doubles with each further one.
-    pub first_delay: Duration,
-    /// A connection on which nothing moves for so long is dead.
-    pub idle: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { tries: 6, first_delay: Duration::from_secs(1), idle: Duration::from_secs(120) }
-    }
-}
-
-impl Default for AccessOptions {
-    fn default() -> Self {
-        Self {
-            authfile: None,
-            tls_verify: true,
-            ca_file: None,
-            ca_file_optional: false,
-            cert_dir: None,
-            patience: Patience::default(),
-        }
-    }
-}
-
-/// Which manifest of a store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selector {
-    /// The one with this digest.
-    Digest(Digest),
-    /// The one that this tag names now.
-    Tag(String),
-    /// The only one that a layout lists. A registry does not have that.
-    Only,
-}
-
-impl Selector {
-    /// What `reference` selects: its digest, else its tag, else the only image there is.
-    pub fn of(reference: &ImageReference) -> Self {
-        match (reference.digest(), reference.tag()) {
-            (Some(digest), _) => Self::Digest(digest.clone()),
-            (None, Some(tag)) => Self::Tag(tag.to_owned()),
-            (None, None) => Self::Only,
-        }
-    }
-}
 
 /// A repository of a registry, or a layout on disk.
 #[derive(Debug)]
 pub enum Store {
-    /// A repository.
     Registry(Arc<Repository>),
-    /// A layout.
     Layout(OciLayout),
 }
 
 impl Store {
     /// Opens the store that `reference` points into. For a registry this looks up credentials and
-    /// asks for a token, so that a wrong password is told before any work is done. For a layout
-    /// that is to be pushed to, the directory is created.
+    /// asks for a token, so that a wrong password is reported before any work is done. A layout to
+    /// push to is created if it does not exist.
     pub async fn open(
         reference: &ImageReference,
         intent: Intent,
@@ -151,9 +73,9 @@ impl Store {
         }
     }
 
-    /// Reads something that is kept like a manifest, of whatever media type, at most
+    /// Reads something that is stored like a manifest, of any media type, at most
     /// [`MANIFEST_SIZE_MAX`] bytes. Its digest and its length have been checked, its form has not.
-    pub async fn document(
+    pub(crate) async fn document(
         &self,
         blob: &BlobId,
         media_type: &str,
@@ -166,8 +88,8 @@ impl Store {
         Ok(RawManifest { bytes, media_type, digest })
     }
 
-    /// Opens a blob of `size` bytes to be streamed. The reader blocks, so it is for a thread of its
-    /// own, and it works only as long as the tokio runtime that this was called on runs.
+    /// Opens a blob of `size` bytes to be streamed. The reader blocks, so it needs a thread of its
+    /// own, and it works only as long as the tokio runtime of this call runs.
     pub async fn blob(&self, digest: &Digest, size: u64) -> Result<BlobReader, StoreError> {
         match self {
             Self::Registry(registry) => registry.blob(digest, size).await,
@@ -205,8 +127,8 @@ impl Store {
         }
     }
 
-    /// Writes a small blob that the image `from` has too. If that is in the same registry, nothing
-    /// needs to be sent.
+    /// Writes a small blob that the image `from` has too. If that is in the same registry, the blob
+    /// may be mounted instead of sent.
     pub async fn copy_blob(
         &self,
         digest: &Digest,
@@ -223,8 +145,7 @@ impl Store {
         }
     }
 
-    /// Whether a blob that the image `from` has too, in the same registry, could be taken from
-    /// there.
+    /// Whether a blob that the image `from` has too, in the same registry, could be mounted.
     pub async fn mount(&self, digest: &Digest, from: &ImageReference) -> bool {
         match self {
             Self::Registry(registry) => registry.mount_blob(digest, from).await,
@@ -232,26 +153,24 @@ impl Store {
         }
     }
 
-    /// A spool for a blob that is to be put here: within a layout, which need not copy it then,
-    /// else in the folder for temporary files.
-    pub fn spool(&self) -> std::io::Result<(SpoolWriter, BlobSpool)> {
+    /// A spool for a blob that is to be put here: within a layout, so that it need not be copied,
+    /// otherwise in the directory for temporary files.
+    pub(crate) fn spool(&self) -> std::io::Result<(SpoolWriter, BlobSpool)> {
         match self {
             Self::Registry(_) => BlobSpool::new(),
             Self::Layout(layout) => BlobSpool::to_be_kept(&layout.spool_dir()),
         }
     }
 
-    /// Where that spool is.
-    pub fn spool_dir(&self) -> PathBuf {
+    pub(crate) fn spool_dir(&self) -> PathBuf {
         match self {
             Self::Registry(_) => std::env::temp_dir(),
             Self::Layout(layout) => layout.spool_dir(),
         }
     }
 
-    /// Writes a blob that may still be growing; the upload of a large one begins at once. It ends
-    /// when the spool is finished, and fails if that is abandoned. Returns whether the store had
-    /// the blob already.
+    /// Writes a blob that may still be growing; the upload of a large one begins at once. Fails if
+    /// the spool is abandoned. Returns whether the store had the blob already.
     pub async fn put_spool(&self, spool: BlobSpool) -> Result<bool, StoreError> {
         match self {
             Self::Registry(registry) => registry.put_spool(spool).await,
@@ -277,10 +196,48 @@ impl Store {
         }
     }
 
+    /// Lists the manifests whose `subject` is the given one. Nothing if the registry has no such
+    /// API: then the index under the tag
+    /// [`fallback_tag`](crate::image::referrer::fallback_tag) lists them.
+    pub async fn referrers(&self, subject: &Digest) -> Result<Option<Referrers>, StoreError> {
+        match self {
+            Self::Registry(registry) => registry.referrers(subject).await,
+            Self::Layout(layout) => layout.referrers(subject).await.map(Some),
+        }
+    }
+
+    /// Like [`Store::manifest`], for a manifest that need not exist.
+    pub(crate) async fn find_manifest(
+        &self,
+        which: &Selector,
+    ) -> Result<Option<RawManifest>, StoreError> {
+        match self.manifest(which).await {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(StoreError::NotFound { .. } | StoreError::Layout(LayoutError::NoImage { .. })) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a manifest that has a `subject`, under its digest. `referrer` describes it. Returns
+    /// whether the store lists it among the referrers of its subject from now on; if not, an index
+    /// under the tag [`fallback_tag`](crate::image::referrer::fallback_tag) has to.
+    pub(crate) async fn put_referrer(
+        &self,
+        manifest: &RawManifest,
+        referrer: &Descriptor,
+    ) -> Result<bool, StoreError> {
+        match self {
+            Self::Registry(registry) => registry.put_manifest(manifest, None).await,
+            Self::Layout(layout) => layout.put_referrer(manifest, referrer).await.map(|()| true),
+        }
+    }
+
     /// The store's name for messages.
     pub(crate) fn place(&self) -> String {
         match self {
-            Self::Registry(registry) => registry.place().to_owned(),
+            Self::Registry(registry) => registry.place(),
             Self::Layout(layout) => layout.place(),
         }
     }
@@ -296,26 +253,4 @@ async fn read_all(mut reader: BlobReader, place: &str) -> Result<Bytes, StoreErr
         .await
         .unwrap_or_else(|error| Err(std::io::Error::other(error)));
     result.map(Bytes::from).map_err(|error| blob_error(error, &digest, place))
-}
-
-/// Tells what went wrong while a blob was read.
-fn blob_error(error: std::io::Error, digest: &Digest, place: &str) -> StoreError {
-    let (what, place) = (blob_name(digest), place.to_owned());
-    match BlobMismatch::of(&error).cloned() {
-        Some(BlobMismatch::Digest { expected, actual }) => {
-            StoreError::DigestMismatch { what, place, expected, actual }
-        }
-        Some(BlobMismatch::TooShort { expected, actual, .. }) => {
-            StoreError::SizeMismatch { what, place, expected, actual: format!("{actual} bytes") }
-        }
-        Some(BlobMismatch::TooLong { expected, .. }) => {
-            StoreError::SizeMismatch { what, place, expected, actual: "more".to_owned() }
-        }
-        None => StoreError::Read { what, place, source: error },
-    }
-}
-
-/// A blob's name for messages.
-fn blob_name(digest: &Digest) -> String {
-    format!("blob {digest}")
 }

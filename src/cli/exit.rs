@@ -154,12 +154,14 @@ fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
         StoreError::NotFound { .. }
         | StoreError::Unreachable { .. }
         | StoreError::UnexpectedStatus { .. }
-        | StoreError::Protocol { .. } => ExitCode::Registry,
+        | StoreError::Protocol { .. }
+        | StoreError::Abandoned { .. } => ExitCode::Registry,
         StoreError::NothingSelected(_) | StoreError::Tag(_) => ExitCode::Usage,
         StoreError::Layout(_)
         | StoreError::Credentials(_)
         | StoreError::CaFile { .. }
         | StoreError::Setup(_)
+        | StoreError::Internal(_)
         | StoreError::Io { .. } => ExitCode::Local,
     }
 }

@@ -8,6 +8,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
+use super::error::StoreError;
 use crate::image::{Digest, Hasher};
 
 /// What a blob is uploaded from.
@@ -19,36 +20,18 @@ pub enum BlobContent {
     Bytes(Bytes),
 }
 
-/// A blob's bytes are not what its descriptor says. It arrives inside an [`io::Error`]; take it
-/// out with [`BlobMismatch::of`].
+/// A blob's bytes are not what its descriptor says. It arrives inside an [`io::Error`]; extract it
+/// with [`BlobMismatch::of`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlobMismatch {
     /// The stream ended early. With a registry this may well be a broken connection.
     #[error("blob {digest} ended after {actual} of {expected} bytes")]
-    TooShort {
-        /// The blob.
-        digest: Digest,
-        /// The descriptor's size in bytes.
-        expected: u64,
-        /// The bytes that came.
-        actual: u64,
-    },
+    TooShort { digest: Digest, expected: u64, actual: u64 },
     /// The stream went on after the last byte.
-    #[error("blob {digest} has more than the {expected} bytes that its descriptor says")]
-    TooLong {
-        /// The blob.
-        digest: Digest,
-        /// The descriptor's size in bytes.
-        expected: u64,
-    },
-    /// The content has another digest.
-    #[error("blob {expected} is damaged or was exchanged: its content has the digest {actual}")]
-    Digest {
-        /// The blob.
-        expected: Digest,
-        /// The digest of what came.
-        actual: Digest,
-    },
+    #[error("blob {digest} is longer than the {expected} bytes in its descriptor")]
+    TooLong { digest: Digest, expected: u64 },
+    #[error("blob {expected} has the wrong content: its digest is {actual}")]
+    Digest { expected: Digest, actual: Digest },
 }
 
 impl BlobMismatch {
@@ -66,21 +49,21 @@ impl BlobMismatch {
 /// has not read to the end. After an error every further read fails too.
 #[derive(Debug)]
 pub struct BlobReader {
-    source: Source,
-    state: State,
+    source: BlobSource,
+    state: ReadState,
     digest: Digest,
     size: u64,
     seen: u64,
 }
 
 #[derive(Debug)]
-enum Source {
+enum BlobSource {
     File(std::fs::File),
     Channel { pieces: mpsc::Receiver<io::Result<Bytes>>, piece: Bytes },
 }
 
 #[derive(Debug)]
-enum State {
+enum ReadState {
     Reading(Hasher),
     Done,
     Failed,
@@ -88,7 +71,7 @@ enum State {
 
 impl BlobReader {
     pub(super) fn from_file(file: std::fs::File, digest: &Digest, size: u64) -> Self {
-        Self::new(Source::File(file), digest, size)
+        Self::new(BlobSource::File(file), digest, size)
     }
 
     pub(super) fn from_channel(
@@ -96,20 +79,19 @@ impl BlobReader {
         digest: &Digest,
         size: u64,
     ) -> Self {
-        Self::new(Source::Channel { pieces, piece: Bytes::new() }, digest, size)
+        Self::new(BlobSource::Channel { pieces, piece: Bytes::new() }, digest, size)
     }
 
-    fn new(source: Source, digest: &Digest, size: u64) -> Self {
-        let state = State::Reading(digest.hasher());
+    fn new(source: BlobSource, digest: &Digest, size: u64) -> Self {
+        let state = ReadState::Reading(digest.hasher());
         Self { source, state, digest: digest.clone(), size, seen: 0 }
     }
 
-    /// The blob that is read.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
 
-    /// At the end of the stream: is everything there, and is it the right thing?
+    /// At the end of the stream: is it complete, and is it the right content?
     fn check(&self, hasher: Hasher) -> Result<(), BlobMismatch> {
         let (digest, expected) = (self.digest.clone(), self.size);
         if self.seen < self.size {
@@ -126,12 +108,11 @@ impl BlobReader {
 
 /// Which end of a copy failed.
 #[derive(Debug, thiserror::Error)]
-pub enum CopyError {
-    /// The blob could not be read, or is not what its digest says.
-    #[error("the blob could not be read")]
+pub(crate) enum CopyError {
+    /// Includes a blob that is not what its digest says.
+    #[error("cannot read the blob")]
     Read(#[source] io::Error),
-    /// What it was to be written to failed.
-    #[error("the blob could not be written down")]
+    #[error("cannot write the blob")]
     Write(#[source] io::Error),
 }
 
@@ -139,8 +120,8 @@ impl BlobReader {
     /// Bytes that are handed on at once.
     const PIECE: usize = 256 << 10;
 
-    /// Writes the whole blob down. Its digest has been checked when this is done.
-    pub fn copy_to(mut self, to: &mut impl Write) -> Result<(), CopyError> {
+    /// Copies the whole blob. Its digest has been checked when this is done.
+    pub(crate) fn copy_to(mut self, to: &mut impl Write) -> Result<(), CopyError> {
         let mut piece = vec![0; Self::PIECE];
         loop {
             match self.read(&mut piece) {
@@ -158,13 +139,15 @@ impl Read for BlobReader {
         if buf.is_empty() {
             return Ok(0);
         }
-        let mut hasher = match std::mem::replace(&mut self.state, State::Failed) {
-            State::Reading(hasher) => hasher,
-            State::Done => {
-                self.state = State::Done;
+        let mut hasher = match std::mem::replace(&mut self.state, ReadState::Failed) {
+            ReadState::Reading(hasher) => hasher,
+            ReadState::Done => {
+                self.state = ReadState::Done;
                 return Ok(0);
             }
-            State::Failed => return Err(io::Error::other("reading this blob has failed before")),
+            ReadState::Failed => {
+                return Err(io::Error::other("an earlier read of this blob failed"));
+            }
         };
         let read = loop {
             match self.source.read(buf) {
@@ -179,7 +162,7 @@ impl Read for BlobReader {
                     if short { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::InvalidData };
                 io::Error::new(kind, mismatch)
             })?;
-            self.state = State::Done;
+            self.state = ReadState::Done;
             return Ok(0);
         }
         self.seen += read as u64;
@@ -189,12 +172,12 @@ impl Read for BlobReader {
             return Err(io::Error::new(io::ErrorKind::InvalidData, mismatch));
         }
         hasher.update(&buf[..read]);
-        self.state = State::Reading(hasher);
+        self.state = ReadState::Reading(hasher);
         Ok(read)
     }
 }
 
-impl Read for Source {
+impl Read for BlobSource {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::File(file) => file.read(buf),
@@ -211,6 +194,28 @@ impl Read for Source {
             }
         }
     }
+}
+
+/// The error for a blob that could not be read.
+pub(super) fn blob_error(error: std::io::Error, digest: &Digest, place: &str) -> StoreError {
+    let (what, place) = (blob_name(digest), place.to_owned());
+    match BlobMismatch::of(&error).cloned() {
+        Some(BlobMismatch::Digest { expected, actual }) => {
+            StoreError::DigestMismatch { what, place, expected, actual }
+        }
+        Some(BlobMismatch::TooShort { expected, actual, .. }) => {
+            StoreError::SizeMismatch { what, place, expected, actual: format!("{actual} bytes") }
+        }
+        Some(BlobMismatch::TooLong { expected, .. }) => {
+            StoreError::SizeMismatch { what, place, expected, actual: "more".to_owned() }
+        }
+        None => StoreError::Read { what, place, source: error },
+    }
+}
+
+/// A blob's name for messages.
+pub(super) fn blob_name(digest: &Digest) -> String {
+    format!("blob {digest}")
 }
 
 #[cfg(test)]

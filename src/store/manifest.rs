@@ -1,30 +1,34 @@
 //! Manifests as raw bytes.
 
 use bytes::Bytes;
-
-use crate::image::{
-    BlobId, Digest, DocumentError, Index, Manifest, document_type,
-    media_type::{DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST},
+use oci_client::manifest::{
+    IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
+    OCI_IMAGE_MEDIA_TYPE,
 };
+
+use crate::image::{BlobId, Digest, DocumentError, Index, Manifest, document_type};
 
 /// The largest manifest that is read, in bytes: what a registry has to accept at least
 /// (distribution-spec, "Pushing manifests"), and the limit of containers/image and containerd.
 pub const MANIFEST_SIZE_MAX: u64 = 4 << 20;
 
-/// The manifests that are asked for, the preferred ones first.
-pub(super) const ACCEPTED: [&str; 4] =
-    [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST];
+/// The media types that are requested, the preferred ones first.
+pub(super) const ACCEPTED: [&str; 4] = [
+    OCI_IMAGE_MEDIA_TYPE,
+    OCI_IMAGE_INDEX_MEDIA_TYPE,
+    IMAGE_MANIFEST_MEDIA_TYPE,
+    IMAGE_MANIFEST_LIST_MEDIA_TYPE,
+];
 
 /// A manifest or an index, byte for byte as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawManifest {
-    /// The document. It is a JSON object of the form that `media_type` promises, unless it was read
-    /// as something of a type that is not known.
+    /// A JSON object of the form that `media_type` promises, unless it was read as a document of an
+    /// unknown type.
     pub bytes: Bytes,
     /// One of the OCI manifest, OCI index, Docker manifest and Docker manifest list types, unless it
-    /// was read as something of another type.
+    /// was read as a document of another type.
     pub media_type: String,
-    /// The digest of `bytes`.
     pub digest: Digest,
 }
 
@@ -36,12 +40,14 @@ impl RawManifest {
         Self { bytes, media_type: media_type.to_owned(), digest }
     }
 
-    /// Whether it lists several images and is none itself.
+    /// Whether it lists several images and is not one itself.
     pub fn is_index(&self) -> bool {
-        matches!(self.media_type.as_str(), OCI_INDEX | DOCKER_MANIFEST_LIST)
+        matches!(
+            self.media_type.as_str(),
+            OCI_IMAGE_INDEX_MEDIA_TYPE | IMAGE_MANIFEST_LIST_MEDIA_TYPE
+        )
     }
 
-    /// Length of the document in bytes.
     pub fn size(&self) -> u64 {
         self.bytes.len() as u64
     }
@@ -55,12 +61,11 @@ impl RawManifest {
         if self.is_index() { Err(DocumentError::Index) } else { Manifest::parse(&self.bytes) }
     }
 
-    /// Reads it as an index.
     pub fn index(&self) -> Result<Index, DocumentError> {
         if self.is_index() {
             Index::parse(&self.bytes)
         } else {
-            Err(DocumentError::Shape(OCI_INDEX.to_owned()))
+            Err(DocumentError::Shape(OCI_IMAGE_INDEX_MEDIA_TYPE.to_owned()))
         }
     }
 

@@ -14,8 +14,10 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    BlobContent, BlobReader, Intent, MANIFEST_SIZE_MAX, RawManifest, Selector, StoreError,
-    blob_name,
+    access::{Intent, Selector},
+    blob::{BlobContent, BlobReader, blob_error, blob_name},
+    error::{LayoutError, StoreError},
+    manifest::{MANIFEST_SIZE_MAX, RawManifest},
     spool::{BlobSpool, SpoolExtent},
 };
 use crate::image::Digest;
@@ -25,64 +27,13 @@ use crate::image::Digest;
 pub struct OciLayout {
     root: PathBuf,
     intent: Intent,
-    /// Blobs that were written, or found to be right, since the layout was opened.
+    /// Blobs that were written or verified since the layout was opened.
     proven: Arc<Mutex<HashSet<Digest>>>,
 }
 
-/// A directory is no layout, or not one that has what was asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum LayoutError {
-    /// There is no such directory.
-    #[error("{} is not a directory (the name of a layout ends at the first colon)", .0.display())]
-    Missing(PathBuf),
-    /// The directory is something else.
-    #[error("{} is not an OCI image layout; it has no oci-layout file", .0.display())]
-    NoLayout(PathBuf),
-    /// The directory is something else and will not be overwritten.
-    #[error(
-        "{} is not empty and no OCI image layout; name a layout, an empty directory or a new one",
-        .0.display()
-    )]
-    Occupied(PathBuf),
-    /// The layout's version is not known.
-    #[error("{} has layout version {version:?}; only 1.0.0 is supported", path.display())]
-    Version {
-        /// The file oci-layout.
-        path: PathBuf,
-        /// What it says.
-        version: String,
-    },
-    /// A file of the layout cannot be understood.
-    #[error("{} is damaged: {reason}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The layout lists no such image.
-    #[error("{} has no image {wanted}; it has: {listed}", root.display())]
-    NoImage {
-        /// The layout.
-        root: PathBuf,
-        /// What was asked for.
-        wanted: String,
-        /// What is there.
-        listed: String,
-    },
-    /// More than one image answers to the selection.
-    #[error("{} has several images; choose one by tag or digest: {listed}", root.display())]
-    Several {
-        /// The layout.
-        root: PathBuf,
-        /// What is there.
-        listed: String,
-    },
-}
-
 impl OciLayout {
-    /// Opens the layout in `root`. To push, a missing or empty directory is made a layout.
-    pub async fn open(root: &Path, intent: Intent) -> Result<Self, StoreError> {
+    /// Opens the layout in `root`. To push, a missing or empty directory becomes a layout.
+    pub(crate) async fn open(root: &Path, intent: Intent) -> Result<Self, StoreError> {
         let layout = Self { root: root.to_owned(), intent, proven: Arc::default() };
         layout
             .blocking(move |layout| match intent {
@@ -105,11 +56,11 @@ impl OciLayout {
                 let (place, limit) = (layout.place(), MANIFEST_SIZE_MAX);
                 return Err(StoreError::TooLarge { what, place, limit });
             }
-            // The length of the file is only a bound here: the digest is the judge.
+            // The length of the file is only a bound here: the digest decides.
             let mut reader = BlobReader::from_file(file, &chosen.digest, size);
             let mut content = Vec::new();
             io::Read::read_to_end(&mut reader, &mut content)
-                .map_err(|error| super::blob_error(error, &chosen.digest, &layout.place()))?;
+                .map_err(|error| blob_error(error, &chosen.digest, &layout.place()))?;
             RawManifest::checked(content.into(), chosen.media_type.as_deref(), chosen.digest)
                 .map_err(|reason| StoreError::Manifest { what, place: layout.place(), reason })
         })
@@ -125,7 +76,7 @@ impl OciLayout {
         .await
     }
 
-    /// In a layout that is written to, a damaged blob is none: it is going to be replaced.
+    /// In a layout that is written to, a damaged blob does not count: it is going to be replaced.
     pub(super) async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
         let digest = digest.clone();
         self.while_wanted(move |layout, stop| {
@@ -197,8 +148,8 @@ impl OciLayout {
         }
     }
 
-    /// The same for work that may be long. It is told when this future has been dropped: it would
-    /// else go on as long as it takes.
+    /// The same for work that may be long. It learns when this future has been dropped; otherwise it
+    /// would run to its end.
     async fn while_wanted<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self, &dyn Fn() -> bool) -> Result<T, StoreError> + Send + 'static,
@@ -212,7 +163,7 @@ impl OciLayout {
         let path = self.root.join(files::OCI_LAYOUT);
         let marker = match files::read_small(&path) {
             Ok(marker) => marker,
-            Err(error) if is_absent(&error) => {
+            Err(error) if files::is_absent(&error) => {
                 let root = self.root.clone();
                 let exists = root.is_dir();
                 let problem =
@@ -236,12 +187,12 @@ impl OciLayout {
     fn check_or_create(&self) -> Result<(), StoreError> {
         match self.check() {
             Err(StoreError::Layout(LayoutError::Missing(_) | LayoutError::NoLayout(_))) => {}
-            // What is wrong with its index is found out before the work.
+            // A damaged index is reported before the work begins.
             checked => return checked.and_then(|()| self.read_index().map(drop)),
         }
         fs::create_dir_all(&self.root).map_err(StoreError::io(&self.root))?;
         let _lock = self.lock()?;
-        // Another process may have made it a layout meanwhile.
+        // Another process may have created the layout meanwhile.
         match self.check() {
             Err(StoreError::Layout(LayoutError::NoLayout(_))) => {}
             checked => return checked,
@@ -252,11 +203,6 @@ impl OciLayout {
             Err(LayoutError::Occupied(self.root.clone()).into())
         }
     }
-}
-
-/// Whether a path is not there, be it that its parent is no directory.
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 #[cfg(test)]

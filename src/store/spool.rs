@@ -28,8 +28,8 @@ pub struct SpoolWriter {
     growth: watch::Sender<Growth>,
 }
 
-/// A file that is deleted when it is closed; by the system itself where that is possible, so that
-/// nothing is left behind even by a process that is killed.
+/// A file that is deleted when it is closed; by the system itself if possible, so that nothing is
+/// left behind even by a process that is killed.
 #[derive(Debug)]
 struct TempFile {
     file: File,
@@ -68,13 +68,13 @@ impl TempFile {
         Ok(Self { file, path: name.to_path_buf(), name: Some(name) })
     }
 
-    /// Gives the file a name under which it is there whole or, until then, not at all.
+    /// Gives the file a name under which it is complete or, until then, absent.
     fn persist(&self, target: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         if let Some(name) = &self.name {
             return fs::rename(name, target);
         }
-        // What has no name cannot take the place of another file.
+        // A file without a name cannot replace another one.
         let link = |new: &Path| {
             Ok(rustix::fs::linkat(CWD, &self.path, CWD, new, AtFlags::SYMLINK_FOLLOW)?)
         };
@@ -84,7 +84,7 @@ impl TempFile {
     }
 }
 
-/// By which a file can be opened again that has no name.
+/// A path by which a file without a name can be opened again.
 fn handle(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
@@ -105,24 +105,24 @@ struct Growth {
     digest: Option<Digest>,
 }
 
-/// What there is of a spool.
+/// How much there is of a spool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SpoolExtent {
     /// At least the bytes that were asked for.
     Enough,
     /// Everything: so many bytes, with this digest.
     Finished(Digest, u64),
-    /// Nobody writes any more, and the blob is not finished.
+    /// There is no writer any more, and the blob is not finished.
     Abandoned,
 }
 
 impl BlobSpool {
-    /// A new spool in the folder for temporary files.
+    /// In the directory for temporary files.
     pub fn new() -> io::Result<(SpoolWriter, Self)> {
         Ok(Self::of(TempFile::new()?))
     }
 
-    /// One in the folder `dir` that can be kept, as part of a layout.
+    /// One in the directory `dir` that can be kept, as part of a layout.
     pub(super) fn to_be_kept(dir: &Path) -> io::Result<(SpoolWriter, Self)> {
         Ok(Self::of(TempFile::to_be_kept(dir)?))
     }
@@ -133,8 +133,9 @@ impl BlobSpool {
         (SpoolWriter { file: Arc::clone(&file), growth: sender }, Self { file, growth })
     }
 
-    /// Makes a finished spool the file `target`, on disk and whole. False if that cannot be, since
-    /// it is not one [to be kept](Self::to_be_kept) there or the file system gives no second names.
+    /// Makes a finished spool the file `target`, on disk and complete. Returns false if that is
+    /// impossible, because it is not one [to be kept](Self::to_be_kept) there or the file system has
+    /// no hard links.
     pub(super) fn persist(&self, target: &Path) -> io::Result<bool> {
         use io::ErrorKind::{CrossesDevices, NotFound, PermissionDenied, Unsupported};
 
@@ -173,7 +174,7 @@ impl Write for SpoolWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.growth.is_closed() {
             // The upload has failed, or the whole run is being given up.
-            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "nobody wants it any more"));
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the upload was given up"));
         }
         let written = (&self.file.file).write(bytes)?;
         self.growth.send_modify(|growth| growth.written += written as u64);

@@ -59,7 +59,7 @@ fn wrong_arguments() {
 #[test]
 fn registries_that_do_not_help() {
     let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    fails(&[&at(&format!("{refused}/app:1"))], 6, &["nobody listens", "check the port"]);
+    fails(&[&at(&format!("{refused}/app:1"))], 6, &["connection refused", "check the port"]);
     fails(&[&at("no-such-host.invalid/app:1")], 6, &["does not resolve", "spelling"]);
     fails(&[&at(&format!("{}/app:1", answering("401 Unauthorized")))], 3, &["podman login"]);
     fails(&[&at(&format!("{}/app:1", answering("403 Forbidden")))], 3, &["not allowed to pull"]);

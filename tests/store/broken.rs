@@ -9,7 +9,7 @@ use recompress_image::{
 };
 
 use super::{
-    case, open,
+    open,
     peer::Peer,
     proxy::{
         Fault::{self, Cut, Refuse, Reset, Slow, Stall},
@@ -34,21 +34,23 @@ async fn proxy(peer: &Peer, fault: Fault, from: usize, to: usize) -> Proxy {
     Proxy::start(peer.host(), move |n| if faulty.contains(&n) { fault } else { Fault::None }).await
 }
 
+/// The first three connections to the registry break: the client uploads the blob all the same, and
+/// forgets no session that it was given.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn uploads_over_bad_connections() {
     for (name, fault) in [
-        (case("refused"), Refuse),
-        (case("closed before the first answer"), Cut(Up, 20)),
-        (case("reset before the first answer"), Reset(Up, 20)),
-        (case("closed within the answer's head"), Cut(Down, 30)),
-        (case("reset within the answer's head"), Reset(Down, 30)),
-        (case("closed early in the body"), Cut(Up, 3000)),
-        (case("reset early in the body"), Reset(Up, 3000)),
-        (case("closed late in the body"), Cut(Up, SIZE - 100_000)),
-        (case("reset late in the body"), Reset(Up, SIZE - 100_000)),
-        (case("silent in the body"), Stall(Up, SIZE / 2)),
-        (case("silent before the answer"), Stall(Down, 200)),
-        (case("slow"), Slow),
+        ("refused", Refuse),
+        ("closed before the first answer", Cut(Up, 20)),
+        ("reset before the first answer", Reset(Up, 20)),
+        ("closed within the answer's head", Cut(Down, 30)),
+        ("reset within the answer's head", Reset(Down, 30)),
+        ("closed early in the body", Cut(Up, 3000)),
+        ("reset early in the body", Reset(Up, 3000)),
+        ("closed late in the body", Cut(Up, SIZE - 100_000)),
+        ("reset late in the body", Reset(Up, SIZE - 100_000)),
+        ("silent in the body", Stall(Up, SIZE / 2)),
+        ("silent before the answer", Stall(Down, 200)),
+        ("slow", Slow),
     ] {
         let peer = Peer::start();
         let through = proxy(&peer, fault, 0, 2).await;
@@ -64,19 +66,21 @@ async fn uploads_over_bad_connections() {
     }
 }
 
+/// The first four connections to the registry break: the client gets the whole blob, with requests
+/// for the rest of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn downloads_over_bad_connections() {
     for (name, fault) in [
-        (case("refused"), Refuse),
-        (case("closed within the head"), Cut(Down, 100)),
-        (case("reset within the head"), Reset(Down, 100)),
-        (case("closed early in the body"), Cut(Down, 9000)),
-        (case("reset early in the body"), Reset(Down, 9000)),
-        (case("closed late in the body"), Cut(Down, SIZE - 1000)),
-        (case("reset late in the body"), Reset(Down, SIZE - 1000)),
-        (case("silent in the body"), Stall(Down, SIZE / 2)),
-        (case("silent after the request"), Stall(Up, 100)),
-        (case("slow"), Slow),
+        ("refused", Refuse),
+        ("closed within the head", Cut(Down, 100)),
+        ("reset within the head", Reset(Down, 100)),
+        ("closed early in the body", Cut(Down, 9000)),
+        ("reset early in the body", Reset(Down, 9000)),
+        ("closed late in the body", Cut(Down, SIZE - 1000)),
+        ("reset late in the body", Reset(Down, SIZE - 1000)),
+        ("silent in the body", Stall(Down, SIZE / 2)),
+        ("silent after the request", Stall(Up, 100)),
+        ("slow", Slow),
     ] {
         let peer = Peer::start();
         let own = open(&format!("{}/org/app", peer.host()), Intent::Push, &quick()).await.unwrap();
@@ -93,12 +97,14 @@ async fn downloads_over_bad_connections() {
     }
 }
 
+/// Every connection breaks, each a little further: the client resumes as long as it makes progress,
+/// beyond the number of tries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_breaks_again_and_again() {
     let peer = Peer::start();
     let own = open(&format!("{}/org/app", peer.host()), Intent::Push, &quick()).await.unwrap();
     put(&own, blob()).await;
-    // Each comes a little further, far more often than a request is tried.
+    // Each gets a little further, far more often than a request is tried.
     let count = AtomicUsize::new(0);
     let fault = move |_| match count.fetch_add(1, Ordering::SeqCst) % 2 {
         0 => Reset(Down, SIZE / 20),

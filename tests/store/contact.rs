@@ -1,4 +1,4 @@
-//! The first contact with a registry: a mistake of the user is told soon.
+//! The first contact with a registry: a mistake of the user is reported soon.
 
 use std::{
     sync::{
@@ -16,7 +16,7 @@ use test_support::scripted::{Reaction, Scripted, answer, reset, stall};
 use tokio::net::TcpListener;
 
 use super::{
-    case, manifest, open,
+    manifest, open,
     peer::free_port,
     proxy::{Fault, Proxy},
     quick,
@@ -28,23 +28,26 @@ fn at(host: &str) -> String {
     format!("{host}/org/app:1@{}", manifest("x").digest)
 }
 
+/// Nothing listens on the port: three tries, each retry is logged once, exit code 6.
 #[tokio::test]
 async fn nobody_on_that_port_is_told_soon() {
     let host = format!("127.0.0.1:{}", free_port());
     let output = run(convert(&at(&host), "oci:nowhere")).await;
-    let words = ["nobody listens there", "check the port", "(tried 3 times in"];
+    let words = ["connection refused", "check the port", "(gave up after 3 attempts in"];
     let text = ends(&output, 6, &words);
-    assert_eq!(text.matches("trying again in").count(), 2, "each retry is told once: {text}");
-    assert!(text.contains("(2 of 3)") && text.contains("(3 of 3)"), "{text}");
+    assert_eq!(text.matches("retrying in").count(), 2, "each retry is told once: {text}");
+    assert!(text.contains("(attempt 2 of 3)") && text.contains("(attempt 3 of 3)"), "{text}");
 }
 
+/// The host name does not exist: exit code 6, and the error says so.
 #[tokio::test]
 async fn a_name_that_does_not_exist_is_told_at_once() {
     let output = run(convert(&at("no-such-host.invalid"), "oci:nowhere")).await;
     // A machine without a name server cannot know that it does not exist.
-    ends(&output, 6, &["its name does not resolve", "check the spelling"]);
+    ends(&output, 6, &["host name does not resolve", "check the spelling"]);
 }
 
+/// The registry answers once and is gone: the client uses all tries.
 #[tokio::test]
 async fn who_has_answered_before_is_waited_for() {
     let server = Scripted::start(|_, _| answer(200, &[], b"")).await;
@@ -60,13 +63,15 @@ async fn who_has_answered_before_is_waited_for() {
     assert_eq!(server.requests("").len(), 1);
 }
 
+/// The registry fails four times before it is up: the client uses all tries, also at the first
+/// contact.
 #[tokio::test]
 async fn a_registry_that_shows_a_sign_of_life_is_waited_for() {
     type React = fn() -> Reaction;
     let lives: [(&str, React); 3] = [
-        (case("503"), || answer(503, &[], b"").into()),
-        (case("reset"), || reset(vec![])),
-        (case("silence"), || stall(vec![])),
+        ("503", || answer(503, &[], b"").into()),
+        ("reset", || reset(vec![])),
+        ("silence", || stall(vec![])),
     ];
     for (name, react) in lives {
         let count = AtomicUsize::new(0);
@@ -82,6 +87,8 @@ async fn a_registry_that_shows_a_sign_of_life_is_waited_for() {
     }
 }
 
+/// The registry accepts connections and never answers: the client gives up after the idle time and
+/// the tries.
 #[tokio::test]
 async fn a_registry_that_never_says_a_word_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -96,7 +103,7 @@ async fn a_registry_that_never_says_a_word_is_given_up() {
         }
     });
     let patience = Patience { idle: Duration::from_millis(100), tries: 2, ..quick().patience };
-    for (name, tls_verify) in [(case("to a question"), true), (case("to a handshake"), false)] {
+    for (name, tls_verify) in [("to a question", true), ("to a handshake", false)] {
         let options = AccessOptions { patience, tls_verify, ..quick() };
         let error = open(&image, Intent::Pull, &options).await.unwrap_err();
         let StoreError::Unreachable { kind: Unreachable::Timeout, tried, .. } = &error else {
@@ -108,6 +115,8 @@ async fn a_registry_that_never_says_a_word_is_given_up() {
     server.abort();
 }
 
+/// 503 with a date in `Retry-After`, by a clock of the registry's own: the client waits by the
+/// clock of `Date`.
 #[tokio::test]
 async fn a_date_to_come_back_is_kept_to() {
     let server = {

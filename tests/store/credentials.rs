@@ -17,6 +17,7 @@ fn credentials(peer: &Peer, key: &str, password: &str) -> AccessOptions {
     AccessOptions { authfile: Some(authfile), ..AccessOptions::default() }
 }
 
+/// docker-registry wants a password: the client sends it with all requests but the first.
 #[tokio::test]
 async fn the_right_password_opens() {
     let peer = Peer::with_password();
@@ -32,6 +33,8 @@ async fn the_right_password_opens() {
     assert_eq!((peer.count("GET", 401), peer.count("PUT", 201)), (1, 2));
 }
 
+/// docker-registry refuses the password with 401: the error says which credentials were used and
+/// where they came from, never what they are; nothing is published.
 #[tokio::test]
 async fn a_wrong_password_and_none_at_all() {
     let peer = Peer::with_password();
@@ -72,6 +75,7 @@ async fn a_wrong_password_and_none_at_all() {
     assert!(peer.requests().len() >= 8, "{:?}", peer.requests());
 }
 
+/// A missing credentials file: no request is sent, and the error names the file.
 #[tokio::test]
 async fn a_credentials_file_that_was_named_has_to_exist() {
     let peer = Peer::with_password();

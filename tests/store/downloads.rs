@@ -11,7 +11,7 @@ use recompress_image::{
 };
 use test_support::scripted::{Reaction, Request, Scripted, answer, cut, reset, stall, trickle};
 
-use super::{case, open, pull_push::noise, quick, told};
+use super::{open, pull_push::noise, quick, told};
 
 const SIZE: usize = 1_000_000;
 
@@ -57,9 +57,10 @@ fn part(first: usize, length: usize) -> Vec<u8> {
     }
 }
 
+/// The registry breaks off nine times in a row: the client asks for the rest, with `If-Range`.
 #[tokio::test]
 async fn a_download_goes_on_where_it_broke_off() {
-    // More breaks than tries: each has come further.
+    // More breaks than tries: each connection has made progress.
     let server = serve(|_, first, _| part(first, SIZE / 9).into()).await;
     assert!(download(&server).await.unwrap() == blob());
     let requests = server.requests("GET /v2/org");
@@ -69,6 +70,8 @@ async fn a_download_goes_on_where_it_broke_off() {
     assert!(requests[1..].iter().all(|request| request.header("if-range") == "\"v1\""));
 }
 
+/// Silence, 503, a reset and 429 in the middle of a blob: the client asks for the rest from the
+/// same byte each time.
 #[tokio::test]
 async fn all_kinds_of_breaks() {
     let server = serve(|_, first, n| match n {
@@ -86,6 +89,7 @@ async fn all_kinds_of_breaks() {
     assert!(requests[1..].iter().all(|request| request.header("range") == rest));
 }
 
+/// 200 with everything to a request for the rest: the client skips what it has.
 #[tokio::test]
 async fn a_server_without_ranges_sends_all_again() {
     let server = serve(|_, _, n| part(0, [SIZE / 3, SIZE / 2, SIZE][n.min(2)]).into()).await;
@@ -93,6 +97,7 @@ async fn a_server_without_ranges_sends_all_again() {
     assert_eq!(server.requests("GET /v2/org").len(), 3);
 }
 
+/// A body without a length ends early: the client asks for the rest.
 #[tokio::test]
 async fn a_body_without_length_may_have_been_cut() {
     let server = serve(|_, first, n| {
@@ -109,6 +114,7 @@ async fn a_body_without_length_may_have_been_cut() {
     assert_eq!(requests.len(), 2);
 }
 
+/// Parts that are shorter than requested: the client resumes at their end.
 #[tokio::test]
 async fn parts_that_end_early_are_gone_on_from() {
     let server = serve(|_, first, _| {
@@ -124,14 +130,11 @@ async fn parts_that_end_early_are_gone_on_from() {
     assert_eq!(server.requests("GET /v2/org").len(), 5);
 }
 
+/// 206 with a `Content-Range` that was not requested: refused at once.
 #[tokio::test]
 async fn another_part_than_asked_for_is_refused() {
-    for range in [
-        case("bytes 0-999999/1000000"),
-        case("bytes 11-999999/1000000"),
-        case("bytes 10-999999/7"),
-        case("none"),
-    ] {
+    for range in ["bytes 0-999999/1000000", "bytes 11-999999/1000000", "bytes 10-999999/7", "none"]
+    {
         let header = format!("Content-Range: {range}");
         let server = serve(move |_, first, n| match n {
             0 => part(0, 10).into(),
@@ -139,11 +142,12 @@ async fn another_part_than_asked_for_is_refused() {
         })
         .await;
         let error = download(&server).await.unwrap_err();
-        assert!(told(&error).contains("another part"), "{range}: {}", told(&error));
+        assert!(told(&error).contains("a different part"), "{range}: {}", told(&error));
         assert_eq!(server.requests("GET /v2/org").len(), 2);
     }
 }
 
+/// Every part is empty: the client gives up after the tries.
 #[tokio::test]
 async fn no_progress_ends_it() {
     let server = serve(|_, first, _| part(first, if first == 0 { 10 } else { 0 }).into()).await;
@@ -157,6 +161,7 @@ async fn no_progress_ends_it() {
     );
 }
 
+/// The rest is that of another blob: detected by the digest.
 #[tokio::test]
 async fn other_content_after_a_break_is_noticed() {
     let server = serve(|_, first, _| {
@@ -167,22 +172,24 @@ async fn other_content_after_a_break_is_noticed() {
         answer(206, &[&range], &vec![0; SIZE - first]).into()
     })
     .await;
-    assert!(told(&download(&server).await.unwrap_err()).contains("damaged"));
+    assert!(told(&download(&server).await.unwrap_err()).contains("has the wrong content"));
     assert_eq!(server.requests("GET /v2/org").len(), 2);
 }
 
+/// 200 bytes a second, from any offset: the client gives up after the tries.
 #[tokio::test]
 async fn a_trickle_is_no_progress() {
     let server = serve(|_, first, _| trickle(part(first, SIZE))).await;
     let error = download(&server).await.unwrap_err();
     let error = error.get_ref().and_then(|error| error.downcast_ref::<StoreError>()).unwrap();
     assert!(matches!(error, StoreError::Unreachable { tried, .. } if tried.times == 5), "{error}");
-    assert!(error.to_string().contains("less than 1024 bytes a second"), "{error}");
+    assert!(error.to_string().contains("fewer than 1024 bytes per second"), "{error}");
     let requests = server.requests("GET /v2/org");
     assert_eq!(requests.len(), 5);
     assert!(requests[1..].iter().all(|request| request.header("range").starts_with("bytes=")));
 }
 
+/// A manifest at 200 bytes a second: the client gives up after the tries.
 #[tokio::test]
 async fn a_document_that_trickles_in_is_given_up() {
     let server = Scripted::start(|request, _| match request.line.as_str() {
@@ -192,6 +199,6 @@ async fn a_document_that_trickles_in_is_given_up() {
     .await;
     let store = open(&server.image(), Intent::Pull, &quick()).await.unwrap();
     let error = store.manifest(&Selector::Tag("x".to_owned())).await.unwrap_err();
-    assert!(told(&error).contains("less than 1024 bytes a second"), "{}", told(&error));
+    assert!(told(&error).contains("fewer than 1024 bytes per second"), "{}", told(&error));
     assert_eq!(server.requests("GET /v2/org").len(), 5);
 }

@@ -9,7 +9,7 @@ use std::{
 use recompress_image::store::{Intent, Selector, StoreError};
 
 use super::{
-    case, open,
+    open,
     peer::Peer,
     quick,
     sample::{Sample, convert, count, ends, program, run},
@@ -33,6 +33,7 @@ async fn layout(dir: &Path, length: usize) -> String {
     Sample::new(&[length], 1).push(&image, &quick()).await
 }
 
+/// `TMPDIR` is missing or a file: exit code 7, and no upload session is opened in docker-registry.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_place_for_temporary_files() {
     let (dir, peer) = (tempfile::tempdir().unwrap(), Peer::start());
@@ -40,7 +41,7 @@ async fn no_place_for_temporary_files() {
     let file = dir.path().join("a-file");
     fs::write(&file, "").unwrap();
     let to = format!("{}/org/app:new", peer.host());
-    for place in [dir.path().join(case("missing")), file] {
+    for place in [dir.path().join("missing"), file] {
         let mut command = convert(&source, &to);
         command.env("TMPDIR", &place);
         let place = place.display().to_string();
@@ -50,7 +51,7 @@ async fn no_place_for_temporary_files() {
     }
 }
 
-/// `sh` with a small file system of its own mounted on `dir`; nothing if that is not allowed here.
+/// `sh` with a small file system of its own mounted on `dir`; none if that is not allowed here.
 fn on_a_small_disk(dir: &Path, options: &str) -> Option<Command> {
     let mut command = Command::new("unshare");
     let script = r#"mount -t tmpfs -o "$1" small "$2" && shift 2 && exec "$@""#;
@@ -64,6 +65,8 @@ fn on_a_small_disk(dir: &Path, options: &str) -> Option<Command> {
     allowed.then_some(command)
 }
 
+/// The disk fills up when docker-registry has the beginning of a layer: exit code 7, the session is
+/// cancelled, nothing is published, no result is written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_fills_up_in_the_middle_of_an_upload() {
     let (dir, peer) = (tempfile::tempdir().unwrap(), Peer::start());
@@ -84,6 +87,8 @@ async fn a_disk_that_fills_up_in_the_middle_of_an_upload() {
     assert_eq!(requests.iter().filter(|line| line.starts_with("DELETE")).count(), 1);
 }
 
+/// The disk under the layout fills up: exit code 7, the error says what needs room, no file is
+/// left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_layout_that_fills_up() {
     let dir = tempfile::tempdir().unwrap();
@@ -91,7 +96,7 @@ async fn a_layout_that_fills_up() {
     let place = dir.path().join("small");
     fs::create_dir(&place).unwrap();
     let Some(mut command) = on_a_small_disk(&place, "size=50m") else { return };
-    // The file system ends with its process: who comes after sees what is left.
+    // The file system ends with its process: what is below it shows what is left.
     let script = r#""$@"; code=$?; find "$0" -type f; exit $code"#;
     command.args(["sh", "-c", script]).arg(&place);
     let to = format!("oci:{}:new", place.join("layout").display());
@@ -104,6 +109,7 @@ async fn a_layout_that_fills_up() {
     assert_eq!(left, ["index.json", "oci-layout"]);
 }
 
+/// A read-only layout: exit code 7, and the error names the directory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_layout_that_cannot_be_written() {
     let dir = tempfile::tempdir().unwrap();
@@ -116,22 +122,25 @@ async fn a_layout_that_cannot_be_written() {
     ends(&run(command).await, 7, &["read-only/layout", "Read-only file system"]);
 }
 
+/// docker-registry is read-only and answers 405: exit code 6, and the error reports the answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registry_that_cannot_be_written() {
     let dir = tempfile::tempdir().unwrap();
     let peer = Peer::read_only();
     let source = layout(dir.path(), 1000).await;
     let to = format!("{}/org/app:new", peer.host());
-    ends(&run(convert(&source, &to)).await, 6, &["405", "the upload of"]);
+    ends(&run(convert(&source, &to)).await, 6, &["405", "upload of"]);
     assert!(!has(&to).await);
     assert!(peer.count("POST", 405) > 0, "{:?}", peer.requests());
 }
 
+/// docker-registry takes the image, but standard output is closed: exit code 7, and the error says
+/// that the image is published.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_reads_the_output() {
     let (dir, peer) = (tempfile::tempdir().unwrap(), Peer::start());
     let source = layout(dir.path(), 1000).await;
-    for (name, output) in [(case("a line"), "--output=text"), (case("a report"), "--output=json")] {
+    for (name, output) in [("a line", "--output=text"), ("a report", "--output=json")] {
         let to = format!("{}/org/app:{}", peer.host(), output.trim_start_matches("--output="));
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -144,13 +153,15 @@ async fn nobody_reads_the_output() {
     }
 }
 
+/// The certificate is not valid at this time: no request is sent, the error names the clock, exit
+/// code 6.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clocks_that_differ() {
     let dir = tempfile::tempdir().unwrap();
     let source = layout(dir.path(), 1000).await;
     for (name, dates) in [
-        (case("it is over"), ["20200101000000Z", "20210101000000Z"]),
-        (case("it is still to come"), ["20980101000000Z", "20990101000000Z"]),
+        ("expired", ["20200101000000Z", "20210101000000Z"]),
+        ("not yet valid", ["20980101000000Z", "20990101000000Z"]),
     ] {
         let (peer, certificate) = Peer::with_tls_and_password(Some(dates));
         let mut command = convert(&source, &format!("{}/org/app:new", peer.host()));
@@ -161,6 +172,8 @@ async fn clocks_that_differ() {
     }
 }
 
+/// docker-registry gets the same image twice at once, and again: the same result each time; the
+/// third run sends no blob.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_runs_at_once_and_one_more() {
     let peer = Peer::start();

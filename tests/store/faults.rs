@@ -18,7 +18,7 @@ use recompress_image::{
 };
 use test_support::scripted::{Request, Scripted, answer};
 
-use super::{EMPTY_JSON, case, manifest, open, quick, told};
+use super::{EMPTY_JSON, manifest, open, quick, told};
 
 async fn store(server: &Scripted) -> Store {
     open(&server.image(), Intent::Push, &quick()).await.unwrap()
@@ -37,6 +37,8 @@ fn bearer(host: &str) -> String {
     format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\",service=\"test\"")
 }
 
+/// The token server answers 403 with a reason: the error reports it and names the credentials file;
+/// the client asks once.
 #[tokio::test]
 async fn the_reason_of_a_refused_token_reaches_the_user() {
     let server = Scripted::start(|request, host| match request.line.as_str() {
@@ -60,6 +62,7 @@ async fn the_reason_of_a_refused_token_reaches_the_user() {
     assert!(exchange[0].line.contains("scope=repository%3Aorg%2Fapp%3Apull&"), "{exchange:?}");
 }
 
+/// Each token is good for one request: one exchange for each 401.
 #[tokio::test]
 async fn a_token_that_expires_is_renewed_once() {
     static TOKENS: AtomicU32 = AtomicU32::new(0);
@@ -94,6 +97,7 @@ async fn a_token_that_expires_is_renewed_once() {
     );
 }
 
+/// 401 to the POST of an upload: a new token, and the POST again.
 #[tokio::test]
 async fn an_upload_is_repeated_with_a_new_token() {
     static POSTS: AtomicU32 = AtomicU32::new(0);
@@ -114,6 +118,7 @@ async fn an_upload_is_repeated_with_a_new_token() {
     assert_eq!(server.requests("GET /token").len(), 2);
 }
 
+/// 403 with a reason: reported, and not retried.
 #[tokio::test]
 async fn access_that_is_denied_is_not_tried_again() {
     let body = br#"{"errors":[{"code":"DENIED","message":"read only"}]}"#;
@@ -133,9 +138,10 @@ async fn access_that_is_denied_is_not_tried_again() {
     assert_eq!(server.requests("P").len(), 2);
 }
 
+/// 201 without `Location`: the client checks for the blob, and fails only if it is not there.
 #[tokio::test]
 async fn an_upload_without_location_counts_if_the_blob_is_there() {
-    for (head, is_there) in [(200, case("there") == "there"), (404, case("not there") == "there")] {
+    for (head, is_there) in [(200, "there" == "there"), (404, "not there" == "there")] {
         let server = Scripted::start(move |request, _| match &request.line[..4] {
             "POST" => answer(202, &["Location: /upload"], b""),
             "PUT " => answer(201, &[], b""),
@@ -161,17 +167,15 @@ impl ReplaceLength for Vec<u8> {
     }
 }
 
+/// 201 to a manifest without `Location`: accepted without a digest, with the right one and with one
+/// that is invalid; another digest is an error.
 #[tokio::test]
 async fn a_manifest_put_by_digest_needs_no_location_and_its_digest_is_compared() {
     for (name, headers, is_right) in [
-        (case("no digest"), vec![], true),
-        (
-            case("its digest"),
-            vec![format!("Docker-Content-Digest: {}", manifest("x").digest)],
-            true,
-        ),
-        (case("nonsense"), vec!["Docker-Content-Digest: nonsense".to_owned()], true),
-        (case("another digest"), vec![format!("Docker-Content-Digest: {EMPTY_JSON}")], false),
+        ("no digest", vec![], true),
+        ("its digest", vec![format!("Docker-Content-Digest: {}", manifest("x").digest)], true),
+        ("nonsense", vec!["Docker-Content-Digest: nonsense".to_owned()], true),
+        ("another digest", vec![format!("Docker-Content-Digest: {EMPTY_JSON}")], false),
     ] {
         let server = Scripted::start(move |_, _| {
             let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
@@ -190,6 +194,7 @@ async fn a_manifest_put_by_digest_needs_no_location_and_its_digest_is_compared()
     }
 }
 
+/// A manifest of 8 MiB without a length: the client stops at 4 MiB.
 #[tokio::test]
 async fn a_manifest_without_end_is_not_read_to_the_end() {
     let server = Scripted::start(|request, _| {
@@ -205,6 +210,7 @@ async fn a_manifest_without_end_is_not_read_to_the_end() {
     assert_eq!(server.requests("GET /v2/org").len(), 1);
 }
 
+/// A manifest with the `Content-Type` or the digest of another: refused.
 #[tokio::test]
 async fn a_manifest_under_a_false_type_or_digest_is_refused() {
     let served = |header: String| async move {
@@ -226,6 +232,7 @@ async fn a_manifest_under_a_false_type_or_digest_is_refused() {
     assert!(matches!(error, StoreError::DigestMismatch { .. }), "{error:?}");
 }
 
+/// A large blob whose reader is dropped: the client closes the connection.
 #[tokio::test]
 async fn a_reader_that_is_dropped_ends_its_download() {
     let size = 64 << 20;
@@ -241,6 +248,7 @@ async fn a_reader_that_is_dropped_ends_its_download() {
     assert!(!server.is_taken(2).await, "the rest of the blob was fetched");
 }
 
+/// A blob breaks off again and again: the error says that the connection broke.
 #[tokio::test]
 async fn a_download_that_breaks_off_says_so() {
     let server = Scripted::start(|request, _| match request.line.as_str() {
@@ -256,6 +264,6 @@ async fn a_download_that_breaks_off_says_so() {
         matches!(cause, Some(StoreError::Unreachable { kind: Unreachable::Broken, .. }));
     assert!(is_broken, "{error:?}");
     assert_eq!(told(&error).matches("127.0.0.1").count(), 2, "{}", told(&error));
-    // Of six, each comes three bytes further, until nothing is left of the blob but the end.
+    // Each of six gets three bytes further, until only the end of the blob is left.
     assert!(server.requests("GET /v2/org").len() >= 5);
 }

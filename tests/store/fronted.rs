@@ -3,7 +3,6 @@
 use recompress_image::store::Intent;
 
 use super::{
-    case,
     nginx::Nginx,
     open,
     peer::Peer,
@@ -14,14 +13,14 @@ use super::{
 
 const MIB: u64 = 1 << 20;
 
+/// nginx answers 413 to bodies beyond a limit: smaller and smaller chunks, without a pause; the
+/// right image; all sessions are cancelled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_that_nginx_finds_too_large() {
     let layers = [3 << 20, 40 << 20, 5000];
-    for (name, limit, buffering) in [
-        (case("1 MiB"), 1, "on"),
-        (case("8 MiB"), 8, "on"),
-        (case("4 MiB, passed on at once"), 4, "off"),
-    ] {
+    for (name, limit, buffering) in
+        [("1 MiB", 1, "on"), ("8 MiB", 8, "on"), ("4 MiB, passed on at once", 4, "off")]
+    {
         let peer = Peer::start();
         let dir = tempfile::tempdir().unwrap();
         let layout = format!("oci:{}:in", dir.path().join("layout").display());
@@ -31,7 +30,7 @@ async fn bodies_that_nginx_finds_too_large() {
         let nginx = Nginx::start(&peer.host(), "", &location);
         let to = format!("{}/org/app:out", nginx.host());
         let told = ends(&run(convert(&source, &to)).await, 0, &[]);
-        assert!(!told.contains("trying again"), "{name}: smaller parts need no pause: {told}");
+        assert!(!told.contains("retrying"), "{name}: smaller parts need no pause: {told}");
         is_right(&to, &source, &[]).await;
         let requests = nginx.requests();
         let taken: Vec<_> = requests.iter().filter(|(_, status, _)| *status < 300).collect();
@@ -42,6 +41,8 @@ async fn bodies_that_nginx_finds_too_large() {
     }
 }
 
+/// nginx answers 429 to more than eight requests a second: the client waits and retries; the right
+/// image.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_requests_than_nginx_likes() {
     let peer = Peer::start();
@@ -51,17 +52,19 @@ async fn more_requests_than_nginx_likes() {
     let layout = format!("oci:{}:in", dir.path().join("layout").display());
     let source = Sample::new(&[10_000, 20_000, 30_000], 12).push(&layout, &quick()).await;
     let to = format!("{}/org/app:out", nginx.host());
-    ends(&run(convert(&source, &to)).await, 0, &["429", "trying again in"]);
+    ends(&run(convert(&source, &to)).await, 0, &["429", "retrying in"]);
     let refused: usize = ["GET", "HEAD", "POST", "PUT"].map(|m| nginx.count(m, 429)).iter().sum();
     assert!(refused > 0, "{:?}", nginx.requests());
     is_right(&format!("{}/org/app:out", peer.host()), &source, &[]).await;
     assert_eq!(peer.uploads().len(), 0);
 }
 
+/// nginx answers 502 at the first contact and in the middle of uploads: the client waits and
+/// retries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nginx_without_its_registry() {
     let peer = Peer::start();
-    // The first connections come to nothing: at the first contact, and in the middle of an upload.
+    // The first connections fail: at the first contact, and in the middle of an upload.
     let between = Proxy::start(peer.host(), |n| match n {
         0 | 1 | 6 | 7 | 9 => Fault::Refuse,
         _ => Fault::None,

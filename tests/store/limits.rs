@@ -5,7 +5,6 @@ use std::io::Write as _;
 use recompress_image::image::{Digest, media_type::OCI_LAYER_GZIP};
 
 use super::{
-    case,
     fake::Fake,
     quick,
     sample::{Sample, convert, descriptor, ends, run},
@@ -38,6 +37,9 @@ async fn zeros(dir: &std::path::Path, length: u64) -> String {
     Sample::of(vec![blob], &[layer], &[diff_id]).push(&image, &quick()).await
 }
 
+/// The registry takes anything. A source with a layer of 3 MiB and a limit of 1 MiB, or with 1100
+/// MiB of zeros in 1 MiB: exit code 4, nothing is published. A layer as long as allowed is
+/// published.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bomb_is_not_let_off() {
     let dir = tempfile::tempdir().unwrap();
@@ -45,15 +47,15 @@ async fn a_bomb_is_not_let_off() {
     let bomb = zeros(&dir.path().join("bomb"), 1100 << 20).await;
     for (name, source, options, code, words) in [
         (
-            case("longer than allowed"),
+            "longer than allowed",
             &small,
             &["--max-layer-size=1MiB"][..],
             4,
             &["layer 1", "decompressed size exceeds 1.0 MiB", "--max-layer-size"][..],
         ),
-        (case("as long as allowed"), &small, &["--max-layer-size=4MiB"], 0, &[]),
+        ("as long as allowed", &small, &["--max-layer-size=4MiB"], 0, &[]),
         (
-            case("denser than allowed"),
+            "denser than allowed",
             &bomb,
             &[],
             4,

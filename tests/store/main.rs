@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
 mod broken;
+mod chunks;
 mod contact;
 mod credentials;
 mod downloads;
@@ -24,11 +25,11 @@ mod sample;
 mod secured;
 mod signals;
 mod soak;
-mod table;
 mod token_server;
 mod tokens;
 mod tunnel;
 mod uploads;
+mod verdicts;
 
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ use recompress_image::{
     store::{AccessOptions, Intent, Patience, RawManifest, Store, StoreError},
 };
 
-/// A small manifest; `name` makes it one of its own.
+/// A small manifest; `name` makes it unique.
 fn manifest(name: &str) -> RawManifest {
     let document = serde_json::json!({
         "schemaVersion": 2,
@@ -54,16 +55,6 @@ const EMPTY_JSON: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8
 
 async fn open(image: &str, intent: Intent, options: &AccessOptions) -> Result<Store, StoreError> {
     Store::open(&image.parse().unwrap(), intent, options).await
-}
-
-/// Names a case of the test that it stands in, which the table in the README has a row for.
-fn case(name: &'static str) -> &'static str {
-    name
-}
-
-/// The same for statuses.
-fn statuses<const N: usize>(names: [&'static str; N]) -> [u16; N] {
-    names.map(|name| case(name).parse().unwrap())
 }
 
 /// An error with all its causes, as the command prints it.

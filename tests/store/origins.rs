@@ -15,11 +15,10 @@ use serde_json::json;
 use test_support::scripted::{Answer, Request, Scripted, answer};
 
 use super::{
-    case,
     fake::Fake,
     open, quick,
     sample::{Sample, convert, descriptor, ends, gzip, run, tar},
-    statuses, told,
+    told,
 };
 
 const PASSWORD: &str = "hunter2-and-more";
@@ -56,9 +55,11 @@ async fn store(server: &Scripted) -> recompress_image::store::Store {
     open(&server.image(), Intent::Push, &options).await.unwrap()
 }
 
+/// A redirect to another host, and to its own: followed, and the token is sent to its own host
+/// alone.
 #[tokio::test]
 async fn a_redirect_is_followed_without_authorization() {
-    for status in statuses(["301", "302", "303", "307", "308"]) {
+    for status in [301, 302, 303, 307, 308] {
         let storage = Scripted::start(|_, _| answer(200, &[], b"content")).await;
         let target = format!("Location: http://{}/blob?sig={SIGNATURE}", storage.host);
         let server = registry(move |request, _| match request.line.as_str() {
@@ -77,15 +78,16 @@ async fn a_redirect_is_followed_without_authorization() {
     }
 }
 
+/// A redirect to a forbidden or invalid place, or without end: refused.
 #[tokio::test]
 async fn redirects_that_are_not_followed() {
     for (location, reason, requests) in [
-        (case("Location: http://169.254.169.254/latest/meta-data"), "not public", 1),
-        (case("Location: http://[fe80::1]/"), "not public", 1),
-        (case("Location: file:///etc/passwd"), "not HTTP", 1),
-        (case("Location: http://"), "no URL", 1),
-        (case("X: y"), "no URL", 1),
-        (case("Location: /again"), "again and again", 11),
+        ("Location: http://169.254.169.254/latest/meta-data", "neither public", 1),
+        ("Location: http://[fe80::1]/", "neither public", 1),
+        ("Location: file:///etc/passwd", "not an HTTP URL", 1),
+        ("Location: http://", "without a valid Location header", 1),
+        ("X: y", "without a valid Location header", 1),
+        ("Location: /again", "too many redirects", 11),
     ] {
         let server = registry(move |_, _| answer(302, &[location], b"")).await;
         let digest = Digest::sha256_of(b"content");
@@ -99,9 +101,11 @@ async fn redirects_that_are_not_followed() {
     }
 }
 
+/// The storage that the registry redirects to refuses access: no new token, and the error does not
+/// mention credentials.
 #[tokio::test]
 async fn what_storage_refuses_is_not_blamed_on_the_credentials() {
-    for status in statuses(["401", "403"]) {
+    for status in [401, 403] {
         let storage = Scripted::start(move |_, _| answer(status, &[], b"expired")).await;
         let target = format!("Location: http://{}/blob", storage.host);
         let server = registry(move |_, _| answer(307, &[&target], b"")).await;
@@ -112,6 +116,7 @@ async fn what_storage_refuses_is_not_blamed_on_the_credentials() {
     }
 }
 
+/// The `Location` of an upload is on another host: the client uploads there without the token.
 #[tokio::test]
 async fn an_upload_elsewhere_goes_without_authorization() {
     let storage = Scripted::start(|_, _| answer(201, &["Location: /blob"], b"")).await;
@@ -125,7 +130,7 @@ async fn an_upload_elsewhere_goes_without_authorization() {
     assert_eq!(server.requests("POST")[0].authorization, format!("Bearer {TOKEN}"));
 }
 
-/// An image of one empty layer, and a registry that has it and takes whatever comes.
+/// An image of one empty layer, and a registry that has it and accepts anything.
 async fn image() -> (Scripted, Scripted, String) {
     let layer = vec![0; 1024];
     let digest = |bytes: &[u8]| Digest::sha256_of(bytes).to_string();
@@ -168,6 +173,8 @@ async fn image() -> (Scripted, Scripted, String) {
     (server, storage, source)
 }
 
+/// The registry wants a token, redirects to signed URLs and loses what was pushed: neither
+/// password, token nor signature appears in logs, errors or JSON.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_told_at_any_verbosity() {
     let (server, storage, digest) = image().await;
@@ -196,6 +203,7 @@ async fn no_secret_is_told_at_any_verbosity() {
     }
 }
 
+/// A foreign layer with `urls`: they are kept, and no request is sent there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_urls_of_a_foreign_layer_are_passed_on_and_not_followed() {
     let elsewhere = Scripted::start(|_, _| answer(200, &[], b"")).await;
@@ -221,6 +229,7 @@ async fn the_urls_of_a_foreign_layer_are_passed_on_and_not_followed() {
     assert_eq!(elsewhere.requests("").len(), 0);
 }
 
+/// A proxy in the environment: the client sends CONNECT to it.
 #[tokio::test]
 async fn other_registries_are_asked_through_the_proxy() {
     let proxy = Scripted::start(|_, _| answer(403, &[], b"")).await;

@@ -62,7 +62,7 @@ impl Peer {
         Self::start_with(dir, "", "", "maintenance: { readonly: { enabled: true } }, ")
     }
 
-    /// Speaks TLS with a certificate that nobody knows.
+    /// Serves TLS with a self-signed certificate.
     pub(crate) fn with_tls() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (certificate, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
@@ -122,7 +122,7 @@ impl Peer {
         let storage = storage.display();
         writeln!(config, "storage: {{ {more}filesystem: {{ rootdirectory: '{storage}' }} }}")
             .unwrap();
-        // Relative, so that a proxy may stand before it.
+        // Relative, so that a proxy may be in front of it.
         write!(config, "http:\n  addr: 127.0.0.1:{port}\n  relativeurls: true\n{http}{rest}")
             .unwrap();
         let file = dir.path().join("config.yml");
@@ -169,8 +169,8 @@ impl Peer {
     }
 
     /// The upload sessions that are open and that the client has neither cancelled nor could have:
-    /// it was never told of a session if the answer to its POST was lost; and this registry answers
-    /// 404 to whatever is asked of a session in which a request has broken off in its body.
+    /// it does not know of a session if the answer to its POST was lost; and this registry answers
+    /// 404 to every request for a session in which one has broken off in its body.
     pub(crate) fn forgotten_uploads(&self) -> Vec<String> {
         let requests = self.requests();
         let is_forgotten = |id: &String| {
@@ -269,7 +269,7 @@ pub(crate) fn make_certificate(certificate: &Path, key: &Path, dates: Option<[&s
     );
 }
 
-/// A port that nobody listens on.
+/// A port on which nothing listens.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -1,4 +1,4 @@
-//! A TCP proxy that breaks connections as told, in front of a server that knows nothing of it.
+//! A TCP proxy that breaks connections on demand, in front of a server.
 
 use std::sync::{
     Arc,
@@ -51,7 +51,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Passes connections on to `target`; `fault` is told the number of each, from 0 on.
+    /// Passes connections on to `target`; `fault` gets the number of each, from 0 on.
     pub(crate) async fn start(
         target: String,
         fault: impl Fn(usize) -> Fault + Send + 'static,
@@ -130,7 +130,7 @@ async fn serve(client: TcpStream, target: &str, fault: Fault) {
     }
 }
 
-/// Passes bytes on until an end of either way is told, or this one ends by itself.
+/// Passes bytes on until one of the two directions has to end, or this one ends by itself.
 async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,

@@ -12,7 +12,7 @@ use recompress_image::{
 };
 
 use super::{
-    EMPTY_JSON, case, manifest, open,
+    EMPTY_JSON, manifest, open,
     peer::{self, Peer},
     quick, told,
 };
@@ -39,6 +39,7 @@ fn tag(tag: &str) -> Selector {
     Selector::Tag(tag.to_owned())
 }
 
+/// Blobs are uploaded to docker-registry and downloaded again, the empty one too.
 #[tokio::test]
 async fn blobs_go_up_and_come_back() {
     let peer = Peer::start();
@@ -63,6 +64,7 @@ async fn blobs_go_up_and_come_back() {
     assert_eq!(seen, [2, 2, 2], "{:?}", peer.requests());
 }
 
+/// Eight uploads to docker-registry at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_store_serves_many_tasks() {
     let peer = Peer::start();
@@ -85,6 +87,7 @@ async fn one_store_serves_many_tasks() {
     assert_eq!((peer.count("POST", 202), peer.count("PUT", 201)), (8, 8));
 }
 
+/// Manifests come back from docker-registry byte for byte; invalid tags are not requested.
 #[tokio::test]
 async fn manifests_by_digest_and_by_tag() {
     let peer = Peer::start();
@@ -110,6 +113,7 @@ async fn manifests_by_digest_and_by_tag() {
     assert!(!peer.requests().iter().any(|line| line.contains("tags") || line.contains("a b")));
 }
 
+/// docker-registry answers 400 with a code: reported, and not retried.
 #[tokio::test]
 async fn what_the_registry_refuses_is_told_in_its_words() {
     let peer = Peer::start();
@@ -126,6 +130,7 @@ async fn what_the_registry_refuses_is_told_in_its_words() {
     assert_eq!(peer.count("PUT", 400), 2, "what is refused is not tried again");
 }
 
+/// A file has changed: no session is opened in docker-registry.
 #[tokio::test]
 async fn a_file_of_another_length_is_not_sent() {
     let peer = Peer::start();
@@ -141,6 +146,7 @@ async fn a_file_of_another_length_is_not_sent() {
     assert_eq!(peer.count("POST", 202), 0);
 }
 
+/// The files of docker-registry are replaced: detected by digest and size.
 #[tokio::test]
 async fn content_that_was_exchanged_in_the_registry_is_noticed() {
     let peer = Peer::start();
@@ -180,6 +186,7 @@ async fn content_that_was_exchanged_in_the_registry_is_noticed() {
     assert_eq!(peer.requests().iter().filter(|line| **line == blob).count(), 4);
 }
 
+/// Nothing listens, or the name does not exist: different errors.
 #[tokio::test]
 async fn registries_that_are_not_there() {
     let options = quick();
@@ -198,12 +205,14 @@ async fn registries_that_are_not_there() {
     }
 }
 
+/// docker-registry with an untrusted certificate, or without TLS; with `--tls-verify=false` the
+/// client uses https or http accordingly.
 #[tokio::test]
 async fn without_verification_tls_is_tried_first() {
     let tls = Peer::with_tls();
     let plain = Peer::start();
     let options = AccessOptions { tls_verify: false, ..AccessOptions::default() };
-    for (peer, scheme) in [(&tls, case("https")), (&plain, case("http"))] {
+    for (peer, scheme) in [(&tls, "https"), (&plain, "http")] {
         let image = format!("{}/org/app", peer.host());
         let store = open(&image, Intent::Push, &options).await.unwrap();
         push_config(&store).await;
@@ -214,6 +223,7 @@ async fn without_verification_tls_is_tried_first() {
     }
 }
 
+/// docker-registry wants a client certificate: the client presents it.
 #[tokio::test]
 async fn a_client_certificate_opens() {
     let (peer, folder) = Peer::with_client_certificates();

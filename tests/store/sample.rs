@@ -26,7 +26,7 @@ pub(crate) struct Sample {
 
 impl Sample {
     /// A layer for each length: one file of so many bytes that do not compress, and some of text.
-    /// `seed` makes it an image of its own.
+    /// `seed` makes it unique.
     pub(crate) fn new(lengths: &[usize], seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let tars: Vec<_> = lengths.iter().map(|&length| tar(length, &mut random)).collect();
@@ -140,13 +140,13 @@ pub(crate) fn convert(source: &str, destination: &str) -> Command {
     command
 }
 
-/// All that a run has told.
+/// Everything that a run printed.
 pub(crate) fn text(output: &Output) -> String {
     let [out, err] = [&output.stdout, &output.stderr].map(|told| String::from_utf8_lossy(told));
     format!("{}\n{out}{err}", output.status)
 }
 
-/// The run has to end with this code, and say these words, without colours: nobody sees a terminal.
+/// The run has to end with this code and print these words, without colours: there is no terminal.
 pub(crate) fn ends(output: &Output, code: i32, words: &[&str]) -> String {
     let text = text(output);
     assert_eq!(output.status.code(), Some(code), "{text}");

@@ -1,4 +1,4 @@
-//! A run that is told to end.
+//! Runs that are interrupted by a signal.
 
 use std::{
     path::Path,
@@ -10,7 +10,6 @@ use recompress_image::image::media_type::OCI_MANIFEST;
 use test_support::scripted::{Reaction, Scripted, answer, cut, stall};
 
 use super::{
-    case,
     fake::Fake,
     peer::Peer,
     proxy::{self, Proxy},
@@ -22,7 +21,7 @@ use super::{
 /// between, there is room for a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(40);
 
-/// A run with folders of its own for its results and its temporary files.
+/// A run with its own directories for results and temporary files.
 struct Run {
     process: std::process::Child,
     dir: tempfile::TempDir,
@@ -61,9 +60,11 @@ async fn layout(dir: &Path, length: usize) -> String {
     Sample::new(&[length], 9).push(&format!("oci:{}/image:x", dir.display()), &quick()).await
 }
 
+/// The registry never answers the PUT of a blob: a signal cancels the session, nothing is
+/// published, no file and no result is left, and the exit code is that of the signal.
 #[tokio::test]
 async fn an_open_upload_is_cancelled() {
-    for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
         let dir = tempfile::tempdir().unwrap();
         let source = layout(dir.path(), 1000).await;
         let (server, _) = Fake::silent_at(&["PUT"]).start().await;
@@ -75,9 +76,11 @@ async fn an_open_upload_is_cancelled() {
     }
 }
 
+/// The registry never answers a PATCH: a signal cancels the session, nothing is published, no file
+/// and no result is left, and the exit code is that of the signal.
 #[tokio::test]
 async fn an_upload_of_what_is_still_being_made_is_cancelled() {
-    for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
         let dir = tempfile::tempdir().unwrap();
         let source = layout(dir.path(), 60 << 20).await;
         let (server, _) = Fake::silent_at(&["PATCH"]).start().await;
@@ -89,9 +92,11 @@ async fn an_upload_of_what_is_still_being_made_is_cancelled() {
     }
 }
 
+/// The registry goes silent within a layer: after a signal no file and no result is left, and the
+/// exit code is that of the signal.
 #[tokio::test]
 async fn a_download_that_does_not_end_is_given_up() {
-    for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
         let sample = Sample::new(&[1 << 20], 9);
         let named = sample.named("");
         let server = Scripted::start(move |request, _| -> Reaction {
@@ -122,9 +127,10 @@ async fn a_download_that_does_not_end_is_given_up() {
     }
 }
 
+/// 503 with `Retry-After: 60`: a signal ends the wait, and the exit code is that of the signal.
 #[tokio::test]
 async fn the_wait_for_a_registry_is_given_up() {
-    for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
         let server = Scripted::start(|_, _| answer(503, &["Retry-After: 60"], b"")).await;
         let dir = tempfile::tempdir().unwrap();
         let source = layout(dir.path(), 1000).await;
@@ -135,9 +141,11 @@ async fn the_wait_for_a_registry_is_given_up() {
     }
 }
 
+/// The registry answers neither the PUT of a blob nor the DELETE that cancels it: after a signal
+/// the client tries to cancel, reports what may stay, and ends all the same.
 #[tokio::test]
 async fn a_cancellation_without_an_answer_is_not_waited_for() {
-    for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
         let dir = tempfile::tempdir().unwrap();
         let source = layout(dir.path(), 1000).await;
         let (server, _) = Fake::silent_at(&["PUT", "DELETE"]).start().await;
@@ -151,10 +159,12 @@ async fn a_cancellation_without_an_answer_is_not_waited_for() {
     }
 }
 
-/// docker-registry cannot cancel a session in which a request has broken off.
+/// docker-registry is slow to take a chunk, and cannot cancel a session in which a request has
+/// broken off: after a signal the client sends the chunk to its end, then cancels; no session
+/// stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chunk_on_its_way_is_sent_to_its_end() {
-    for (signal, code) in [(case("TERM"), 143), (case("INT"), 130)] {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
         let dir = tempfile::tempdir().unwrap();
         let source = layout(dir.path(), 60 << 20).await;
         let peer = Peer::start();

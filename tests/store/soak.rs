@@ -66,7 +66,7 @@ async fn has_tag(image: &str) -> bool {
     }
 }
 
-/// No connection lasts for more than two kilobytes: few runs come to a good end.
+/// No connection lasts for more than two kilobytes: few runs succeed.
 const STORM: u32 = 100;
 
 /// What the connections of a run meet.
@@ -153,6 +153,8 @@ struct Tally {
     peaks: Vec<u64>,
 }
 
+/// docker-registry behind connections that break at random: the right image is published or none,
+/// no session is forgotten, no temporary file is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversions_over_bad_connections() {
     let (runs, seed) = (setting("RECOMPRESS_SOAK_RUNS", 8), seed());
@@ -220,7 +222,7 @@ async fn conversions_over_bad_connections() {
         forgotten.len(),
         left - forgotten.len(),
     );
-    // In a storm all tries may break off; but then that has been told.
+    // In a storm all tries may break off; but then that has been reported.
     assert!(forgotten.len() <= left_behind, "sessions that were forgotten: {forgotten:?}");
     assert!(published > 0);
     if runs >= 60 {
@@ -229,6 +231,8 @@ async fn conversions_over_bad_connections() {
     }
 }
 
+/// docker-registry; the client is killed at random: the right image is published or none, and the
+/// next run succeeds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversions_that_are_killed() {
     let (runs, seed) = (setting("RECOMPRESS_KILL_RUNS", 4), seed());

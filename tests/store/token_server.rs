@@ -29,7 +29,7 @@ pub(crate) type Rights =
     &'static [(&'static str, &'static str, &'static str, &'static [&'static str])];
 
 impl TokenServer {
-    /// Tokens are good for `lifetime` seconds; what it says of that is `told`.
+    /// Tokens are good for `lifetime` seconds; what it announces is `told`.
     pub(crate) async fn start(rights: Rights, lifetime: i64, told: Option<i64>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str| dir.path().join(name);
@@ -87,7 +87,7 @@ fn credentials(request: &Request) -> Option<(String, String)> {
     text.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
 }
 
-/// Who asks; nobody if the password is wrong.
+/// Who asks, unless the password is wrong.
 fn user(request: &Request, rights: Rights) -> Option<String> {
     let Some((user, password)) = credentials(request) else { return Some(String::new()) };
     rights.iter().any(|right| right.0 == user && right.1 == password).then_some(user)

@@ -16,7 +16,7 @@ use recompress_image::{
 use serde_json::{Value, json};
 use test_support::scripted::{Answer, Request, Scripted, answer};
 
-use super::{case, manifest, open, quick, told};
+use super::{manifest, open, quick, told};
 
 /// A registry and its token server in one. Each token says how many there were before it, and only
 /// the latest is good.
@@ -59,6 +59,7 @@ fn basic(text: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(text))
 }
 
+/// The registry wants a token: the client exchanges the password, with scope and service.
 #[tokio::test]
 async fn a_password_is_exchanged() {
     let server = registry(|_, number| token(number, "")).await;
@@ -71,6 +72,8 @@ async fn a_password_is_exchanged() {
     assert_eq!(exchange.line, format!("GET /token{query}"));
 }
 
+/// The registry wants a token and there is an identity token: the client exchanges it by POST,
+/// without Basic.
 #[tokio::test]
 async fn an_identity_token_is_exchanged_by_oauth() {
     let server = registry(|request, number| match request.method() {
@@ -94,11 +97,12 @@ async fn an_identity_token_is_exchanged_by_oauth() {
     }
 }
 
+/// 401 to eight requests at once: one exchange for all.
 #[tokio::test]
 async fn many_requests_wait_for_one_exchange() {
     let server = registry(|_, number| token(number, "")).await;
     let store = Arc::new(open(&server.image(), Intent::Pull, &quick()).await.unwrap());
-    // Somebody else's exchange has made our token worthless.
+    // Another exchange has made our token worthless.
     reqwest::get(format!("http://{}/token", server.host)).await.unwrap();
     let tasks: Vec<_> = (0..8)
         .map(|_| {
@@ -112,6 +116,7 @@ async fn many_requests_wait_for_one_exchange() {
     assert_eq!(server.requests("GET /token").len(), 3);
 }
 
+/// `expires_in` of a second: a new token in time.
 #[tokio::test]
 async fn a_token_is_renewed_before_it_expires() {
     let server = registry(|_, number| token(number, ",\"expires_in\":1")).await;
@@ -122,6 +127,7 @@ async fn a_token_is_renewed_before_it_expires() {
     assert_eq!(server.requests("GET /v2/org").len(), 1, "none was refused");
 }
 
+/// The token server answers 503 and 429: retried.
 #[tokio::test]
 async fn a_token_server_in_trouble_is_asked_again() {
     let server = registry(|_, number| match number {
@@ -134,15 +140,16 @@ async fn a_token_server_in_trouble_is_asked_again() {
     assert_eq!(server.requests("GET /token").len(), 3);
 }
 
+/// A token answer that is unusable: refused, and no request is sent with it.
 #[tokio::test]
 async fn answers_without_a_usable_token() {
     let huge = format!("{{\"token\":\"{}\"}}", "x".repeat(2 << 20));
     for (name, body, reason) in [
-        (case("too long"), huge.as_str(), "1 MiB"),
-        (case("none"), "{}", "no token"),
-        (case("empty"), "{\"token\":\"\"}", "no token"),
-        (case("with a line break"), "{\"token\":\"a\\r\\nb\"}", "no header"),
-        (case("no JSON"), "token", "no JSON"),
+        ("too long", huge.as_str(), "1 MiB"),
+        ("none", "{}", "no token"),
+        ("empty", "{\"token\":\"\"}", "no token"),
+        ("with a line break", "{\"token\":\"a\\r\\nb\"}", "invalid in a header"),
+        ("no JSON", "token", "not JSON"),
     ] {
         let body = body.to_owned();
         let server = registry(move |_, _| answer(200, &[], body.as_bytes())).await;
@@ -153,13 +160,14 @@ async fn answers_without_a_usable_token() {
     }
 }
 
+/// A realm that is forbidden or invalid: refused, and no credentials are sent.
 #[tokio::test]
 async fn a_realm_must_not_lead_inside() {
     for (realm, reason) in [
-        (case("http://169.254.169.254/token"), "not public"),
-        (case("ftp://127.0.0.1/token"), "not HTTP"),
-        (case("http://user:pass@127.0.0.1:1/token"), "a password"),
-        (case("/token"), "no usable token server"),
+        ("http://169.254.169.254/token", "neither public"),
+        ("ftp://127.0.0.1/token", "not an HTTP URL"),
+        ("http://user:pass@127.0.0.1:1/token", "a password"),
+        ("/token", "no valid token server"),
     ] {
         let server = Scripted::start(move |_, _| {
             answer(401, &[&format!("WWW-Authenticate: Bearer realm=\"{realm}\"")], b"")
@@ -172,6 +180,7 @@ async fn a_realm_must_not_lead_inside() {
     }
 }
 
+/// The token server redirects to another host: not followed.
 #[tokio::test]
 async fn a_token_server_does_not_pass_the_password_on() {
     let other = Scripted::start(|_, _| token(1, "")).await;

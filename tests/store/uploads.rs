@@ -9,9 +9,9 @@ use recompress_image::{
 };
 use test_support::scripted::{Request, Scripted, answer, reset, stall};
 
-use super::{fake::Fake, open, peer::Peer, pull_push::noise, quick, statuses, told};
+use super::{fake::Fake, open, peer::Peer, pull_push::noise, quick, told};
 
-const MIB: usize = 1 << 20;
+pub(crate) const MIB: usize = 1 << 20;
 
 async fn store(server: &Scripted) -> Store {
     open(&server.image(), Intent::Push, &quick()).await.unwrap()
@@ -36,7 +36,7 @@ async fn put_spool(store: &Store, blob: &[u8]) -> Result<bool, StoreError> {
 }
 
 /// Uploads a blob as one that is there; the registry has to have it in the end.
-async fn arrives(fake: Fake, blob: &[u8]) -> Scripted {
+pub(crate) async fn arrives(fake: Fake, blob: &[u8]) -> Scripted {
     let (server, held) = fake.start().await;
     put(&store(&server).await, blob).await.unwrap();
     assert!(held.lock().unwrap().blobs[Digest::sha256_of(blob).as_str()] == blob);
@@ -44,17 +44,18 @@ async fn arrives(fake: Fake, blob: &[u8]) -> Scripted {
 }
 
 /// Uploads a blob as one that is being made.
-async fn follows(fake: Fake, blob: &[u8]) -> Scripted {
+pub(crate) async fn follows(fake: Fake, blob: &[u8]) -> Scripted {
     let (server, held) = fake.start().await;
     assert!(!put_spool(&store(&server).await, blob).await.unwrap());
     assert!(held.lock().unwrap().blobs[Digest::sha256_of(blob).as_str()] == blob);
     server
 }
 
-fn lengths(requests: &[Request]) -> Vec<usize> {
+pub(crate) fn lengths(requests: &[Request]) -> Vec<usize> {
     requests.iter().map(|request| request.body.len()).collect()
 }
 
+/// A small blob: POST and PUT; nothing for a blob that is there.
 #[tokio::test]
 async fn a_small_blob_goes_in_one_piece_and_only_if_it_is_needed() {
     let (server, _) = Fake::default().start().await;
@@ -65,6 +66,7 @@ async fn a_small_blob_goes_in_one_piece_and_only_if_it_is_needed() {
     assert_eq!(lengths(&server.requests("PUT")), [7]);
 }
 
+/// A large blob: chunks before the blob is finished.
 #[tokio::test]
 async fn a_large_blob_is_uploaded_while_it_is_made() {
     let (server, held) = Fake::default().start().await;
@@ -86,6 +88,7 @@ async fn a_large_blob_is_uploaded_while_it_is_made() {
     assert_eq!(server.requests("HEAD").len(), 2, "when the digest was known, and at the end");
 }
 
+/// The registry has the blob: detected once the digest is known, and the session is cancelled.
 #[tokio::test]
 async fn a_large_blob_that_turns_out_to_be_there_is_not_sent_on() {
     let (server, held) = Fake::default().start().await;
@@ -97,6 +100,7 @@ async fn a_large_blob_that_turns_out_to_be_there_is_not_sent_on() {
     server.wait_for("DELETE").await;
 }
 
+/// A blob that is never finished: DELETE.
 #[tokio::test]
 async fn a_blob_that_is_given_up_is_cancelled() {
     let (server, _) = Fake::default().start().await;
@@ -121,6 +125,7 @@ async fn drop_upload(server: &Scripted) {
     }
 }
 
+/// The registry never answers the PUT: DELETE when the upload is dropped.
 #[tokio::test]
 async fn an_upload_that_is_dropped_is_cancelled() {
     let (server, _) = Fake::silent_at(&["PUT"]).start().await;
@@ -129,6 +134,8 @@ async fn an_upload_that_is_dropped_is_cancelled() {
     assert_eq!(server.requests("DELETE /v2/org/app/blobs/uploads/s1").len(), 1);
 }
 
+/// The registry never answers the PUT and resets each DELETE: retried like any other request, then
+/// counted and reported.
 #[tokio::test]
 async fn an_upload_that_cannot_be_cancelled_is_told_of() {
     let (server, _) = Fake {
@@ -147,6 +154,7 @@ async fn an_upload_that_cannot_be_cancelled_is_told_of() {
     assert_eq!(server.requests("DELETE").len(), quick().patience.tries as usize);
 }
 
+/// The registry resets a PUT and keeps a part: the client asks for the offset and sends the rest.
 #[tokio::test]
 async fn a_put_that_breaks_is_resumed_where_the_registry_is() {
     let fake = Fake {
@@ -165,6 +173,7 @@ async fn a_put_that_breaks_is_resumed_where_the_registry_is() {
     assert_eq!(rest.body.len(), 4 * MIB);
 }
 
+/// 404 to a session: a new session.
 #[tokio::test]
 async fn a_session_that_is_lost_is_begun_again() {
     let fake = Fake {
@@ -180,6 +189,7 @@ async fn a_session_that_is_lost_is_begun_again() {
     assert_eq!((server.requests("POST").len(), server.requests("PUT").len()), (3, 3));
 }
 
+/// The registry takes a PUT and resets the connection: the client checks for the blob, and is done.
 #[tokio::test]
 async fn an_answer_that_is_lost_is_no_reason_to_send_again() {
     let fake = Fake {
@@ -190,102 +200,7 @@ async fn an_answer_that_is_lost_is_no_reason_to_send_again() {
     assert_eq!((server.requests("POST").len(), server.requests("PUT").len()), (1, 1));
 }
 
-#[tokio::test]
-async fn statuses_that_pass_are_waited_out_within_the_session() {
-    let fake = Fake {
-        refuse: Some(Box::new(|request, n| match (request.method(), n) {
-            ("POST", 1) => Some(answer(429, &["Retry-After: 0"], b"").into()),
-            ("PATCH", 1 | 3) => Some(answer(503, &[], b"").into()),
-            _ => None,
-        })),
-        ..Fake::default()
-    };
-    let server = follows(fake, &noise(40 << 20)).await;
-    assert_eq!(server.requests("POST").len(), 2);
-    assert!(server.requests("PATCH").iter().all(Request::is_whole));
-}
-
-#[tokio::test]
-async fn chunks_become_smaller_where_large_ones_are_refused() {
-    for status in statuses(["413", "416"]) {
-        let refuse = move |request: &Request, _: usize| {
-            let length: usize = request.header("content-length").parse().unwrap_or(0);
-            (length > 4 * MIB).then(|| answer(status, &[], b"").into())
-        };
-        let server =
-            follows(Fake { refuse: Some(Box::new(refuse)), ..Fake::default() }, &noise(40 << 20))
-                .await;
-        let taken = lengths(&server.requests("PATCH"));
-        assert_eq!(taken.iter().filter(|&&length| length <= 4 * MIB).sum::<usize>(), 40 * MIB);
-        assert_eq!(server.requests("POST").len(), 1, "{status}: {taken:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_put_that_is_too_large_goes_in_chunks() {
-    let fake = Fake {
-        refuse: Some(Box::new(|request, _| {
-            (request.body.len() > 2 * MIB).then(|| answer(413, &[], b"").into())
-        })),
-        ..Fake::default()
-    };
-    let server = arrives(fake, &noise(5 << 20)).await;
-    assert!(lengths(&server.requests("PATCH")).contains(&(2 * MIB)));
-    assert_eq!(lengths(&server.requests("PUT")), [5 * MIB, 0]);
-}
-
-#[tokio::test]
-async fn chunks_are_as_long_as_the_registry_wants() {
-    let fake =
-        Fake { on_post: vec![format!("OCI-Chunk-Min-Length: {}", 20 * MIB)], ..Fake::default() };
-    let server = follows(fake, &noise(50 << 20)).await;
-    assert_eq!(lengths(&server.requests("PATCH")), [20 * MIB, 20 * MIB, 10 * MIB]);
-}
-
-#[tokio::test]
-async fn a_stale_range_and_another_status_are_borne() {
-    let fake = Fake {
-        garble: Some(Box::new(|request, _| {
-            let is_patch = request.method() == "PATCH";
-            is_patch.then(|| answer(201, &["Range: 0-0"], b"").into())
-        })),
-        ..Fake::default()
-    };
-    let server = follows(fake, &noise(40 << 20)).await;
-    assert_eq!(lengths(&server.requests("PATCH")), [16 * MIB, 16 * MIB, 8 * MIB]);
-}
-
-#[tokio::test]
-async fn a_registry_without_chunks_gets_the_blob_in_one_piece() {
-    for status in statuses(["400", "405", "501"]) {
-        let fake = Fake {
-            refuse: Some(Box::new(move |request, _| {
-                (request.method() == "PATCH").then(|| answer(status, &[], b"").into())
-            })),
-            ..Fake::default()
-        };
-        let server = follows(fake, &noise(40 << 20)).await;
-        assert_eq!(server.requests("PATCH").len(), 1);
-        assert_eq!(lengths(&server.requests("PUT")), [40 * MIB]);
-        server.wait_for("DELETE").await;
-    }
-}
-
-#[tokio::test]
-async fn a_registry_that_keeps_only_the_last_chunk_is_found_out() {
-    let fake = Fake {
-        garble: None,
-        refuse: Some(Box::new(|request, n| {
-            // It says that all is well, and has nothing.
-            (request.method() == "PUT" && n == 1)
-                .then(|| answer(201, &["Location: /blob"], b"").into())
-        })),
-        ..Fake::default()
-    };
-    let server = follows(fake, &noise(40 << 20)).await;
-    assert_eq!(lengths(&server.requests("PUT")), [0, 40 * MIB]);
-}
-
+/// The registry stops reading a body: the client gives up after the idle time, and retries.
 #[tokio::test]
 async fn an_upload_that_stalls_is_found_out() {
     let fake = Fake {
@@ -299,6 +214,7 @@ async fn an_upload_that_stalls_is_found_out() {
     assert_eq!(server.requests("PUT").len(), 2);
 }
 
+/// 403 to a PUT: DELETE, and no retry.
 #[tokio::test]
 async fn a_blob_that_is_refused_leaves_no_session() {
     let fake = Fake {
@@ -314,6 +230,7 @@ async fn a_blob_that_is_refused_leaves_no_session() {
     assert_eq!(server.requests("PUT").len(), 1);
 }
 
+/// 202 without `Location`: an error that says so.
 #[tokio::test]
 async fn no_location_is_no_session() {
     let server = Scripted::start(|request, _| match request.method() {
@@ -333,11 +250,13 @@ async fn copy_from(store: &Store, from: &str) {
     store.copy_blob(&digest, content, &from.parse().unwrap()).await.unwrap();
 }
 
+/// 201 to a request to mount: done. 202: the client uploads into that session. 403 and 405: it
+/// uploads.
 #[tokio::test]
 async fn a_blob_of_a_neighbour_is_mounted_or_sent() {
     // What the registry says to the wish, and how many POSTs and PUTs that makes.
     let counts = [(1, 0), (1, 1), (2, 1), (2, 1)];
-    let said = statuses(["201", "202", "403", "405"]);
+    let said = [201, 202, 403, 405];
     for (status, (posts, puts)) in said.into_iter().zip(counts) {
         let fake = Fake {
             refuse: Some(Box::new(move |request, _| {
@@ -359,6 +278,7 @@ async fn a_blob_of_a_neighbour_is_mounted_or_sent() {
     assert!(server.requests("POST").iter().all(|post| !post.line.contains("mount")));
 }
 
+/// docker-registry mounts a blob, and takes one in chunks.
 #[tokio::test]
 async fn a_real_registry_mounts_and_takes_chunks() {
     let peer = Peer::start();
@@ -366,7 +286,7 @@ async fn a_real_registry_mounts_and_takes_chunks() {
     let other_store = open(&other, Intent::Push, &quick()).await.unwrap();
     put(&other_store, b"content").await.unwrap();
     let store = open(&own, Intent::Push, &quick()).await.unwrap();
-    // Only a blob that is there can be mounted: what would be sent is something else.
+    // Only a blob that exists can be mounted: what would be sent is something else.
     let digest = Digest::sha256_of(b"content");
     let lie = Bytes::from_static(b"another");
     store.copy_blob(&digest, lie, &other.parse().unwrap()).await.unwrap();
@@ -383,9 +303,10 @@ async fn a_real_registry_mounts_and_takes_chunks() {
     assert_eq!(peer.count("POST", 201), 1, "the mount: {:?}", peer.requests());
 }
 
+/// A redirect that keeps the method, of each POST, PATCH and PUT: the same is sent there.
 #[tokio::test]
 async fn writes_are_sent_again_where_a_redirect_leads() {
-    for status in statuses(["307", "308"]) {
+    for status in [307, 308] {
         let refuse = move |request: &Request, _: usize| {
             let (method, path) = request.line.split_once(' ')?;
             let target = format!("Location: /moved{path}");
@@ -405,16 +326,17 @@ async fn writes_are_sent_again_where_a_redirect_leads() {
     }
 }
 
+/// A redirect that changes the method, of the PUT of a blob: refused, and the session is cancelled.
 #[tokio::test]
 async fn other_redirects_of_writes_are_refused() {
-    for status in statuses(["301", "302", "303"]) {
+    for status in [301, 302, 303] {
         let refuse = move |request: &Request, _: usize| {
             let redirect = || answer(status, &["Location: /elsewhere"], b"").into();
             (request.method() == "PUT").then(redirect)
         };
         let (server, _) = Fake { refuse: Some(Box::new(refuse)), ..Fake::default() }.start().await;
         let error = put(&store(&server).await, b"content").await.unwrap_err();
-        assert!(told(&error).contains("redirects what is written"), "{}", told(&error));
+        assert!(told(&error).contains("redirects a write"), "{}", told(&error));
         server.wait_for("DELETE").await;
         assert_eq!(server.requests("PUT").len(), 1);
         assert_eq!(server.requests("GET /elsewhere").len(), 0);

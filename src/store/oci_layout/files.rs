@@ -1,4 +1,4 @@
-//! The files of a layout: every one is whole or absent, whenever the process ends.
+//! The files of a layout: each is complete or absent, whenever the process ends.
 
 use std::{
     collections::HashSet,
@@ -8,11 +8,13 @@ use std::{
     sync::{MutexGuard, PoisonError},
 };
 
-use super::{LayoutError, OciLayout, index::LayoutIndex, is_absent};
+use super::{OciLayout, index::LayoutIndex};
 use crate::{
     image::{Digest, DocumentError},
     store::{
-        BlobContent, MANIFEST_SIZE_MAX, StoreError, blob_name,
+        blob::{BlobContent, blob_name},
+        error::{LayoutError, StoreError},
+        manifest::MANIFEST_SIZE_MAX,
         spool::{self, BlobSpool},
     },
 };
@@ -27,9 +29,9 @@ const INDEX: &str = "index.json";
 const PIECE: usize = 1 << 20;
 
 impl OciLayout {
-    /// Locks the layout for as long as the handle that is returned is open. The lock is on the
-    /// directory, so that no file stays behind. Some network file systems have none; renames keep
-    /// each file whole even there.
+    /// Locks the layout for as long as the returned handle is open. The lock is on the directory, so
+    /// that no file stays behind. Some network file systems have no locks; renames keep each file
+    /// complete even there.
     pub(super) fn lock(&self) -> Result<File, StoreError> {
         let directory = File::open(&self.root).map_err(StoreError::io(&self.root))?;
         if let Err(error) = directory.lock() {
@@ -38,8 +40,8 @@ impl OciLayout {
         Ok(directory)
     }
 
-    /// Whether the directory is empty, or has nothing in it but what [`create`](Self::create) may
-    /// have left when it was interrupted.
+    /// Whether the directory is empty, or contains only what an interrupted
+    /// [`create`](Self::create) leaves.
     pub(super) fn is_unfinished(&self) -> io::Result<bool> {
         for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
@@ -56,7 +58,7 @@ impl OciLayout {
         Ok(true)
     }
 
-    /// Makes the directory a layout without images. To be called with the lock held.
+    /// Makes the directory a layout without images. Call it with the lock held.
     pub(super) fn create(&self) -> Result<(), StoreError> {
         fs::create_dir_all(self.root.join("blobs")).map_err(StoreError::io(&self.root))?;
         let index = self.root.join(INDEX);
@@ -75,7 +77,7 @@ impl OciLayout {
             .map_err(|reason| LayoutError::Damaged { path, reason: reason.to_string() }.into())
     }
 
-    /// Reads `index.json`, lets `change` edit it and puts it back, one process after the other.
+    /// Lets `change` edit `index.json`, one process after the other.
     pub(super) fn change_index(
         &self,
         change: impl FnOnce(&mut LayoutIndex) -> Result<(), DocumentError>,
@@ -90,22 +92,24 @@ impl OciLayout {
         write_whole(&path, &index.to_bytes())
     }
 
-    /// Opens a blob and tells the length of its file in bytes.
+    /// Opens a blob; also returns the length of its file in bytes.
     pub(super) fn open_blob(&self, digest: &Digest) -> Result<Option<(File, u64)>, StoreError> {
         let path = self.blob_path(digest);
-        // Looked at before it is opened: opening a pipe would wait for somebody to write to it.
+        // Checked before it is opened: opening a pipe would wait for a writer.
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => {
                 let file = File::open(&path).map_err(StoreError::io(&path))?;
                 Ok(Some((file, metadata.len())))
             }
-            Ok(_) => Err(LayoutError::Damaged { path, reason: "it is no file".to_owned() }.into()),
+            Ok(_) => {
+                Err(LayoutError::Damaged { path, reason: "not a regular file".to_owned() }.into())
+            }
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(StoreError::io(path)(error)),
         }
     }
 
-    /// Whether a blob has its digest. Each is read only once.
+    /// Whether a blob has the right digest. Each is read only once.
     pub(super) fn is_proven(
         &self,
         digest: &Digest,
@@ -134,8 +138,7 @@ impl OciLayout {
         self.proven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Copies a blob into the layout, if its size and digest are right, and unless `stop` says in
-    /// the middle of it that nobody wants it any more.
+    /// Copies a blob into the layout if its size and digest are right. `stop` is polled meanwhile.
     pub(super) fn write_blob(
         &self,
         digest: &Digest,
@@ -174,8 +177,8 @@ impl OciLayout {
         Ok(())
     }
 
-    /// Where blobs can be made that need only be given their names at the end.
-    pub(in crate::store) fn spool_dir(&self) -> PathBuf {
+    /// Where blobs can be made that are only renamed at the end.
+    pub(crate) fn spool_dir(&self) -> PathBuf {
         self.root.join("blobs")
     }
 
@@ -204,7 +207,7 @@ impl OciLayout {
     }
 }
 
-/// Reads a file to its end, unless `stop` says in the middle of it that nobody wants that any more.
+/// Reads a file to its end. `stop` is polled meanwhile.
 fn pieces(
     source: &mut impl Read,
     source_path: &Path,
@@ -224,6 +227,11 @@ fn pieces(
             Err(error) => return Err(StoreError::io(source_path)(error)),
         }
     }
+}
+
+/// Whether a path does not exist, or its parent is not a directory.
+pub(super) fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// Reads a document of the layout, at most as large as a manifest may be.

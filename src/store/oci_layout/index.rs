@@ -2,21 +2,20 @@
 
 use std::path::Path;
 
-use super::LayoutError;
 use crate::{
     image::{BlobId, Descriptor, Digest, DocumentError, Index, annotations::REF_NAME},
-    store::{RawManifest, Selector},
+    store::{access::Selector, error::LayoutError, manifest::RawManifest},
 };
 
-/// A parsed `index.json`. Fields that are not known stay as they are.
+/// A parsed `index.json`. Unknown fields stay as they are.
 #[derive(Debug)]
 pub(super) struct LayoutIndex(Index);
 
-/// What a selection came to.
+/// The manifest that a selection found.
 #[derive(Debug)]
 pub(super) struct Chosen {
     pub(super) digest: Digest,
-    /// As the entry says; none if the manifest is in no entry.
+    /// From its entry, if it has one.
     pub(super) media_type: Option<String>,
 }
 
@@ -84,7 +83,6 @@ impl LayoutIndex {
         Ok(())
     }
 
-    /// All entries.
     pub(super) fn entries(&self) -> impl Iterator<Item = &Descriptor> {
         self.0.entries()
     }
@@ -114,8 +112,8 @@ impl LayoutIndex {
     }
 }
 
-/// Whether an entry is not an image but hangs on one: an artifact without a tag, or one of the tags
-/// that cosign and the distribution-spec make of a digest.
+/// Whether an entry is not an image but attached to one: an artifact without a tag, or one of the
+/// tags that cosign and the distribution-spec derive from a digest.
 fn is_attached(entry: &Descriptor) -> bool {
     let Some(tag) = tag_of(entry) else { return entry.artifact_type.is_some() };
     let hex = tag.strip_prefix("sha256-").and_then(|rest| rest.get(..64));

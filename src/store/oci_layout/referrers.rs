@@ -1,6 +1,6 @@
-//! What refers to a manifest in a layout. There is no list of it, so all that `index.json` names
-//! is looked at (image-spec, image-layout.md; oras keeps what it attaches there too, without a
-//! tag).
+//! The referrers of a manifest in a layout. There is no list of them, so every manifest that
+//! `index.json` lists is read (image-spec, image-layout.md; oras lists what it attaches there too,
+//! without a tag).
 
 use std::io::Read as _;
 
@@ -8,16 +8,15 @@ use super::OciLayout;
 use crate::{
     image::{Descriptor, Digest, EntryKind, Manifest},
     store::{
-        BlobContent, BlobReader, MANIFEST_SIZE_MAX, RawManifest, StoreError,
+        blob::{BlobContent, BlobReader},
+        error::StoreError,
+        manifest::{MANIFEST_SIZE_MAX, RawManifest},
         referrers::{REFERRERS_MAX, Referrers},
     },
 };
 
 impl OciLayout {
-    pub(in crate::store) async fn referrers(
-        &self,
-        subject: &Digest,
-    ) -> Result<Referrers, StoreError> {
+    pub(crate) async fn referrers(&self, subject: &Digest) -> Result<Referrers, StoreError> {
         let subject = subject.clone();
         self.blocking(move |layout| {
             let index = layout.read_index()?;
@@ -36,7 +35,7 @@ impl OciLayout {
         .await
     }
 
-    /// The entry with what its manifest says, if that refers to `subject`. A manifest that is
+    /// The entry, completed from its manifest, if that refers to `subject`. A manifest that is
     /// missing, damaged or malformed refers to nothing.
     fn referrer(
         &self,
@@ -62,7 +61,7 @@ impl OciLayout {
     }
 
     /// Writes a manifest that refers to another one, and lists it.
-    pub(in crate::store) async fn put_referrer(
+    pub(crate) async fn put_referrer(
         &self,
         manifest: &RawManifest,
         referrer: &Descriptor,

@@ -264,7 +264,7 @@ async fn an_sbom_that_cannot_be_carried_is_told() {
     for (name, bad, blob, words) in [
         ("no JSON", artifact(SPDX, &old, Some((SPDX, b"{"))), &b"{"[..], "not a JSON object"),
         ("no document", artifact(SPDX, &old, None), b"", "has no document"),
-        ("too large", sized((64 << 20) + 1), b"", "larger than the 67108864 bytes"),
+        ("too large", sized((64 << 20) + 1), b"", "larger than the limit of 67108864 bytes"),
         ("damaged", sized(3), b"", "cannot be read from the source"),
         (
             "XML",

@@ -1,15 +1,24 @@
 //! Bodies of the type `multipart/byteranges` (RFC 9110, section 14.6; RFC 2046, section 5.1).
 
-use bytes::Bytes;
+use std::ops::Range;
 
-use super::{RangePart, content_range};
+use bytes::Bytes;
 
 /// The longest boundary there may be (RFC 2046, section 5.1.1).
 const BOUNDARY_MAX: usize = 70;
 
+/// A part of a blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RangePart {
+    /// Where it lies in the blob by `Content-Range`, if there is one that can be read.
+    pub(crate) range: Option<Range<u64>>,
+    /// Its bytes.
+    pub(crate) bytes: Bytes,
+}
+
 /// What a `Content-Type` says of parts.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MultipartType {
     /// There are none.
     None,
     /// There are some, and what is between them is not told.
@@ -18,7 +27,7 @@ pub(super) enum Kind {
     Boundary(String),
 }
 
-impl Kind {
+impl MultipartType {
     /// As with containers/image, each type that begins with `multipart/` counts
     /// (`image/docker/docker_image_src.go`).
     pub(super) fn of(content_type: &str) -> Self {
@@ -70,7 +79,7 @@ pub(super) fn parse(body: &Bytes, boundary: &str) -> Option<Vec<RangePart>> {
     Some(parts)
 }
 
-fn range(head: &[u8]) -> Option<std::ops::Range<u64>> {
+fn range(head: &[u8]) -> Option<Range<u64>> {
     let head = std::str::from_utf8(head).ok()?;
     let mut fields = head.lines().filter_map(|line| line.split_once(':'));
     let (_, value) = fields.find(|(name, _)| name.trim().eq_ignore_ascii_case("content-range"))?;
@@ -81,6 +90,16 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
 
+/// The range in a `Content-Range` header (RFC 9110, section 14.4).
+pub(super) fn content_range(value: &str) -> Option<Range<u64>> {
+    let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last) = (first.trim().parse::<u64>().ok()?, last.trim().parse::<u64>().ok()?);
+    let end = last.checked_add(1)?;
+    let fits = total == "*" || total.trim().parse::<u64>().is_ok_and(|total| end <= total);
+    (fits && first < end).then_some(first..end)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -88,21 +107,37 @@ mod tests {
     use super::*;
 
     #[test]
+    fn content_ranges() {
+        for (value, expected) in [
+            ("bytes 0-9/10", Some(0..10)),
+            ("bytes 5-5/*", Some(5..6)),
+            ("bytes 5-10/10", None),
+            ("bytes 5-4/10", None),
+            ("bytes */10", None),
+            ("bytes 0-18446744073709551615/*", None),
+            ("0-9/10", None),
+            ("", None),
+        ] {
+            assert_eq!(content_range(value), expected, "{value}");
+        }
+    }
+
+    #[test]
     fn kinds() {
-        let named = |boundary: &str| Kind::Boundary(boundary.to_owned());
+        let named = |boundary: &str| MultipartType::Boundary(boundary.to_owned());
         for (value, expected) in [
             ("multipart/byteranges; boundary=x", named("x")),
             ("Multipart/ByteRanges; a=b; BOUNDARY=\"x y\"", named("x y")),
-            ("multipart/byteranges", Kind::Unbounded),
-            ("multipart/byteranges; boundary=", Kind::Unbounded),
-            ("application/octet-stream", Kind::None),
-            ("multi", Kind::None),
-            ("", Kind::None),
+            ("multipart/byteranges", MultipartType::Unbounded),
+            ("multipart/byteranges; boundary=", MultipartType::Unbounded),
+            ("application/octet-stream", MultipartType::None),
+            ("multi", MultipartType::None),
+            ("", MultipartType::None),
         ] {
-            assert_eq!(Kind::of(value), expected, "{value}");
+            assert_eq!(MultipartType::of(value), expected, "{value}");
         }
         let long = format!("multipart/byteranges; boundary={}", "x".repeat(71));
-        assert_eq!(Kind::of(&long), Kind::Unbounded);
+        assert_eq!(MultipartType::of(&long), MultipartType::Unbounded);
     }
 
     #[test]

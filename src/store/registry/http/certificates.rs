@@ -1,4 +1,4 @@
-//! Certificates besides those of the system: authorities to trust, and our own to show.
+//! Certificates in addition to those of the system: authorities to trust, and our own to present.
 //!
 //! Those of the system are what `SSL_CERT_FILE` and `SSL_CERT_DIR` name, or else the usual places;
 //! the TLS library looks there by itself.
@@ -11,12 +11,11 @@ use std::{
 use reqwest::{Certificate, Identity};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
-use crate::store::{AccessOptions, StoreError};
+use crate::store::{access::AccessOptions, error::StoreError};
 
 /// Where containers-certs.d(5) and docker keep a folder for each registry.
 const FOLDERS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
 
-/// What there is besides the system's certificates.
 #[derive(Default)]
 pub(super) struct Certificates {
     /// For all hosts.
@@ -43,10 +42,10 @@ impl Certificates {
             }
             Ok(found)
         });
-        found.await.unwrap_or_else(|error| Err(StoreError::Setup(error.to_string())))
+        found.await.unwrap_or_else(|error| Err(StoreError::internal(&error)))
     }
 
-    /// Whether something is kept for the registry alone.
+    /// Whether there are certificates for the registry alone.
     pub(super) fn are_its_own(&self) -> bool {
         self.identity.is_some() || !self.own_authorities.is_empty()
     }
@@ -67,7 +66,8 @@ impl Certificates {
                     let key = file.with_extension("key");
                     let pem = [read(&file)?, b"\n".to_vec(), read(&key)?].concat();
                     let identity = Identity::from_pem(&pem).map_err(|_| {
-                        let reason = "it and the .key file beside it are no certificate and key";
+                        let reason =
+                            "it and the .key file next to it are not a certificate and its key";
                         unusable(&file, reason.to_owned())
                     })?;
                     self.identity = Some(identity);
@@ -100,9 +100,8 @@ fn read(file: &Path) -> Result<Vec<u8>, StoreError> {
 
 /// All certificates in a PEM file; there has to be one.
 fn of_pem(path: &Path, pem: &[u8]) -> Result<Vec<Certificate>, StoreError> {
-    let malformed = |error: &dyn std::fmt::Display| {
-        unusable(path, format!("it is no valid PEM file ({error})"))
-    };
+    let malformed =
+        |error: &dyn std::fmt::Display| unusable(path, format!("not a valid PEM file: {error}"));
     let authorities = CertificateDer::pem_slice_iter(pem)
         .map(|authority| {
             let authority = authority.map_err(|error| malformed(&error))?;
@@ -110,7 +109,7 @@ fn of_pem(path: &Path, pem: &[u8]) -> Result<Vec<Certificate>, StoreError> {
         })
         .collect::<Result<Vec<_>, _>>()?;
     if authorities.is_empty() {
-        return Err(unusable(path, "it has no certificate".to_owned()));
+        return Err(unusable(path, "it contains no certificate".to_owned()));
     }
     Ok(authorities)
 }

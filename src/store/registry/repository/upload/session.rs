@@ -6,32 +6,36 @@ use std::{
 };
 
 use reqwest::{
-    Method, Response, Url,
+    Method, Response, StatusCode, Url,
     header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION, RANGE},
 };
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::source::Source;
+use super::source::UploadSource;
 use crate::{
     image::Digest,
     store::{
-        StoreError,
-        registry::{Repository, request::Call, retry::Failure},
+        error::StoreError,
+        registry::{
+            http::{Call, RequestFailure},
+            repository::Repository,
+        },
     },
 };
 
 const OCI_CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 const BLOB_TYPE: &str = "application/octet-stream";
+/// Registries are lenient with their own statuses: ECR answers 201 to a PATCH, for example.
+const SUCCESS: &[u16] = &[200, 201, 202, 203, 204];
 
 /// How long a request that sends content may go on after its session has been given up.
-/// distribution 2.8 knows nothing of a session any more in which one has broken off: it could not
-/// be cancelled.
+/// distribution 2.8 forgets a session in which one has broken off: it could not be cancelled.
 const LAST_REQUEST: Duration = Duration::from_secs(2);
 
-/// A session. It is cancelled when it is dropped before [`Session::finish`] has come to a good end,
+/// A session. It is cancelled when it is dropped before the last [`Session::push`] has succeeded,
 /// so that no half a blob stays behind in the registry.
-pub(super) struct Session {
-    registry: Arc<Repository>,
+pub(crate) struct Session {
+    repository: Arc<Repository>,
     action: Arc<str>,
     /// Where the next request goes; the registry may change it with each answer.
     location: Url,
@@ -48,20 +52,19 @@ pub(super) struct Session {
 
 /// A request on a task of its own, so that it can outlive the session by a little.
 struct Sending {
-    answer: JoinHandle<Result<Response, Failure>>,
-    /// A PUT: there is no session any more if it comes to a good end.
+    answer: JoinHandle<Result<Response, RequestFailure>>,
+    /// A PUT: there is no session any more if it succeeds.
     is_last: bool,
 }
 
-/// A request of a session that failed.
-pub(super) struct Setback {
-    /// What the registry answered, if it did.
-    pub(super) status: Option<u16>,
-    pub(super) failure: Failure,
+/// What to send next: so many bytes. With the last ones go the digest and size of the blob.
+pub(super) struct UploadPiece {
+    pub(super) length: u64,
+    pub(super) last: Option<(Digest, u64)>,
 }
 
-/// What became of the wish for a session.
-pub(super) enum Begun {
+/// The answer to a request for a session.
+pub(crate) enum Begun {
     Session(Session),
     /// The blob was mounted: it is there.
     Mounted,
@@ -70,31 +73,34 @@ pub(super) enum Begun {
 impl Session {
     /// Opens a session. With `mount` the registry is asked to take that blob of the named
     /// repository instead; most that refuse it open a session all the same.
-    pub(super) async fn begin(
-        registry: &Arc<Repository>,
+    pub(crate) async fn begin(
+        repository: &Arc<Repository>,
         action: &Arc<str>,
         mount: Option<(&Digest, &str)>,
     ) -> Result<Begun, StoreError> {
-        let mut url = registry.url("blobs/uploads/")?;
-        let mut call = Call::new(Method::POST, url.clone());
-        if let Some((digest, from)) = mount {
-            url.query_pairs_mut().append_pair("mount", digest.as_str()).append_pair("from", from);
-            call = Call::new(Method::POST, url).also_pulling_from(from);
-        }
-        let response = registry.send(&call, action).await?;
-        match response.status().as_u16() {
-            201 if mount.is_some() => return Ok(Begun::Mounted),
-            202 => {}
-            _ => return Err(registry.refuse(response, "the repository", action).await),
+        let mut url = repository.url("blobs/uploads/")?;
+        let call = match mount {
+            Some((digest, from)) => {
+                let mut query = url.query_pairs_mut();
+                query.append_pair("mount", digest.as_str()).append_pair("from", from);
+                drop(query);
+                let call = Call::new(Method::POST, url, Arc::clone(action));
+                call.also_pulling_from(from).accept(&[201, 202])
+            }
+            None => Call::new(Method::POST, url, Arc::clone(action)).accept(&[202]),
+        };
+        let response = repository.send(&call).await?;
+        if response.status() == StatusCode::CREATED {
+            return Ok(Begun::Mounted);
         }
         let Some(location) = location(&response) else {
-            let reason = "it does not say where to upload to (no usable Location header)";
-            return Err(registry.protocol(action, reason));
+            let reason = "it does not say where to upload to: no valid Location header";
+            return Err(repository.http.protocol(action, reason));
         };
         let header = response.headers().get(OCI_CHUNK_MIN_LENGTH);
         let chunk_min = header.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0);
         Ok(Begun::Session(Self {
-            registry: Arc::clone(registry),
+            repository: Arc::clone(repository),
             action: Arc::clone(action),
             location,
             offset: 0,
@@ -105,53 +111,61 @@ impl Session {
         }))
     }
 
-    /// Sends the next `length` bytes. What the answer says of the range is left alone: it may be
+    /// Sends the next piece. What the answer to a chunk says of the range is ignored: it may be
     /// stale (as with ECR); a registry that really has another offset refuses the next chunk.
-    pub(super) async fn append(&mut self, source: &Source, length: u64) -> Result<(), Setback> {
-        let last = (self.offset + length).saturating_sub(1);
-        let call = Call::new(Method::PATCH, self.location.clone())
-            .header(CONTENT_TYPE, BLOB_TYPE)
-            .header(CONTENT_RANGE, &format!("{}-{last}", self.offset));
-        self.sent = self.sent.max(self.offset + length);
-        let response = self.send(source.fill(call, self.offset, length), false).await?;
-        if !matches!(response.status().as_u16(), 200..=204) {
-            return Err(self.setback(response).await);
+    /// Returns whether the answer to the last piece is as it should be.
+    pub(super) async fn push(
+        &mut self,
+        source: &UploadSource,
+        piece: &UploadPiece,
+    ) -> Result<bool, RequestFailure> {
+        let end = self.offset + piece.length;
+        let mut url = self.location.clone();
+        let mut call = match &piece.last {
+            Some((digest, _)) => {
+                url.query_pairs_mut().append_pair("digest", digest.as_str());
+                self.call(Method::PUT, url)
+            }
+            None => self.call(Method::PATCH, url),
+        };
+        if piece.length > 0 {
+            call = source.fill(call.header(CONTENT_TYPE, BLOB_TYPE), self.offset, piece.length);
         }
-        self.moved(&response);
-        self.offset += length;
-        Ok(())
+        if piece.last.is_none() {
+            let range = format!("{}-{}", self.offset, end.saturating_sub(1));
+            call = call.header(CONTENT_RANGE, &range);
+        }
+        self.sent = self.sent.max(end);
+        let (repository, request) = (Arc::clone(&self.repository), call.clone());
+        let answer = tokio::spawn(async move { repository.attempt(&request).await });
+        let is_last = piece.last.is_some();
+        let answer = (&mut self.sending.insert(Sending { answer, is_last }).answer).await;
+        self.sending = None;
+        let answer = answer.unwrap_or_else(|error| {
+            // Only if it has panicked.
+            Err(RequestFailure::last(StoreError::internal(&error)))
+        });
+        let response = self.repository.judge(&call, answer?).await?;
+        if is_last {
+            self.is_open = false;
+        } else {
+            self.moved(&response);
+        }
+        self.offset = end;
+        Ok(response.status() == StatusCode::CREATED && response.headers().contains_key(LOCATION))
     }
 
-    /// Ends the session with the last `length` bytes. Returns whether the answer is as it should
-    /// be; else the registry has to be asked whether it really has the blob.
-    pub(super) async fn finish(
-        &mut self,
-        source: &Source,
-        digest: &Digest,
-        length: u64,
-    ) -> Result<bool, Setback> {
-        let mut url = self.location.clone();
-        url.query_pairs_mut().append_pair("digest", digest.as_str());
-        let mut call = Call::new(Method::PUT, url);
-        if length > 0 {
-            call = call.header(CONTENT_TYPE, BLOB_TYPE);
-            call = source.fill(call, self.offset, length);
-        }
-        self.sent = self.sent.max(self.offset + length);
-        let response = self.send(call, true).await?;
-        if !matches!(response.status().as_u16(), 200..=204) {
-            return Err(self.setback(response).await);
-        }
-        self.is_open = false;
-        self.offset += length;
-        Ok(response.status().as_u16() == 201 && response.headers().contains_key(LOCATION))
+    fn call(&self, method: Method, url: Url) -> Call {
+        let call = Call::new(method, url, Arc::clone(&self.action));
+        call.target("the upload session").accept(SUCCESS)
     }
 
     /// Asks the registry how much it has. If the session has ended or the answer makes no sense,
     /// there is nothing to go on from.
     pub(super) async fn look_up_offset(&mut self) -> Option<u64> {
-        let response = self.request(&Call::new(Method::GET, self.location.clone())).await.ok()?;
-        if !matches!(response.status().as_u16(), 200..=204) {
+        let call = self.call(Method::GET, self.location.clone());
+        let response = self.repository.attempt(&call).await.ok()?;
+        if !call.accepts(response.status()) {
             return None;
         }
         let offset = match response.headers().get(RANGE) {
@@ -160,30 +174,6 @@ impl Session {
         };
         self.moved(&response);
         Some(offset)
-    }
-
-    async fn request(&self, call: &Call) -> Result<Response, Setback> {
-        let answer = self.registry.attempt(call, &self.action).await;
-        answer.map_err(|failure| Setback { status: None, failure })
-    }
-
-    /// Sends a request with content.
-    async fn send(&mut self, call: Call, is_last: bool) -> Result<Response, Setback> {
-        let (registry, action) = (Arc::clone(&self.registry), Arc::clone(&self.action));
-        let answer = tokio::spawn(async move { registry.attempt(&call, &action).await });
-        let answer = (&mut self.sending.insert(Sending { answer, is_last }).answer).await;
-        self.sending = None;
-        let answer = answer.unwrap_or_else(|error| {
-            // Only if it has panicked.
-            Err(Failure::last(StoreError::Setup(error.to_string())))
-        });
-        answer.map_err(|failure| Setback { status: None, failure })
-    }
-
-    async fn setback(&self, response: Response) -> Setback {
-        let status = Some(response.status().as_u16());
-        let failure = self.registry.failure(response, "the upload session", &self.action).await;
-        Setback { status, failure }
     }
 
     fn moved(&mut self, response: &Response) {
@@ -220,8 +210,8 @@ struct GivenUp {
 static GIVEN_UP: LazyLock<watch::Sender<GivenUp>> = LazyLock::new(watch::Sender::default);
 
 /// Waits until all uploads that were given up have been cancelled in their registries. Returns how
-/// many sessions of this process may have stayed behind, since their registries could not be
-/// reached; each was told of with a warning. Call it before the process ends, with a limit of time.
+/// many sessions of this process may have stayed behind because their registries could not be
+/// reached; each was logged as a warning. Call it before the process ends, with a time limit.
 pub async fn uploads_cancelled() -> usize {
     let mut given_up = GIVEN_UP.subscribe();
     let settled = given_up.wait_for(|given_up| given_up.cancelling == 0).await;
@@ -234,12 +224,12 @@ impl Drop for Session {
         let (true, Ok(runtime)) = (self.is_open, tokio::runtime::Handle::try_current()) else {
             return;
         };
-        let registry = Arc::clone(&self.registry);
+        let repository = Arc::clone(&self.repository);
         let (sending, mut at) = (self.sending.take(), self.location.clone());
         GIVEN_UP.send_modify(|given_up| given_up.cancelling += 1);
-        let counted = Counted;
+        let count = CancellationCount;
         runtime.spawn(async move {
-            let _counted = counted;
+            let _count = count;
             if let Some(Sending { mut answer, is_last }) = sending {
                 match tokio::time::timeout(LAST_REQUEST, &mut answer).await {
                     Ok(Ok(Ok(response))) if !is_last => at = location(&response).unwrap_or(at),
@@ -249,17 +239,21 @@ impl Drop for Session {
                     Err(_) => answer.abort(),
                 }
             }
-            let call = Call::new(Method::DELETE, at);
-            match registry.send(&call, "the cancellation of an upload").await {
+            let call = Call::new(Method::DELETE, at, "cancellation of an upload");
+            match repository.send(&call).await {
                 Ok(response) => {
                     let status = response.status().as_u16();
-                    tracing::debug!(registry = registry.host, status, "cancelled an upload");
+                    tracing::debug!(
+                        registry = repository.http.registry,
+                        status,
+                        "cancelled an upload"
+                    );
                 }
                 Err(error) => {
                     GIVEN_UP.send_modify(|given_up| given_up.left += 1);
                     tracing::warn!(
-                        "an upload session stays in the registry until it removes what is \
-                         unfinished: {error}"
+                        "an unfinished upload stays in the registry until it is garbage-collected: \
+                         {error}"
                     );
                 }
             }
@@ -268,9 +262,9 @@ impl Drop for Session {
 }
 
 /// Counts a cancellation as ended, however it ends.
-struct Counted;
+struct CancellationCount;
 
-impl Drop for Counted {
+impl Drop for CancellationCount {
     fn drop(&mut self) {
         GIVEN_UP.send_modify(|given_up| given_up.cancelling -= 1);
     }

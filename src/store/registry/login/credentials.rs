@@ -1,5 +1,5 @@
 //! Which credentials belong to a repository: the rules of containers-auth.json(5), and the file
-//! that Tekton writes besides.
+//! that Tekton writes.
 
 mod entry;
 mod environment;
@@ -16,48 +16,13 @@ use serde_json::{Map, Value};
 
 pub(super) use environment::Environment;
 
-use crate::store::CredentialOrigin;
+use crate::store::{
+    error::{AuthError, CredentialOrigin},
+    secrets,
+};
 
 /// The largest credentials file that is read, in bytes; real ones have a few kilobytes.
 const FILE_SIZE_MAX: u64 = 4 << 20;
-
-/// Credentials could not be read. The messages name files and keys, never what is in them.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthError {
-    /// The file that was asked for, or one that exists, cannot be read.
-    #[error("cannot read the credentials file {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The file is no JSON, or its fields have the wrong types.
-    #[error(
-        "credentials file {} is malformed ({place}); write it anew with `podman login --authfile`",
-        path.display()
-    )]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// Line and column, or the field.
-        place: String,
-    },
-    /// A credential helper failed.
-    #[error(
-        "credential helper docker-credential-{helper}, named in {}, failed for {server}; check \
-         that it is installed and try `docker-credential-{helper} get`",
-        path.display()
-    )]
-    Helper {
-        /// The file.
-        path: PathBuf,
-        /// The helper's name.
-        helper: String,
-        /// What it was asked for.
-        server: String,
-    },
-}
 
 /// What proves who we are.
 #[derive(Clone, PartialEq, Eq)]
@@ -79,6 +44,16 @@ impl fmt::Debug for Credential {
     }
 }
 
+impl Credential {
+    /// Keeps it out of everything that is printed.
+    fn remember(&self) {
+        match self {
+            Self::Password { user, password } => secrets::remember_password(user, password),
+            Self::IdentityToken(token) => secrets::remember(token),
+        }
+    }
+}
+
 /// A credential, and where it was found.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -90,8 +65,8 @@ pub(super) struct Found {
 type Helper<'a> = &'a dyn Fn(&str, &str) -> Result<DockerCredential, CredentialRetrievalError>;
 
 /// Looks for the credential of `repository` on `registry`. Reads files and may run a credential
-/// helper, so it is not for an async thread. `authfile` is the only file that counts if given, and
-/// has to exist; else the usual files are searched, where a missing one is none.
+/// helper, so it is not for an async thread. If `authfile` is given, only that file is read, and it
+/// has to exist; otherwise the usual files are searched, and missing ones are skipped.
 pub(super) fn find(
     registry: &str,
     repository: &str,
@@ -120,6 +95,7 @@ fn find_with(
         };
         let file = AuthFile::parse(path, &content)?;
         if let Some(found) = file.find(registry, repository, helper)? {
+            found.credential.remember();
             tracing::debug!(registry, repository, file = %found.origin.file.display(),
                 key = found.origin.key, "found credentials");
             return Ok(Some(found));
@@ -129,13 +105,13 @@ fn find_with(
     Ok(None)
 }
 
-/// Whether a file of the usual ones may be passed over.
+/// Whether one of the usual files may be skipped.
 fn is_skipped(path: &Path, error: &io::Error) -> bool {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => true,
         // In a container HOME often belongs to somebody else.
         io::ErrorKind::PermissionDenied => {
-            tracing::warn!(file = %path.display(), "may not read this credentials file, going on");
+            tracing::warn!(file = %path.display(), "skipping an unreadable credentials file");
             true
         }
         _ => false,
@@ -163,7 +139,7 @@ impl AuthFile {
         }
         match serde_json::from_slice(content) {
             Ok(Value::Object(document)) => Ok(Self { path, document }),
-            Ok(_) => Err(AuthError::Malformed { path, place: "no JSON object".to_owned() }),
+            Ok(_) => Err(AuthError::Malformed { path, place: "not a JSON object".to_owned() }),
             // The parser's own message may quote what it met.
             Err(error) => {
                 let place = format!("line {}, column {}", error.line(), error.column());
@@ -192,7 +168,7 @@ impl AuthFile {
         for key in entry::matching_keys(auths.keys(), registry, repository) {
             let Some(value) = auths.get(key) else { continue };
             let credential = entry::credential(value).map_err(|_| {
-                let place = format!("entry {key:?} is not base64 of USER:PASSWORD");
+                let place = format!("entry {key:?} is not the base64 form of USER:PASSWORD");
                 AuthError::Malformed { path: self.path.clone(), place }
             })?;
             if let Some(credential) = credential {
@@ -205,9 +181,9 @@ impl AuthFile {
         {
             let server = entry::server_of_store(registry);
             return self.ask(helper, server, name).or_else(|error| match error {
-                // A desktop's store does not exist in a container: that is no credential.
+                // A desktop's store does not exist in a container: then there is no credential.
                 AuthError::Helper { .. } => {
-                    tracing::warn!(%error, "going on without docker's credential store");
+                    tracing::warn!(%error, "ignoring docker's credential store");
                     Ok(None)
                 }
                 error => Err(error),
@@ -222,7 +198,7 @@ impl AuthFile {
             None | Some(Value::Null) => Ok(&EMPTY),
             Some(Value::Object(object)) => Ok(object),
             Some(_) => {
-                let place = format!("field {field:?} is no object");
+                let place = format!("field {field:?} is not an object");
                 Err(AuthError::Malformed { path: self.path.clone(), place })
             }
         }

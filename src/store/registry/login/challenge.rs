@@ -2,24 +2,24 @@
 
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
-/// How a registry wants to know who asks.
+/// How a registry wants clients to authenticate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub(crate) enum Challenge {
     /// User name and password with each request.
     Basic,
     /// A token from elsewhere (distribution, docs "Token Authentication").
     Bearer {
         /// The URL that gives tokens; foreign text.
         realm: String,
-        /// What to name to it.
+        /// The name of the registry to its token server.
         service: Option<String>,
     },
 }
 
 impl Challenge {
-    /// The one to answer: Bearer if there is one that can be answered, else Basic. Other schemes,
-    /// as Negotiate, are passed over.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    /// The one to answer: Bearer if there is one that can be answered, otherwise Basic. Other
+    /// schemes, such as Negotiate, are ignored.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let values = headers.get_all(WWW_AUTHENTICATE).into_iter();
         let all: Vec<_> =
             values.filter_map(|value| value.to_str().ok()).flat_map(challenges).collect();
@@ -39,7 +39,7 @@ impl Challenge {
 
 type Parameters = Vec<(String, String)>;
 
-/// Takes a header apart into schemes and their parameters. What cannot be read ends the list.
+/// The schemes in a header and their parameters. Anything unreadable ends the list.
 fn challenges(header: &str) -> Vec<(String, Parameters)> {
     let mut found: Vec<(String, Parameters)> = Vec::new();
     let mut rest = header;

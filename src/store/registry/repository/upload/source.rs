@@ -1,23 +1,26 @@
 //! What an upload sends, and how much of it there is.
 
+use std::sync::Arc;
+
 use crate::{
     image::Digest,
     store::{
-        BlobContent, StoreError, blob_name,
-        registry::request::{Call, FilePart},
+        blob::{BlobContent, blob_name},
+        error::StoreError,
+        registry::http::{Call, FilePart},
         spool::{BlobSpool, SpoolExtent},
     },
 };
 
 /// A blob to be uploaded.
-pub(super) enum Source {
+pub(crate) enum UploadSource {
     Known { content: BlobContent, digest: Digest, size: u64 },
     Growing(BlobSpool),
 }
 
-impl Source {
-    /// A blob that is all there. Its length is checked against `size`.
-    pub(super) async fn known(
+impl UploadSource {
+    /// A blob that is complete. Its length is checked against `size`.
+    pub(crate) async fn known(
         digest: &Digest,
         size: u64,
         content: BlobContent,
@@ -36,6 +39,14 @@ impl Source {
         Ok(Self::Known { content, digest: digest.clone(), size })
     }
 
+    /// What its upload is called in messages.
+    pub(super) fn action(&self) -> Arc<str> {
+        match self {
+            Self::Known { digest, .. } => upload_of(digest),
+            Self::Growing(_) => "upload of a blob that is still being written".into(),
+        }
+    }
+
     /// Waits until the blob has `length` bytes or is finished.
     pub(super) async fn wait_for(&mut self, length: u64) -> SpoolExtent {
         match self {
@@ -44,7 +55,7 @@ impl Source {
         }
     }
 
-    /// Gives a request a part of the blob as its body; it has to be there.
+    /// Gives a request a part of the blob as its body; it has to exist.
     pub(super) fn fill(&self, call: Call, offset: u64, length: u64) -> Call {
         let path = match self {
             Self::Known { content: BlobContent::Bytes(bytes), .. } => {
@@ -56,4 +67,8 @@ impl Source {
         };
         call.file(FilePart { path, offset, length })
     }
+}
+
+pub(crate) fn upload_of(digest: &Digest) -> Arc<str> {
+    format!("upload of {}", blob_name(digest)).into()
 }

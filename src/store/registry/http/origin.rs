@@ -1,6 +1,6 @@
-//! Which hosts may be talked to. A registry names others: where to get tokens, where blobs are,
+//! Which hosts may be contacted. A registry names others: where to get tokens, where blobs are,
 //! where to upload to. What it names is foreign text, and must lead neither into the network of
-//! whoever runs this, nor from HTTPS to plain HTTP (CVE-2026-48978 and its like).
+//! whoever runs this, nor from HTTPS to plain HTTP (CVE-2026-48978 and similar ones).
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -25,7 +25,7 @@ pub(super) enum Reach {
     Private,
     /// From this machine.
     Loopback,
-    /// From this wire, where clouds have their metadata services; or from nowhere.
+    /// From the local link, where clouds have their metadata services; or from nowhere.
     Link,
 }
 
@@ -103,11 +103,11 @@ fn literal(url: &Url) -> Option<IpAddr> {
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-/// Watches over the hosts that a registry names.
+/// Decides which of the hosts that a registry names may be contacted.
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
-    /// Scheme, host and port of the registry itself. Credentials go nowhere else, but for the
-    /// exchange of them for a token.
+    /// Scheme, host and port of the registry itself. Credentials go nowhere else, except to its
+    /// token server.
     home: Url,
     reach: Reach,
 }
@@ -128,20 +128,20 @@ impl Guard {
         url.origin() == self.home.origin()
     }
 
-    /// Says why a URL that the registry gave is not followed. Names are looked at when they are
-    /// resolved, by [`Guarded`].
+    /// Says why a URL from the registry is not followed. Names are checked when they are resolved, by
+    /// [`Guarded`].
     pub(super) fn check(&self, url: &Url) -> Result<(), &'static str> {
         match url.scheme() {
             "https" => {}
             "http" if self.home.scheme() == "http" => {}
-            "http" => return Err("from HTTPS to plain HTTP"),
-            _ => return Err("to something that is not HTTP"),
+            "http" => return Err("plain HTTP after HTTPS"),
+            _ => return Err("not an HTTP URL"),
         }
         if url.host_str().is_none_or(str::is_empty)
             || !url.username().is_empty()
             || url.password().is_some()
         {
-            return Err("to a URL that is malformed or has a password in it");
+            return Err("a malformed URL, or one with a password");
         }
         match literal(url) {
             Some(address) if !self.may_name(address) => Err(FORBIDDEN),
@@ -154,15 +154,15 @@ impl Guard {
     }
 }
 
-const FORBIDDEN: &str = "to an address in a network that is not public and not its own";
+const FORBIDDEN: &str = "an address that is neither public nor in the registry's own network";
 
-/// A name has only addresses that the registry must not send us to.
+/// A name has only addresses that the registry must not refer to.
 #[derive(Debug, thiserror::Error)]
 #[error("{FORBIDDEN}")]
 pub(super) struct Forbidden;
 
-/// Resolves names that a registry gave, and leaves out what [`Guard`] does not allow. The check is
-/// made on the addresses that are connected to, so a name cannot change in between.
+/// Resolves names from a registry, and leaves out what [`Guard`] does not allow. The addresses that
+/// are checked are those that are connected to, so a name cannot change in between.
 pub(super) struct Guarded {
     pub(super) guard: Guard,
     /// Hosts of proxies, which the user named and the registry did not.

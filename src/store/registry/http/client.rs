@@ -1,4 +1,4 @@
-//! Making the HTTP clients: trust, timeouts, and whether it is HTTPS.
+//! The HTTP clients: trust, timeouts, and HTTPS or HTTP.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -8,17 +8,17 @@ use super::{
     certificates::Certificates,
     error,
     origin::{Guard, Guarded},
-    retry::{Failure, Retries},
+    retry::{RequestFailure, Retries},
 };
-use crate::store::{AccessOptions, StoreError};
+use crate::store::{access::AccessOptions, error::StoreError};
 
-/// A registry that does not take a connection within this time is not there.
+/// A registry that does not accept a connection within this time counts as absent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// A client with what all have in common. It follows no redirects and has no time limit for a
-/// whole request: both are seen to where requests are made.
+/// whole request: both are handled where requests are sent.
 fn builder(options: &AccessOptions, authorities: &[Certificate]) -> ClientBuilder {
     reqwest::Client::builder()
         .user_agent(USER_AGENT)
@@ -39,7 +39,7 @@ pub(super) fn home(
     if let Some(identity) = &certificates.identity {
         builder = builder.identity(identity.clone());
     }
-    // A proxy would look for it on its own machine.
+    // A proxy would connect to its own machine.
     let builder = if is_loopback(host) { builder.no_proxy() } else { builder };
     builder.build().map_err(|error| setup(&error))
 }
@@ -72,9 +72,8 @@ fn proxy_hosts() -> Vec<String> {
         .collect()
 }
 
-/// `https` or `http`. Plain HTTP is for loopback hosts that no certificates are kept for, and, where
-/// verification is turned off, for hosts that answer a TLS handshake in plain HTTP; never for
-/// others.
+/// `https` or `http`. Plain HTTP is only for loopback hosts without certificates of their own and,
+/// if verification is turned off, for hosts that answer a TLS handshake in plain HTTP.
 pub(super) async fn scheme(
     http: &reqwest::Client,
     registry: &str,
@@ -87,7 +86,7 @@ pub(super) async fn scheme(
         return Ok(if is_plain { "http" } else { "https" });
     }
     let patience = options.patience;
-    let mut retries = Retries::new(&patience, "the search for TLS");
+    let mut retries = Retries::new(patience, &"TLS detection".into());
     loop {
         let answer = http.get(format!("https://{host}/v2/")).send();
         let failure = match tokio::time::timeout(patience.idle, answer).await {
@@ -95,18 +94,18 @@ pub(super) async fn scheme(
             Ok(Err(error)) if error::is_plain_http(&error) => {
                 tracing::warn!(
                     registry,
-                    "this registry has no TLS: credentials and images go in the clear"
+                    "the registry does not support TLS: credentials and images are sent unencrypted"
                 );
                 return Ok("http");
             }
             Ok(Err(error)) => error::failed(registry, &error, false),
-            Err(_) => Failure::passing(error::timeout(registry, patience.idle)),
+            Err(_) => RequestFailure::passing(error::timeout(registry, patience.idle)),
         };
         retries.pause(failure).await?;
     }
 }
 
-/// Whether a host is this machine and the port not the one of HTTPS.
+/// Whether a host is this machine and the port is not that of HTTPS.
 fn is_loopback_http(host: &str) -> bool {
     is_loopback(host) && split(host).1 != "443"
 }

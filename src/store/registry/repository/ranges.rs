@@ -5,16 +5,20 @@ mod multipart;
 
 use std::ops::Range;
 
-use bytes::Bytes;
 use reqwest::{
     Method, Response, StatusCode,
     header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE},
 };
 
-use super::{Repository, error, request::Call, retry, retry::Retries};
+pub(crate) use self::multipart::RangePart;
+use self::multipart::{MultipartType, content_range};
+use super::{
+    super::http::{Call, Retries},
+    Repository,
+};
 use crate::{
     image::Digest,
-    store::{Patience, StoreError, blob_name},
+    store::{access::Patience, blob::blob_name, error::StoreError},
 };
 
 /// Tries of a request whose answer is wanted, whatever it is. Trouble that passes should not be
@@ -25,18 +29,18 @@ const OVERHEAD: u64 = 16 << 10;
 
 /// How a registry answered a request for parts of a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RangeAnswer {
+pub(crate) struct RangeAnswer {
     /// The HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// The host that answered, if the registry redirected to another one.
-    pub redirected_to: Option<String>,
+    pub(crate) redirected_to: Option<String>,
     /// What came.
-    pub content: RangeContent,
+    pub(crate) content: RangeContent,
 }
 
 /// What came in answer to a request for parts of a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RangeContent {
+pub(crate) enum RangeContent {
     /// The whole blob (200). It was not read.
     Whole,
     /// One part that is the whole body (206).
@@ -49,32 +53,24 @@ pub enum RangeContent {
     Refused(String),
 }
 
-/// A part of a blob.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RangePart {
-    /// Where it lies in the blob by `Content-Range`, if there is one that can be read.
-    pub range: Option<Range<u64>>,
-    /// Its bytes.
-    pub bytes: Bytes,
-}
-
 impl Repository {
     /// Asks for `ranges` of a blob in one request, in their order, as clients that pull partially
     /// do. None of them is empty. No more is read than they have together, and some overhead.
     /// That the blob is not there, or that access is refused, is an error.
-    pub async fn ranges(
+    pub(crate) async fn ranges(
         &self,
         digest: &Digest,
         ranges: &[Range<u64>],
     ) -> Result<RangeAnswer, StoreError> {
         let what = blob_name(digest);
-        let action = format!("the request for parts of {what}");
         let wanted: Vec<_> = ranges.iter().map(|r| format!("{}-{}", r.start, r.end - 1)).collect();
-        let call = Call::new(Method::GET, self.url(&format!("blobs/{digest}"))?)
+        let url = self.url(&format!("blobs/{digest}"))?;
+        let call = Call::new(Method::GET, url, format!("partial download of {what}"))
+            .target(what)
             .header(RANGE, &format!("bytes={}", wanted.join(",")));
         let length = ranges.iter().map(|range| range.end - range.start).sum();
 
-        let response = match self.ask_for_status(&call, &action).await? {
+        let response = match self.ask_for_status(&call).await? {
             Answer::Response(response) => response,
             Answer::Trouble { status, redirected_to, message } => {
                 let content = RangeContent::Refused(message);
@@ -86,39 +82,41 @@ impl Repository {
             || redirected_to.is_none()
                 && matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
         {
-            return Err(self.refuse(response, &what, &action).await);
+            return Err(self.refuse(&call, response).await);
         }
         let content = match status {
             StatusCode::OK => RangeContent::Whole,
             StatusCode::PARTIAL_CONTENT => self.parts(response, length).await?,
-            _ => RangeContent::Refused(error::message(&self.read_start(response).await)),
+            _ => RangeContent::Refused(self.http.message(response).await),
         };
         Ok(RangeAnswer { status: status.as_u16(), redirected_to, content })
     }
 
     /// Asks what refers to a manifest (distribution-spec, "Listing Referrers"), and returns the
     /// HTTP status: 200 from registries that can tell, 404 from those that cannot.
-    pub async fn referrers_status(&self, digest: &Digest) -> Result<u16, StoreError> {
-        let action = format!("the question for what refers to {digest}");
-        let call = Call::new(Method::GET, self.url(&format!("referrers/{digest}"))?);
-        match self.ask_for_status(&call, &action).await? {
+    pub(crate) async fn referrers_status(&self, digest: &Digest) -> Result<u16, StoreError> {
+        let (what, url) =
+            (format!("referrers of {digest}"), self.url(&format!("referrers/{digest}"))?);
+        let call = Call::new(Method::GET, url, format!("check for {what}"));
+        match self.ask_for_status(&call).await? {
             Answer::Response(response) => Ok(response.status().as_u16()),
             Answer::Trouble { status, .. } => Ok(status),
         }
     }
 
     /// Sends a request of which every status is a result, after few tries.
-    async fn ask_for_status(&self, call: &Call, action: &str) -> Result<Answer, StoreError> {
-        let patience = Patience { tries: self.patience.tries.min(TRIES), ..self.patience };
-        let mut retries = Retries::new(&patience, action);
+    async fn ask_for_status(&self, call: &Call) -> Result<Answer, StoreError> {
+        let patience = self.http.patience;
+        let patience = Patience { tries: patience.tries.min(TRIES), ..patience };
+        let mut retries = Retries::new(patience, &call.action);
         loop {
-            let (failure, trouble) = match self.attempt(call, action).await {
-                Ok(response) if !retry::is_passing(response.status()) => {
-                    return Ok(Answer::Response(response));
-                }
+            let (failure, trouble) = match self.attempt(call).await {
                 Ok(response) => {
                     let trouble = (response.status().as_u16(), self.redirected_to(&response));
-                    (self.failure(response, "answer", action).await, Some(trouble))
+                    match self.judge(call, response).await {
+                        Ok(response) => return Ok(Answer::Response(response)),
+                        Err(failure) => (failure, Some(trouble)),
+                    }
                 }
                 Err(failure) => (failure, None),
             };
@@ -134,25 +132,25 @@ impl Repository {
     }
 
     fn redirected_to(&self, response: &Response) -> Option<String> {
-        (!self.guard.is_home(response.url())).then(|| self.host_of(response.url()))
+        (!self.http.is_home(response.url())).then(|| self.http.host_of(response.url()))
     }
 
     async fn parts(&self, response: Response, length: u64) -> Result<RangeContent, StoreError> {
-        let kind = multipart::Kind::of(header(response.headers(), CONTENT_TYPE));
+        let kind = MultipartType::of(header(response.headers(), CONTENT_TYPE));
         let range = content_range(header(response.headers(), CONTENT_RANGE));
         let limit = match kind {
-            multipart::Kind::None => length,
+            MultipartType::None => length,
             _ => length + OVERHEAD,
         };
-        let Some(body) = self.read_bounded(response, limit).await? else {
+        let Some(body) = self.http.read_bounded(response, limit).await? else {
             return Ok(RangeContent::Malformed("it sends more than was asked for"));
         };
         Ok(match kind {
-            multipart::Kind::None => RangeContent::Single(RangePart { range, bytes: body }),
-            multipart::Kind::Unbounded => {
+            MultipartType::None => RangeContent::Single(RangePart { range, bytes: body }),
+            MultipartType::Unbounded => {
                 RangeContent::Malformed("its multipart answer names no boundary")
             }
-            multipart::Kind::Boundary(boundary) => match multipart::parse(&body, &boundary) {
+            MultipartType::Boundary(boundary) => match multipart::parse(&body, &boundary) {
                 Some(parts) => RangeContent::Multipart(parts),
                 None => RangeContent::Malformed("its multipart answer is malformed or has no end"),
             },
@@ -172,35 +170,4 @@ enum Answer {
 
 fn header(headers: &HeaderMap, name: reqwest::header::HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-/// The range in a `Content-Range` header (RFC 9110, section 14.4).
-fn content_range(value: &str) -> Option<Range<u64>> {
-    let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    let (first, last) = (first.trim().parse::<u64>().ok()?, last.trim().parse::<u64>().ok()?);
-    let end = last.checked_add(1)?;
-    let fits = total == "*" || total.trim().parse::<u64>().is_ok_and(|total| end <= total);
-    (fits && first < end).then_some(first..end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn content_ranges() {
-        for (value, expected) in [
-            ("bytes 0-9/10", Some(0..10)),
-            ("bytes 5-5/*", Some(5..6)),
-            ("bytes 5-10/10", None),
-            ("bytes 5-4/10", None),
-            ("bytes */10", None),
-            ("bytes 0-18446744073709551615/*", None),
-            ("0-9/10", None),
-            ("", None),
-        ] {
-            assert_eq!(content_range(value), expected, "{value}");
-        }
-    }
 }

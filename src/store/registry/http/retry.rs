@@ -1,107 +1,124 @@
-//! The one policy of trying again.
+//! When a failed request is retried.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use reqwest::{
-    StatusCode,
+    Response, StatusCode,
     header::{DATE, HeaderMap, RETRY_AFTER},
 };
 use tokio::time::Instant;
 
-use crate::store::{Patience, StoreError, Tried};
+use crate::store::{
+    access::Patience,
+    error::{StoreError, Tried},
+};
 
 /// No wait is longer, whatever a registry asks for.
 const DELAY_MAX: Duration = Duration::from_secs(60);
-/// A request that makes no progress for so long is given up, however many tries are left.
+/// A request that makes no progress for this long is given up, however many tries are left.
 const DEADLINE: Duration = Duration::from_secs(600);
-/// Tries where nobody has ever been met: most likely the name or the port is wrong, and the user is
-/// waiting to be told.
+/// Tries before the registry has ever answered: most likely the name or the port is wrong, and the
+/// user is waiting to learn it.
 const TRIES_ABSENT: u32 = 3;
 /// The bound of the first wait there.
 const DELAY_ABSENT: Duration = Duration::from_millis(500);
 
 /// A failed try.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) error: StoreError,
-    pub(super) again: Again,
+pub(crate) struct RequestFailure {
+    pub(crate) error: StoreError,
+    pub(crate) again: Again,
+    /// What the registry answered, if it did.
+    pub(crate) status: Option<u16>,
 }
 
 /// Whether another try may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Again {
+pub(crate) enum Again {
     No,
-    /// Once or twice, soon: there is no sign that anybody is there.
+    /// Once or twice, soon: there is no sign that anything is there.
     Briefly,
     /// After the time that the registry asks for, or after one of our choice.
     After(Option<Duration>),
 }
 
-impl Failure {
-    pub(super) fn last(error: StoreError) -> Self {
-        Self { error, again: Again::No }
+impl Again {
+    pub(crate) fn of(response: &Response) -> Self {
+        if is_passing(response.status()) {
+            Self::After(retry_after(response.headers()))
+        } else {
+            Self::No
+        }
+    }
+}
+
+impl RequestFailure {
+    pub(crate) fn last(error: StoreError) -> Self {
+        Self { error, again: Again::No, status: None }
     }
 
-    pub(super) fn passing(error: StoreError) -> Self {
-        Self { error, again: Again::After(None) }
+    pub(crate) fn passing(error: StoreError) -> Self {
+        Self { error, again: Again::After(None), status: None }
     }
 
-    pub(super) fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         self.again != Again::No
     }
 }
 
-/// Statuses that pass: the server's own trouble, and its wish to be asked more slowly.
-pub(super) fn is_passing(status: StatusCode) -> bool {
+/// Statuses of transient failures: the server's own trouble, and rate limits.
+pub(crate) fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
 /// The tries of one request, or of one transfer.
-pub(super) struct Retries<'a> {
-    patience: &'a Patience,
-    action: &'a str,
+pub(crate) struct Retries {
+    patience: Patience,
+    action: Arc<str>,
     begin: Instant,
     failed: u32,
 }
 
-impl<'a> Retries<'a> {
-    /// `action` is for the user: `the upload of blob sha256:…`.
-    pub(super) fn new(patience: &'a Patience, action: &'a str) -> Self {
-        Self { patience, action, begin: Instant::now(), failed: 0 }
+impl Retries {
+    /// `action` is for the user: `upload of blob sha256:…`.
+    pub(crate) fn new(patience: Patience, action: &Arc<str>) -> Self {
+        Self { patience, action: Arc::clone(action), begin: Instant::now(), failed: 0 }
     }
 
-    /// A transfer has come further: what broke it may break it again as often.
-    pub(super) fn progressed(&mut self) {
+    /// A transfer has made progress: what interrupted it may do so again as often.
+    pub(crate) fn progressed(&mut self) {
         self.begin = Instant::now();
         self.failed = 0;
     }
 
     /// Whether a try has failed since the last progress.
-    pub(super) fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.failed > 0
     }
 
-    /// Waits until it is time to try again, or says that it is enough.
-    pub(super) async fn pause(&mut self, failure: Failure) -> Result<(), StoreError> {
+    /// Waits until it is time to try again, or gives up.
+    pub(crate) async fn pause(&mut self, failure: RequestFailure) -> Result<(), StoreError> {
         self.failed += 1;
-        let elapsed = self.begin.elapsed();
-        let enough = failure.error.after(Tried { times: self.failed, elapsed });
-        let Patience { tries, first_delay, .. } = *self.patience;
+        let (error, elapsed) = (failure.error, self.begin.elapsed());
+        let Patience { tries, first_delay, .. } = self.patience;
         let (tries, first_delay, asked) = match failure.again {
-            Again::No => return Err(enough),
+            Again::No => (0, first_delay, None),
             Again::Briefly => (tries.min(TRIES_ABSENT), first_delay.min(DELAY_ABSENT), None),
             Again::After(asked) => (tries, first_delay, asked),
         };
         let delay = delay(first_delay, self.failed, asked, fastrand::f64());
         if self.failed >= tries || elapsed + delay > DEADLINE {
-            return Err(enough);
+            return Err(error.after(Tried { times: self.failed, elapsed }));
         }
         tracing::warn!(
-            "{} failed ({enough}); trying again in {:.1} s ({} of {})",
+            "{} failed: {}; retrying in {:.1} s (attempt {} of {tries})",
             self.action,
+            error.cause(),
             delay.as_secs_f64(),
             self.failed + 1,
-            tries,
         );
         tokio::time::sleep(delay).await;
         Ok(())
@@ -117,8 +134,8 @@ fn delay(first: Duration, failed: u32, asked: Option<Duration>, random: f64) -> 
 }
 
 /// What `Retry-After` asks for: seconds, or a date (RFC 9110, section 10.2.3). A date is meant by
-/// the registry's clock, which `Date` tells; ours may be another.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// the registry's clock, which `Date` gives; ours may differ.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
@@ -133,7 +150,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::store::Unreachable;
+    use crate::store::error::Unreachable;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -191,34 +208,34 @@ mod tests {
     async fn the_last_error_says_how_often_and_for_how_long() {
         let first_delay = Duration::from_millis(1);
         let patience = Patience { tries: 3, first_delay, ..Patience::default() };
-        let mut retries = Retries::new(&patience, "the test");
-        retries.pause(Failure::passing(broken())).await.unwrap();
-        retries.pause(Failure::passing(broken())).await.unwrap();
-        let error = retries.pause(Failure::passing(broken())).await.unwrap_err().to_string();
-        assert!(error.contains(" (tried 3 times in "), "{error}");
+        let mut retries = Retries::new(patience, &"test".into());
+        retries.pause(RequestFailure::passing(broken())).await.unwrap();
+        retries.pause(RequestFailure::passing(broken())).await.unwrap();
+        let error = retries.pause(RequestFailure::passing(broken())).await.unwrap_err().to_string();
+        assert!(error.contains(" after 3 attempts in "), "{error}");
         retries.progressed();
-        retries.pause(Failure::passing(broken())).await.unwrap();
-        let error = retries.pause(Failure::last(broken())).await.unwrap_err().to_string();
-        assert!(error.contains(" (tried 2 times in "), "{error}");
+        retries.pause(RequestFailure::passing(broken())).await.unwrap();
+        let error = retries.pause(RequestFailure::last(broken())).await.unwrap_err().to_string();
+        assert!(error.contains(" after 2 attempts in "), "{error}");
     }
 
     #[tokio::test]
-    async fn who_was_never_met_is_not_waited_for_long() {
+    async fn a_registry_that_never_answered_is_retried_briefly() {
         let patience = Patience { tries: 6, ..Patience::default() };
-        let mut retries = Retries::new(&patience, "the test");
-        let absent = || Failure { error: broken(), again: Again::Briefly };
+        let mut retries = Retries::new(patience, &"test".into());
+        let absent = || RequestFailure { error: broken(), again: Again::Briefly, status: None };
         retries.pause(absent()).await.unwrap();
         retries.pause(absent()).await.unwrap();
         let error = retries.pause(absent()).await.unwrap_err().to_string();
-        assert!(error.contains(" (tried 3 times in "), "{error}");
+        assert!(error.contains(" after 3 attempts in "), "{error}");
     }
 
     #[tokio::test]
     async fn there_is_a_deadline() {
         let patience = Patience { tries: u32::MAX, ..Patience::default() };
-        let mut retries = Retries::new(&patience, "the test");
+        let mut retries = Retries::new(patience, &"test".into());
         let Some(begin) = Instant::now().checked_sub(DEADLINE) else { return };
         retries.begin = begin;
-        retries.pause(Failure::passing(broken())).await.unwrap_err();
+        retries.pause(RequestFailure::passing(broken())).await.unwrap_err();
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 /// What of the process's environment decides where credentials are looked for.
 #[derive(Clone, Debug, Default)]
-pub(in crate::store::registry) struct Environment {
+pub(crate) struct Environment {
     /// `REGISTRY_AUTH_FILE`.
     pub(super) registry_auth_file: Option<PathBuf>,
     /// `containers/auth.json` in `XDG_RUNTIME_DIR`, or what podman uses without that.
@@ -25,7 +25,7 @@ pub(in crate::store::registry) struct Environment {
 
 impl Environment {
     /// The environment of this process.
-    pub(in crate::store::registry) fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         let path = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let runtime_auth_file = match path("XDG_RUNTIME_DIR") {
             Some(directory) => Some(directory.join("containers/auth.json")),

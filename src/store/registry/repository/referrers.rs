@@ -1,17 +1,19 @@
-//! What refers to a manifest (distribution-spec, "Listing Referrers").
+//! The referrers of a manifest (distribution-spec, "Listing Referrers").
+
+use std::sync::Arc;
 
 use reqwest::{
     Method, Url,
     header::{ACCEPT, HeaderMap, HeaderName, LINK},
 };
 
-use super::{Repository, request::Call};
+use super::{super::http::Call, Repository};
 use crate::{
     image::{Digest, Index, media_type::OCI_INDEX},
-    store::{StoreError, referrers::Referrers},
+    store::{error::StoreError, referrers::Referrers},
 };
 
-/// By this header a registry tells that it has understood what a manifest refers to
+/// With this header a registry says that it has processed the subject of a manifest
 /// (distribution-spec, "Pushing Manifests with Subject").
 pub(super) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 
@@ -19,25 +21,29 @@ pub(super) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject"
 const PAGES: usize = 16;
 
 impl Repository {
-    /// Lists what refers to a manifest, or nothing if the registry cannot tell: then the index
-    /// under the tag [`fallback_tag`](crate::image::referrer::fallback_tag) does. No more is read than a number of pages, each
-    /// no longer than a manifest may be.
-    pub(in crate::store) async fn referrers(
+    /// Lists the referrers of a manifest; nothing if the registry has no such API: then the index
+    /// under the tag [`fallback_tag`](crate::image::referrer::fallback_tag) lists them. At most
+    /// [`PAGES`] pages are read, each no longer than a manifest may be.
+    pub(crate) async fn referrers(
         &self,
         subject: &Digest,
     ) -> Result<Option<Referrers>, StoreError> {
-        let what = format!("list of what refers to {subject}");
+        let what = format!("referrers of {subject}");
+        let action: Arc<str> = format!("download of the {what}").into();
         let mut url = self.url(&format!("referrers/{subject}"))?;
         let mut found = Referrers::default();
         for page in 0..PAGES {
-            let call = Call::new(Method::GET, url.clone()).header(ACCEPT, OCI_INDEX);
-            let (headers, body) = match self.document(&call, &what).await {
+            let call = Call::new(Method::GET, url.clone(), Arc::clone(&action))
+                .target(what.as_str())
+                .accept(&[200])
+                .header(ACCEPT, OCI_INDEX);
+            let (headers, body) = match self.document(&call).await {
                 Err(StoreError::NotFound { .. }) if page == 0 => return Ok(None),
                 answer => answer?,
             };
             let index = Index::parse_list(&body).map_err(|reason| StoreError::Manifest {
                 what: what.clone(),
-                place: self.place.clone(),
+                place: self.place(),
                 reason,
             })?;
             found.others += index.others();
@@ -45,7 +51,7 @@ impl Repository {
             match next_link(&headers) {
                 None => return Ok(Some(found)),
                 Some(_) if found.cut => break,
-                Some(next) => url = self.next_page(&url, next, &what)?,
+                Some(next) => url = self.next_page(&call, next)?,
             }
         }
         found.cut = true;
@@ -53,13 +59,10 @@ impl Repository {
     }
 
     /// The next page, which is in the registry itself.
-    fn next_page(&self, page: &Url, link: &str, what: &str) -> Result<Url, StoreError> {
-        match page.join(link) {
-            Ok(url) if self.guard.is_home(&url) => Ok(url),
-            _ => {
-                let action = format!("the request for the {what}");
-                Err(self.protocol(&action, "its next page is somewhere else"))
-            }
+    fn next_page(&self, page: &Call, link: &str) -> Result<Url, StoreError> {
+        match page.url.join(link) {
+            Ok(url) if self.http.is_home(&url) => Ok(url),
+            _ => Err(self.http.protocol(&page.action, "its next page is not in the registry")),
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 /// Bytes a second below which a connection is as good as dead.
-pub(super) const SLOWEST: u64 = 1024;
+pub(crate) const SLOWEST: u64 = 1024;
 
 /// The pace of one body. Only the time that was spent waiting for the sender counts.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     waited: Duration,
     bytes: u64,
     is_slow: bool,
@@ -15,7 +15,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// `bytes` have come after a wait. Each span of `window` spent waiting is judged on its own.
-    pub(super) fn note(&mut self, waited: Duration, bytes: usize, window: Duration) {
+    pub(crate) fn note(&mut self, waited: Duration, bytes: usize, window: Duration) {
         self.waited += waited;
         self.bytes += bytes as u64;
         if self.waited >= window {
@@ -26,7 +26,7 @@ impl Pace {
     }
 
     /// Whether it was too slow for the length of any window.
-    pub(super) fn is_slow(&self) -> bool {
+    pub(crate) fn is_slow(&self) -> bool {
         self.is_slow
     }
 }

@@ -1,28 +1,26 @@
-//! One blob on its way, over as many connections as it takes (RFC 9110, section 14).
+//! One blob on its way from a registry, over as many connections as it takes (RFC 9110, section 14).
 
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use reqwest::{
-    Method, Response, StatusCode, Url,
+    Response, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, RANGE},
 };
 use tokio::sync::mpsc;
 
-use super::super::{
+use super::{
+    super::http::{Call, Pace, RequestFailure, Retries},
     Repository,
-    pace::Pace,
-    request::Call,
-    retry::{self, Failure, Retries},
 };
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
-pub(super) struct Transfer {
-    registry: Arc<Repository>,
-    url: Url,
+pub(super) struct BlobDownload {
+    repository: Arc<Repository>,
+    /// Asks for the whole blob.
+    call: Call,
     /// The blob's length in bytes, by its descriptor.
     size: u64,
-    action: String,
     /// Bytes that have been passed on.
     offset: u64,
     /// Names what is being sent, so that the rest of something else is not taken for it.
@@ -30,43 +28,42 @@ pub(super) struct Transfer {
 }
 
 /// A body that is being received.
-pub(super) struct Body {
+pub(super) struct DownloadBody {
     response: Response,
     /// Bytes at its beginning that have been passed on before.
     skip: u64,
     /// Whether its end need not be the end of the blob: it is a part, or has no length and may have
-    /// been broken off.
+    /// been cut off.
     is_open_ended: bool,
     pace: Pace,
 }
 
-impl Transfer {
-    pub(super) fn new(registry: Arc<Repository>, url: Url, size: u64, action: String) -> Self {
-        Self { registry, url, size, action, offset: 0, etag: None }
-    }
-
-    /// Asks for the whole blob. `what` names it.
-    pub(super) async fn begin(&mut self, what: &str) -> Result<Body, StoreError> {
-        let call = Call::new(Method::GET, self.url.clone());
-        let response = self.registry.send(&call, &self.action).await?;
-        if response.status() != StatusCode::OK {
-            return Err(self.registry.refuse(response, what, &self.action).await);
-        }
-        self.etag = strong_etag(response.headers());
-        Ok(Self::body(response, 0))
+impl BlobDownload {
+    /// Asks for the whole blob.
+    pub(super) async fn begin(
+        repository: &Arc<Repository>,
+        call: Call,
+        size: u64,
+    ) -> Result<(Self, DownloadBody), StoreError> {
+        let response = repository.send(&call.clone().accept(&[200])).await?;
+        let (etag, repository) = (strong_etag(response.headers()), Arc::clone(repository));
+        Ok((Self { repository, call, size, offset: 0, etag }, DownloadBody::new(response, 0)))
     }
 
     /// Passes on all pieces, and at the end perhaps an error.
-    pub(super) async fn run(mut self, mut body: Body, pieces: &mpsc::Sender<io::Result<Bytes>>) {
-        let (registry, action) = (Arc::clone(&self.registry), self.action.clone());
-        let mut retries = registry.retries(&action);
+    pub(super) async fn run(
+        mut self,
+        mut body: DownloadBody,
+        pieces: &mpsc::Sender<io::Result<Bytes>>,
+    ) {
+        let mut retries = self.repository.http.retries(&self.call.action);
         loop {
             let before = self.offset;
             let failure = match self.receive(&mut body, pieces).await {
                 Ok(()) => return,
                 Err(failure) => failure,
             };
-            // A trickle is none.
+            // A trickle is no progress.
             if self.offset > before && !body.pace.is_slow() {
                 retries.progressed();
             }
@@ -84,12 +81,12 @@ impl Transfer {
     /// Passes on what comes, until the end or a failure.
     async fn receive(
         &mut self,
-        body: &mut Body,
+        body: &mut DownloadBody,
         pieces: &mpsc::Sender<io::Result<Bytes>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), RequestFailure> {
         loop {
-            let next = self.registry.chunk(&mut body.response, &mut body.pace).await;
-            let Some(mut piece) = next.map_err(Failure::passing)? else { break };
+            let next = self.repository.http.chunk(&mut body.response, &mut body.pace).await;
+            let Some(mut piece) = next.map_err(RequestFailure::passing)? else { break };
             let known = body.skip.min(piece.len() as u64);
             body.skip -= known;
             // Not more than the piece has.
@@ -105,7 +102,9 @@ impl Transfer {
         }
         if self.offset < self.size && body.is_open_ended {
             let reason = format!("it ends after {} of {} bytes", self.offset, self.size);
-            return Err(Failure::passing(self.registry.protocol(&self.action, reason)));
+            return Err(RequestFailure::passing(
+                self.repository.http.protocol(&self.call.action, reason),
+            ));
         }
         // The reader checks whether this was all.
         Ok(())
@@ -114,9 +113,9 @@ impl Transfer {
     /// Asks for the rest, as often as it takes. There is none if the blob ends here.
     async fn resume(
         &mut self,
-        retries: &mut Retries<'_>,
-        mut failure: Failure,
-    ) -> Result<Option<Body>, StoreError> {
+        retries: &mut Retries,
+        mut failure: RequestFailure,
+    ) -> Result<Option<DownloadBody>, StoreError> {
         loop {
             retries.pause(failure).await?;
             failure = match self.ask_for_rest().await {
@@ -126,38 +125,36 @@ impl Transfer {
         }
     }
 
-    async fn ask_for_rest(&mut self) -> Result<Option<Body>, Failure> {
-        let (registry, action) = (&self.registry, &self.action);
-        let mut call = Call::new(Method::GET, self.url.clone());
+    async fn ask_for_rest(&mut self) -> Result<Option<DownloadBody>, RequestFailure> {
+        let mut call = self.call.clone().accept(&[200, 206, 416]);
         if self.offset > 0 {
             call = call.header(RANGE, &format!("bytes={}-", self.offset));
             if let Some(etag) = &self.etag {
                 call = call.header(IF_RANGE, etag);
             }
         }
-        let response = registry.attempt(&call, action).await?;
+        let response = self.repository.attempt(&call).await?;
+        let response = self.repository.judge(&call, response).await?;
         match response.status() {
-            StatusCode::OK => Ok(Some(Self::body(response, self.offset))),
+            StatusCode::RANGE_NOT_SATISFIABLE => Ok(None),
             StatusCode::PARTIAL_CONTENT => {
                 if begins_at(response.headers(), self.offset, self.size) {
-                    return Ok(Some(Self::body(response, 0)));
+                    return Ok(Some(DownloadBody::new(response, 0)));
                 }
-                let reason = "it sends another part of the blob than was asked for";
-                Err(Failure::last(registry.protocol(action, reason)))
+                let reason = "it sends a different part of the blob than requested";
+                Err(RequestFailure::last(self.repository.http.protocol(&call.action, reason)))
             }
-            StatusCode::RANGE_NOT_SATISFIABLE => Ok(None),
-            status if retry::is_passing(status) => {
-                Err(registry.failure(response, "blob", action).await)
-            }
-            _ => Err(Failure::last(registry.refuse(response, "the rest of a blob", action).await)),
+            _ => Ok(Some(DownloadBody::new(response, self.offset))),
         }
     }
+}
 
+impl DownloadBody {
     /// A body of which `skip` bytes are known.
-    fn body(response: Response, skip: u64) -> Body {
+    fn new(response: Response, skip: u64) -> Self {
         let is_open_ended = !response.headers().contains_key(CONTENT_LENGTH)
             || response.status() == StatusCode::PARTIAL_CONTENT;
-        Body { response, skip, is_open_ended, pace: Pace::default() }
+        Self { response, skip, is_open_ended, pace: Pace::default() }
     }
 }
 

@@ -1,0 +1,82 @@
+//! How stores are opened, and what is asked of them.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::image::{Digest, ImageReference};
+
+/// What a store is opened for. In a registry this decides the scope of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    Pull,
+    /// Pull and push.
+    Push,
+}
+
+/// How registries are accessed. Layouts need none of it.
+#[derive(Clone, Debug)]
+pub struct AccessOptions {
+    /// The only file to look for credentials in; without it the usual files are searched
+    /// (containers-auth.json(5)).
+    pub authfile: Option<PathBuf>,
+    /// Whether HTTPS and a certificate that can be verified are required. Otherwise any certificate
+    /// is accepted, and plain HTTP too if the registry does not support TLS.
+    pub tls_verify: bool,
+    /// A PEM file with certificate authorities to trust in addition to those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Whether `ca_file` may be missing or empty.
+    pub ca_file_optional: bool,
+    /// The only folder to look for certificates of the registry in; without it the usual ones are
+    /// searched (containers-certs.d(5)).
+    pub cert_dir: Option<PathBuf>,
+    pub patience: Patience,
+}
+
+/// How long to wait for a registry in trouble.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How often a request is tried, and a transfer that makes no progress; at least 1.
+    pub tries: u32,
+    /// The bound of the wait after the first failure. It doubles with each one after that.
+    pub first_delay: Duration,
+    /// A connection on which nothing moves for this long is dead.
+    pub idle: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { tries: 6, first_delay: Duration::from_secs(1), idle: Duration::from_secs(120) }
+    }
+}
+
+impl Default for AccessOptions {
+    fn default() -> Self {
+        Self {
+            authfile: None,
+            tls_verify: true,
+            ca_file: None,
+            ca_file_optional: false,
+            cert_dir: None,
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// Which manifest of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    Digest(Digest),
+    Tag(String),
+    /// The only one that a layout lists; a registry has no list.
+    Only,
+}
+
+impl Selector {
+    /// What `reference` selects: its digest, or its tag, or the only image there is.
+    pub fn of(reference: &ImageReference) -> Self {
+        match (reference.digest(), reference.tag()) {
+            (Some(digest), _) => Self::Digest(digest.clone()),
+            (None, Some(tag)) => Self::Tag(tag.to_owned()),
+            (None, None) => Self::Only,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+use std::path::PathBuf;
+
+/// A directory is not a layout, or not one that has what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    #[error("{} is not a directory; the path of a layout ends at the first colon", .0.display())]
+    Missing(PathBuf),
+    #[error("{} is not an OCI image layout: it has no oci-layout file", .0.display())]
+    NoLayout(PathBuf),
+    /// The directory is something else and will not be overwritten.
+    #[error(
+        "{} is neither empty nor an OCI image layout; choose a layout, an empty directory or a new \
+         one",
+        .0.display()
+    )]
+    Occupied(PathBuf),
+    #[error("unsupported layout version {version:?} in {}; expected 1.0.0", path.display())]
+    Version { path: PathBuf, version: String },
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged { path: PathBuf, reason: String },
+    #[error("{} has no image {wanted}; it has: {listed}", root.display())]
+    NoImage { root: PathBuf, wanted: String, listed: String },
+    /// More than one image matches the selection.
+    #[error("{} has several images; choose one by tag or digest: {listed}", root.display())]
+    Several { root: PathBuf, listed: String },
+}

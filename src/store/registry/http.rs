@@ -1,0 +1,275 @@
+//! HTTP with one registry and the hosts that it names: which client a request goes through, how
+//! long it may take, which redirects are followed, and how failures are told apart.
+
+mod call;
+mod certificates;
+mod client;
+mod error;
+mod message;
+mod origin;
+mod pace;
+mod retry;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use oci_client::secrets::RegistryAuth;
+use reqwest::{
+    RequestBuilder, Response, Url,
+    header::{CONTENT_LENGTH, HeaderValue, LOCATION},
+};
+
+use self::{
+    call::RequestBody,
+    certificates::Certificates,
+    message::BODY_MAX,
+    origin::{Forbidden, Guard},
+};
+pub(super) use self::{
+    call::{Call, FilePart},
+    pace::Pace,
+    retry::{Again, RequestFailure, Retries},
+};
+use crate::store::{
+    access::{AccessOptions, Patience},
+    error::StoreError,
+};
+
+/// Redirects that are followed for one request; as many as Go's HTTP client follows.
+const HOPS: usize = 10;
+
+pub(super) struct Http {
+    /// Host and perhaps port, as the user wrote it.
+    pub(super) registry: String,
+    /// For the registry itself.
+    home: reqwest::Client,
+    /// For hosts that the registry names.
+    away: reqwest::Client,
+    guard: Guard,
+    pub(super) patience: Patience,
+    /// Whether the registry has ever answered.
+    met: AtomicBool,
+}
+
+impl Http {
+    /// Finds out how to talk to a registry, and at which URL its API begins. `host` is where
+    /// `registry` really is.
+    pub(super) async fn connect(
+        registry: &str,
+        host: &str,
+        options: &AccessOptions,
+    ) -> Result<(Self, Url), StoreError> {
+        let certificates = Certificates::find(options, registry).await?;
+        let home = client::home(options, &certificates, host)?;
+        let scheme = client::scheme(&home, registry, host, options, &certificates).await?;
+        let root: Url = format!("{scheme}://{host}/v2/").parse().map_err(StoreError::no_url)?;
+        let guard = Guard::of(root.clone()).await;
+        let away = client::away(options, &certificates, &guard)?;
+        let (registry, patience, met) =
+            (registry.to_owned(), options.patience, AtomicBool::new(false));
+        Ok((Self { registry, home, away, guard, patience, met }, root))
+    }
+
+    pub(super) fn retries(&self, action: &Arc<str>) -> Retries {
+        Retries::new(self.patience, action)
+    }
+
+    /// Sends a request once, and follows redirects. `auth` goes to the registry alone.
+    pub(super) async fn send(
+        &self,
+        call: &Call,
+        auth: &RegistryAuth,
+    ) -> Result<Response, RequestFailure> {
+        let mut url = call.url.clone();
+        for _ in 0..=HOPS {
+            let handed_over = Arc::new(AtomicU64::new(0));
+            let request = self.request(call, &url, auth, &handed_over).await?;
+            let response = tokio::select! {
+                biased;
+                answer = request.send() => answer.map_err(|error| self.failed(call, &url, &error))?,
+                () = stalled(self.patience.idle, &handed_over) => {
+                    let error = error::timeout(&self.host_of(&url), self.patience.idle);
+                    return Err(RequestFailure::passing(error));
+                }
+            };
+            if self.is_home(&url) {
+                self.met.store(true, Ordering::Relaxed);
+            }
+            match self.redirect(call, &url, &response)? {
+                Some(next) => url = next,
+                None => return Ok(response),
+            }
+            tracing::debug!(to = %url.origin().ascii_serialization(), "redirected");
+        }
+        Err(RequestFailure::last(self.protocol(&call.action, "too many redirects")))
+    }
+
+    async fn request(
+        &self,
+        call: &Call,
+        url: &Url,
+        auth: &RegistryAuth,
+        handed_over: &Arc<AtomicU64>,
+    ) -> Result<RequestBuilder, RequestFailure> {
+        let client = self.client_for(call, url)?;
+        let mut request = client.request(call.method.clone(), url.clone());
+        if self.is_home(url) {
+            request = match auth {
+                RegistryAuth::Anonymous => request,
+                RegistryAuth::Basic(user, password) => request.basic_auth(user, Some(password)),
+                RegistryAuth::Bearer(token) => request.bearer_auth(token),
+            };
+        }
+        request = request.headers(call.headers.clone());
+        Ok(match &call.body {
+            // Some servers insist on a length where they expect a body.
+            RequestBody::Empty if call.is_read() => request,
+            RequestBody::Empty => request.header(CONTENT_LENGTH, 0),
+            RequestBody::Bytes(bytes) => request.body(bytes.clone()),
+            RequestBody::File(part) => {
+                let pieces = part.pieces(Arc::clone(handed_over)).await;
+                let pieces =
+                    pieces.map_err(StoreError::io(&part.path)).map_err(RequestFailure::last)?;
+                let length = HeaderValue::from(part.length);
+                request.header(CONTENT_LENGTH, length).body(reqwest::Body::wrap_stream(pieces))
+            }
+        })
+    }
+
+    /// The client for a URL, if it may be used at all.
+    fn client_for(&self, call: &Call, url: &Url) -> Result<&reqwest::Client, RequestFailure> {
+        if self.is_home(url) {
+            return Ok(&self.home);
+        }
+        match self.guard.check(url) {
+            Ok(()) => Ok(&self.away),
+            Err(reason) => {
+                let host = url.host_str().unwrap_or("nowhere");
+                let reason = format!("it refers to {host}: {reason}");
+                Err(RequestFailure::last(self.protocol(&call.action, reason)))
+            }
+        }
+    }
+
+    /// Where a response redirects to.
+    fn redirect(
+        &self,
+        call: &Call,
+        url: &Url,
+        response: &Response,
+    ) -> Result<Option<Url>, RequestFailure> {
+        let status = response.status().as_u16();
+        if !call.follows_redirects || !matches!(status, 301 | 302 | 303 | 307 | 308) {
+            return Ok(None);
+        }
+        let refused = |reason: &str| Err(RequestFailure::last(self.protocol(&call.action, reason)));
+        // Whatever else the status says, it is not that the same is to be sent elsewhere
+        // (RFC 9110, section 15.4).
+        if !call.is_read() && !matches!(status, 307 | 308) {
+            return refused("it redirects a write with a status that only reads may follow");
+        }
+        let location = response.headers().get(LOCATION).and_then(|at| at.to_str().ok());
+        match location.map(|location| url.join(location)) {
+            Some(Ok(next)) => Ok(Some(next)),
+            _ => refused("it redirects without a valid Location header"),
+        }
+    }
+
+    /// A request that got no response.
+    fn failed(&self, call: &Call, url: &Url, error: &reqwest::Error) -> RequestFailure {
+        let host = self.host_of(url);
+        if let Some(forbidden) = error::find::<Forbidden>(error) {
+            let reason = format!("it refers to {host}: {forbidden}");
+            return RequestFailure::last(self.protocol(&call.action, reason));
+        }
+        let is_known = self.met.load(Ordering::Relaxed) || !self.is_home(url);
+        error::failed(&host, error, is_known)
+    }
+
+    /// The next piece of a body, or nothing at its end.
+    pub(super) async fn chunk(
+        &self,
+        response: &mut Response,
+        pace: &mut Pace,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let (host, idle, begin) =
+            (self.host_of(response.url()), self.patience.idle, Instant::now());
+        match tokio::time::timeout(idle, response.chunk()).await {
+            Ok(Ok(Some(piece))) => {
+                pace.note(begin.elapsed(), piece.len(), idle);
+                if pace.is_slow() { Err(error::slow(&host, idle)) } else { Ok(Some(piece)) }
+            }
+            Ok(Ok(None)) => Ok(None),
+            Ok(Err(failure)) => Err(error::unreachable(&host, &failure)),
+            Err(_) => Err(error::timeout(&host, idle)),
+        }
+    }
+
+    /// A whole body, if it has no more than `limit` bytes; else nothing.
+    pub(super) async fn read_bounded(
+        &self,
+        mut response: Response,
+        limit: u64,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let (mut body, mut pace) = (Vec::new(), Pace::default());
+        while let Some(piece) = self.chunk(&mut response, &mut pace).await? {
+            if (body.len() + piece.len()) as u64 > limit {
+                return Ok(None);
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(Some(body.into()))
+    }
+
+    /// What the body of a refusal says. What cannot be read is left out, because an error is
+    /// reported already.
+    pub(super) async fn message(&self, mut response: Response) -> String {
+        let (mut body, mut pace) = (Vec::new(), Pace::default());
+        while let Ok(Some(piece)) = self.chunk(&mut response, &mut pace).await {
+            let room = BODY_MAX - body.len();
+            body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+            if body.len() >= BODY_MAX {
+                break;
+            }
+        }
+        message::message(&body)
+    }
+
+    /// Whether `url` is of the registry itself.
+    pub(super) fn is_home(&self, url: &Url) -> bool {
+        self.guard.is_home(url)
+    }
+
+    /// A host's name for messages.
+    pub(super) fn host_of(&self, url: &Url) -> String {
+        match url.host_str() {
+            Some(host) if !self.is_home(url) => host.to_owned(),
+            _ => self.registry.clone(),
+        }
+    }
+
+    pub(super) fn protocol(&self, action: &str, reason: impl Into<String>) -> StoreError {
+        let (registry, action) = (self.registry.clone(), action.to_owned());
+        StoreError::Protocol { registry, action, reason: reason.into() }
+    }
+}
+
+/// Ends once `counter` has not grown in a whole span of `idle`. After its last growth there is one
+/// full span more, for the answer.
+async fn stalled(idle: Duration, counter: &AtomicU64) {
+    let mut before = None;
+    loop {
+        tokio::time::sleep(idle).await;
+        let now = Some(counter.load(Ordering::Relaxed));
+        if now == before || now == Some(0) {
+            return;
+        }
+        before = now;
+    }
+}

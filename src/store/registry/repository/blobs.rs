@@ -1,0 +1,124 @@
+//! Blobs (distribution-spec, "Pulling blobs" and "Pushing blobs").
+
+use std::sync::Arc;
+
+use reqwest::{Method, StatusCode, Url, header::CONTENT_LENGTH};
+use tokio::sync::mpsc;
+
+use super::{
+    super::http::Call,
+    Repository,
+    download::BlobDownload,
+    upload::{Begun, BlobUpload, Session, UploadSource, upload_of},
+};
+use crate::{
+    image::{Digest, ImageReference},
+    store::{
+        blob::{BlobContent, BlobReader, blob_name},
+        error::StoreError,
+        spool::{BlobSpool, SpoolExtent},
+    },
+};
+
+/// Pieces of a blob that wait for their reader. A piece is at most what the HTTP library reads at
+/// once, some hundred kilobytes, so a download holds a few megabytes at most.
+const PIECES_WAITING: usize = 4;
+/// A blob that grows beyond this many bytes is uploaded while it is being written. A smaller one
+/// waits for its digest: sending it takes seconds, and often the registry has it already, as for
+/// most layers of most images. What is sent in vain of a larger one costs no time, because the wait
+/// for the digest is as long either way.
+const FOLLOWED_FROM: u64 = 32 << 20;
+
+impl Repository {
+    /// Opens a blob. A download that is interrupted resumes where it was.
+    pub(crate) async fn blob(
+        self: &Arc<Self>,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<BlobReader, StoreError> {
+        let what = blob_name(digest);
+        let call = Call::new(Method::GET, self.blob_url(digest)?, format!("download of {what}"));
+        let (download, body) = BlobDownload::begin(self, call.target(what), size).await?;
+        let (sender, receiver) = mpsc::channel(PIECES_WAITING);
+        // Ends by itself: with the blob, or when the reader is dropped.
+        tokio::spawn(async move { download.run(body, &sender).await });
+        Ok(BlobReader::from_channel(receiver, digest, size))
+    }
+
+    pub(crate) async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        let what = blob_name(digest);
+        let call = Call::new(Method::HEAD, self.blob_url(digest)?, format!("check for {what}"));
+        let response = self.send(&call.target(what).accept(&[200, 404])).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(false);
+        }
+        let length = response.headers().get(CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        // A blob of another size is damaged: better sent again than relied on.
+        Ok(length.is_none_or(|length| length == size))
+    }
+
+    fn blob_url(&self, digest: &Digest) -> Result<Url, StoreError> {
+        self.url(&format!("blobs/{digest}"))
+    }
+
+    /// Uploads a blob. The registry checks the digest. With `from`, another repository of the same
+    /// registry, it is asked to mount the blob from there.
+    pub(crate) async fn put_blob(
+        self: &Arc<Self>,
+        digest: &Digest,
+        size: u64,
+        content: BlobContent,
+        from: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let source = UploadSource::known(digest, size, content).await?;
+        let session = match self.mount(digest, from).await {
+            Some(Begun::Mounted) => return Ok(()),
+            Some(Begun::Session(session)) => Some(session),
+            None => None,
+        };
+        BlobUpload::whole(self, source).run(session).await.map(drop)
+    }
+
+    /// Whether a blob could be mounted from the repository of `image`. An upload that the registry
+    /// begins instead is cancelled.
+    pub(crate) async fn mount_blob(
+        self: &Arc<Self>,
+        digest: &Digest,
+        image: &ImageReference,
+    ) -> bool {
+        matches!(self.mount(digest, self.neighbour(image)).await, Some(Begun::Mounted))
+    }
+
+    /// Tries to mount a blob. A refusal, of whatever kind, is no reason to stop.
+    async fn mount(self: &Arc<Self>, digest: &Digest, from: Option<&str>) -> Option<Begun> {
+        let from = from?;
+        match Session::begin(self, &upload_of(digest), Some((digest, from))).await {
+            Ok(begun) => Some(begun),
+            Err(error) => {
+                tracing::debug!(%digest, from, %error, "cannot mount the blob");
+                None
+            }
+        }
+    }
+
+    /// Uploads a blob that may still be growing, unless it turns out that the registry has it.
+    /// Returns whether it has.
+    pub(crate) async fn put_spool(
+        self: &Arc<Self>,
+        mut spool: BlobSpool,
+    ) -> Result<bool, StoreError> {
+        let upload = match spool.wait_for(FOLLOWED_FROM).await {
+            SpoolExtent::Finished(digest, size) => {
+                if self.has_blob(&digest, size).await? {
+                    return Ok(true);
+                }
+                let content = BlobContent::File(spool.path().to_owned());
+                let source = UploadSource::known(&digest, size, content).await?;
+                BlobUpload::whole(self, source)
+            }
+            SpoolExtent::Enough | SpoolExtent::Abandoned => BlobUpload::following(self, spool),
+        };
+        upload.run(None).await
+    }
+}
