@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::{
+    TryFutureExt as _,
+    stream::{self, StreamExt as _, TryStreamExt as _},
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
@@ -21,12 +24,12 @@ use crate::{
     store::SpoolWriter,
 };
 
-/// Converted layers that may wait for or be under upload while others are being converted. Each
-/// takes its length on disk.
+/// Converted layers that may wait for their upload, or be under way, while others are being converted.
+/// Each takes its length on disk.
 const UPLOADS: usize = 3;
 
-/// One layer uses up to so many threads: to decompress, to walk, to hash, to put together. Beyond
-/// that, layers side by side use more cores than one alone.
+/// Threads that one layer uses: to decompress, walk, hash and assemble. More cores are used by
+/// converting several layers at once.
 const THREADS_PER_LAYER: usize = 4;
 
 /// Bytes that are written to a spool at once.
@@ -42,6 +45,7 @@ pub(super) struct ConvertedLayers {
 
 /// One piece of work.
 struct LayerTask<'a> {
+    id: usize,
     /// For messages: which layer of which image.
     label: String,
     number: usize,
@@ -58,8 +62,8 @@ struct Workshop<'a> {
     slots: Arc<Semaphore>,
 }
 
-/// A blob with the permit to read it. Both go once the blob has been read, and then the next layer
-/// begins while the last batches and the TOC of this one are still being worked on.
+/// A blob with the permit to read it. Both are dropped once the blob has been read, so the next layer
+/// begins while the last batches and the TOC of this one are still in progress.
 struct Permitted<R> {
     blob: R,
     _slot: OwnedSemaphorePermit,
@@ -81,11 +85,8 @@ pub(super) async fn convert(run: &Run<'_>) -> Result<ConvertedLayers, ConvertErr
         slots: Arc::new(Semaphore::new(slots)),
     };
     let (tasks, of_variant) = tasks(&run.plan);
-    let mut done: Vec<(usize, LayerReport)> = stream::iter(tasks.iter().enumerate())
-        .map(|(id, task)| {
-            let workshop = &workshop;
-            async move { workshop.layer(id, task).await.map(|report| (id, report)) }
-        })
+    let mut done: Vec<(usize, LayerReport)> = stream::iter(&tasks)
+        .map(|task| workshop.layer(task).map_ok(|report| (task.id, report)))
         .buffer_unordered(slots + UPLOADS)
         .try_collect()
         .await?;
@@ -121,8 +122,9 @@ fn tasks(plan: &Plan) -> (Vec<LayerTask<'_>>, Vec<Vec<usize>>) {
                     Some(platform) => format!("{platform} layer {number}"),
                     None => format!("layer {number}"),
                 };
-                tasks.push(LayerTask { label, number, layer, key });
-                tasks.len() - 1
+                let id = tasks.len();
+                tasks.push(LayerTask { id, label, number, layer, key });
+                id
             })
         });
         of_variant.push(ids.collect());
@@ -131,18 +133,18 @@ fn tasks(plan: &Plan) -> (Vec<LayerTask<'_>>, Vec<Vec<usize>>) {
 }
 
 impl Workshop<'_> {
-    async fn layer(&self, id: usize, task: &LayerTask<'_>) -> Result<LayerReport, ConvertError> {
-        let (event, label) = (|event: &_| self.run.reporter.event(event), task.label.as_str());
+    async fn layer(&self, task: &LayerTask<'_>) -> Result<LayerReport, ConvertError> {
+        let (id, label) = (task.id, task.label.as_str());
+        let Run { reporter, destination, .. } = self.run;
         if let Some(report) = self.unconverted(task).await? {
-            event(&Event::Converted { id, label, report: &report });
+            reporter.event(&Event::Converted { id, label, report: &report });
             return Ok(report);
         }
-        let destination = &self.run.destination;
         let (writer, spool) = destination.spool()?;
         let (mut report, already_there) =
-            tokio::try_join!(self.convert(id, task, writer), destination.put_spool(spool))?;
+            tokio::try_join!(self.convert(task, writer), destination.put_spool(spool))?;
         report.already_there = already_there;
-        event(&Event::Stored { id, label, report: &report });
+        reporter.event(&Event::Stored { id, label, report: &report });
         Ok(report)
     }
 
@@ -179,12 +181,12 @@ impl Workshop<'_> {
 
     async fn convert(
         &self,
-        id: usize,
         task: &LayerTask<'_>,
         mut writer: SpoolWriter,
     ) -> Result<LayerReport, ConvertError> {
         let Self { run, pool, .. } = self;
-        let (layer, key, label) = (task.layer, task.key, task.label.as_str());
+        let LayerTask { id, label, layer, key, .. } = task;
+        let id = *id;
         let slot = self.slot().await?;
         let blob = Permitted { blob: run.source.blob(&layer.blob).await?, _slot: slot };
         let progress = Arc::new(LayerProgress::within(run.job.limits));
@@ -214,7 +216,7 @@ impl Workshop<'_> {
         let failed = |error| match error {
             LayerError::Spool(error) => run.destination.no_room(error),
             error => ConvertError::Layer {
-                label: task.label.clone(),
+                label: label.clone(),
                 digest: layer.blob.digest.clone(),
                 error,
             },

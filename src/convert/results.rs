@@ -1,8 +1,8 @@
-//! What a pipeline is told: results as Tekton, Tekton Chains and Conforma understand them.
+//! Results for a pipeline, as Tekton, Tekton Chains and Conforma understand them.
 //!
 //! Chains signs whatever it finds under the names that it knows (tektoncd/chains,
-//! `docs/slsa-provenance.md`, "type hinting"), so these hold what this run has made and nothing
-//! else. The source goes under a name that makes it a material.
+//! `docs/slsa-provenance.md`, "type hinting"), so these name only what this run has made. The source
+//! goes under a name that makes it a material.
 
 use std::collections::HashSet;
 
@@ -27,7 +27,7 @@ const OVERHEAD: usize = 80;
 const OVERHEAD_EACH: usize = 30;
 
 /// All results of a run. `made` has the digests of an index's entries that this run made, in their
-/// order, and `sbom` what carries the SBOM of the image.
+/// order, and `sbom` is the URL of the image's SBOM.
 fn results(
     source: &ImageReference,
     destination: &ImageReference,
@@ -106,11 +106,11 @@ pub(super) fn write(
     Ok(tekton::write_results(dir, &results)?)
 }
 
-/// What the results come to in a termination message, in bytes (tektoncd/pipeline,
+/// The size of the results in a termination message, in bytes (tektoncd/pipeline,
 /// `pkg/termination/write.go`).
 fn size(results: &[NamedResult]) -> usize {
     let one = |(name, value): &NamedResult| {
-        // As JSON, for quotes are escaped there.
+        // As JSON, because quotes are escaped there.
         name.len() + json!(value).to_string().len() + OVERHEAD_EACH
     };
     OVERHEAD + results.iter().map(one).sum::<usize>()

@@ -114,7 +114,7 @@ pub(super) fn arrange(
     mode: IndexMode,
     formats: &[Format],
 ) -> Option<Arrangement> {
-    let images: Vec<SelectedImage> = selected(entries).collect();
+    let images: Vec<RequestedImage> = selected(entries).collect();
     if images.is_empty() {
         return None;
     }
@@ -131,16 +131,16 @@ pub(super) fn arrange(
 }
 
 /// An image that was requested.
-struct SelectedImage {
+struct RequestedImage {
     entry: usize,
     key: Option<PlatformKey>,
     format: Format,
     is_rejected: bool,
 }
 
-fn selected(entries: &[SourceEntry]) -> impl Iterator<Item = SelectedImage> {
+fn selected(entries: &[SourceEntry]) -> impl Iterator<Item = RequestedImage> {
     entries.iter().enumerate().filter_map(|(entry, source)| match &source.role {
-        Role::Image { format, rejected, .. } if source.selected => Some(SelectedImage {
+        Role::Image { format, rejected, .. } if source.selected => Some(RequestedImage {
             entry,
             key: source.key(),
             format: *format,
@@ -205,13 +205,13 @@ impl Arranging<'_> {
 
     /// What is missing: each made of the first image of its platform, of a rejected one only if there
     /// is no other.
-    fn make_missing(&mut self, images: &[SelectedImage], formats: &[Format]) {
+    fn make_missing(&mut self, images: &[RequestedImage], formats: &[Format]) {
         let mut done = HashSet::new();
         for &wanted in formats {
             for image in images {
                 let mut variants = images.iter().filter(|other| other.key == image.key);
                 let of_all = self.mode == IndexMode::AllPlatforms;
-                let is_it = |other: &SelectedImage| !other.is_rejected && other.format == wanted;
+                let is_it = |other: &RequestedImage| !other.is_rejected && other.format == wanted;
                 let there = !of_all && variants.clone().any(is_it);
                 let sound = variants.clone().find(|other| !other.is_rejected);
                 let Some(from) = sound.or_else(|| variants.next()) else { continue };
