@@ -1,7 +1,7 @@
 //! What was typed, what it means, and how a run ends.
 //!
-//! Values are checked one by one by the parser ([`value`]), and rules for several of them by the
-//! subcommand ([`usage`]). A variable or an option that is empty counts as not given ([`given`]).
+//! Values are checked one by one by the parser (`value`), and rules for several of them by the
+//! subcommand ([`usage`]). A variable or an option that is empty counts as not given (`given`).
 #![allow(clippy::doc_markdown, reason = "the comments on arguments are their help texts")]
 
 mod access;

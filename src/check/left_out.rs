@@ -5,7 +5,7 @@
 pub struct CheckedLeftOut {
     /// How many.
     pub count: u64,
-    /// The names of the first of them, up to [`CheckedLeftOut::NAMES_MAX`], shortened.
+    /// The names of the first of them, up to `NAMES_MAX`, shortened.
     pub names: Vec<String>,
 }
 

@@ -23,7 +23,7 @@ const FRESH: (u32, u32) = (0, WINDOW_LEN * (WINDOW_LEN - 1) * 31);
 pub struct Chunk {
     /// Length in bytes, never 0.
     pub len: u64,
-    /// All bytes are zero and there are at least [`HOLE_MIN`] of them.
+    /// All bytes are zero and there are at least `HOLE_MIN` of them.
     pub hole: bool,
 }
 

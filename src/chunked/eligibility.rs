@@ -222,7 +222,7 @@ fn lossy(name: &[u8]) -> String {
 pub struct LeftOut {
     /// How many entries that is.
     pub count: u64,
-    /// Their names, up to [`LeftOut::NAMES_MAX`], as messages show them.
+    /// Their names, up to `NAMES_MAX`, as messages show them.
     pub names: Vec<String>,
 }
 
