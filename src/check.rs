@@ -1,10 +1,10 @@
-//! An independent check of layers: written against what readers of the format do, with a reader
-//! of its own. It shares nothing with [`crate::chunked`], whose work it judges, but the tar reader
-//! and the digests; that is why it is a room of its own, on the same level.
+//! An independent check of layers: written against what readers of the format do, with a reader of
+//! its own. Besides the tar reader and the digests it shares nothing with [`crate::chunked`], whose
+//! work it judges.
 //!
 //! TOC and tar-split stream are read side by side, entry by entry, and the data is decoded along
-//! with them. Memory: two zstd windows of at most 8 MiB each and a third for the data, of up to
-//! 128 MiB for one layer at a time ([`crate::limits`]); one entry of the TOC (up to 16 MiB) and one
+//! with them. Memory: two zstd windows of at most 8 MiB each and a third for the data, of up to 128
+//! MiB for one layer at a time ([`crate::limits`]); one entry of the TOC (up to 16 MiB) and one
 //! object of the tar-split stream (up to 12 MiB); and about 60 bytes for the path of each entry, up
 //! to 2^21 of them, and for what hard links need to know of it.
 
@@ -51,41 +51,32 @@ use crate::{
     limits::Limits,
 };
 
-/// A layer to be checked.
+/// A layer to check.
 #[derive(Debug, Clone, Copy)]
 pub struct Layer<'a> {
-    /// The blob.
     pub blob: &'a File,
-    /// Its length in bytes.
     pub len: u64,
-    /// The descriptor's.
     pub media_type: &'a str,
-    /// The descriptor's.
     pub annotations: &'a Annotations,
-    /// What the config says of the content.
+    /// From the config.
     pub diff_id: &'a Digest,
-    /// What its content may come to.
     pub limits: Limits,
-    /// It is the lowest layer of its image, so nothing of another one can show through.
+    /// The lowest layer of its image, so nothing of another one can show through.
     pub lowest: bool,
 }
 
-/// What a layer was found to be.
+/// What was found out about a layer.
 #[derive(Debug, Clone)]
 pub struct LayerVerdict {
-    /// How it is compressed.
     pub kind: LayerKind,
-    /// Length of its content in bytes, as far as it could be read.
+    /// Length in bytes of the content that could be read.
     pub tar_len: u64,
-    /// What its TOC has come to.
     pub totals: Option<TocTotals>,
-    /// What a partial pull does not create, although there is a TOC.
     pub left_out: CheckedLeftOut,
-    /// What is wrong with it.
     pub findings: Findings,
 }
 
-/// Checks everything. Fails only where the blob cannot be read from disk.
+/// Checks everything. Fails only if the blob cannot be read from disk.
 pub fn layer(layer: Layer<'_>) -> io::Result<LayerVerdict> {
     let mut findings = Findings::default();
     let blob = Section::new(layer.blob, 0, layer.len);
@@ -93,12 +84,14 @@ pub fn layer(layer: Layer<'_>) -> io::Result<LayerVerdict> {
     match LayerType::parse(layer.media_type) {
         Some(found) if found.suffix == kind.suffix() => {}
         _ => {
-            let detail = format!("the media type is {:?}, the content is {kind}", layer.media_type);
+            let detail =
+                format!("the media type is {:?}, but the content is {kind}", layer.media_type);
             findings.add(Rule::MediaType, detail);
         }
     }
     if kind != LayerKind::ZstdChunked && is_chunked(layer.annotations) {
-        findings.add(Rule::NotZstd, format!("it has the annotations of a TOC and is {kind}"));
+        findings
+            .add(Rule::NotZstd, format!("the layer has the annotations of a TOC, but is {kind}"));
     }
     let (tar_len, walked) = match kind {
         LayerKind::ZstdChunked => chunked(layer, blob, &mut findings)?,
@@ -109,7 +102,7 @@ pub fn layer(layer: Layer<'_>) -> io::Result<LayerVerdict> {
     Ok(LayerVerdict { kind, tar_len, totals, left_out, findings })
 }
 
-/// Checks only that the content is what the config says.
+/// Checks only that the content matches the config.
 pub(crate) fn content_of(layer: Layer<'_>) -> io::Result<LayerVerdict> {
     let mut findings = Findings::default();
     let blob = Section::new(layer.blob, 0, layer.len);
@@ -118,8 +111,8 @@ pub(crate) fn content_of(layer: Layer<'_>) -> io::Result<LayerVerdict> {
     Ok(LayerVerdict { kind, tar_len, totals: None, left_out: CheckedLeftOut::default(), findings })
 }
 
-/// Reads the TOC of a chunked layer, entry by entry, whatever else is wrong with it. False if its
-/// digest or form is wrong, or it has none.
+/// Reads the TOC of a chunked layer, entry by entry, whatever else is wrong with the layer. False
+/// if the TOC is missing, or its digest or form is wrong.
 pub(crate) fn toc_entries(layer: Layer<'_>, each: impl FnMut(TocEntry)) -> io::Result<bool> {
     let mut findings = Findings::default();
     let blob = Section::new(layer.blob, 0, layer.len);
@@ -193,8 +186,8 @@ fn document<'a>(
         }
         _ => {
             let detail = format!(
-                "{what} is not at {}, in a skippable frame of {} bytes",
-                span.offset, span.len
+                "{what} is not in a skippable frame of {} bytes at {}",
+                span.len, span.offset
             );
             findings.add(rule, detail);
             Ok(None)

@@ -1,7 +1,7 @@
-//! The zstd:chunked format. There is no formal specification; the sources are the writer and the
-//! reader in containers/storage (`pkg/chunked`), called "the reference" in here.
+//! The zstd:chunked format. It has no formal specification; the sources are the writer and the
+//! reader in containers/storage (`pkg/chunked`), called "the reference" here.
 //!
-//! A blob is a row of ordinary zstd frames that decode to the tar, followed by three skippable
+//! A blob is a sequence of ordinary zstd frames that decode to the tar, followed by three skippable
 //! frames: the table of contents (TOC), the tar-split stream and a footer.
 
 pub mod annotations;

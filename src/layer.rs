@@ -7,15 +7,19 @@
 //!                                                        proofreader ◄─┘
 //! ```
 //!
-//! Memory: with `t` worker threads all layers together have at most `4t + 8` MiB of batches under
-//! way (24 with fewer than three threads), each with its encoded form, about as long at the worst: at
-//! most `2t + 2` batches of 1 MiB of a layer with a TOC, or `t + 2` of 4 MiB of one that becomes plain zstd;
-//! a header may be longer. To
-//! that come the encoders' own tables and, for each layer, pieces of 4 MiB, a window of up to 8 MiB,
-//! or 128 MiB for one layer at a time ([`crate::limits`]), 2 MiB for TOC and tar-split, whose rest is
-//! in temporary files, the sets of paths of walker and proofreader, about 50 and 60 bytes for each of
-//! at most 2^20 entries, and, while a file is open, 56 bytes for each of its chunks, of which a TOC
-//! holds at most 2^20. Nothing else depends on the length of a layer or of a file in it.
+//! Memory, with `t` worker threads:
+//!
+//! * All layers together have at most `4t + 8` MiB of batches in flight (24 with fewer than three
+//!   threads), each with its encoded form, which is at worst about as long. A layer with a TOC has
+//!   at most `2t + 2` batches of 1 MiB, one that becomes plain zstd `t + 2` of 4 MiB; headers may
+//!   be longer.
+//! * Each worker has the tables of its encoder.
+//! * Each layer has 4 MiB of pieces, a window of up to 8 MiB, or 128 MiB for one layer at a time
+//!   ([`crate::limits`]), and 2 MiB of TOC and tar-split, whose rest is in temporary files.
+//! * The path sets of walker and proofreader take about 50 and 60 bytes for each of at most 2^20
+//!   entries, and an open file 56 bytes for each of its chunks, of which a TOC holds at most 2^20.
+//!
+//! Nothing else depends on the length of a layer or of a file in it.
 
 mod assembler;
 mod batch;
@@ -61,11 +65,11 @@ pub use self::{
 };
 use crate::image::{Digest, digest::Algorithm};
 
-/// Converts the layer that `blob` delivers and writes the new blob to `sink`. Where the blob
-/// verifies its own digest, an error of that arrives as [`LayerError::Blob`]. With `expected`, the
-/// content's diffID is compared with it. The new blob depends on the tar and the recipe alone.
+/// Converts the layer read from `blob` and writes the new blob to `sink`. If `blob` verifies its
+/// own digest, a mismatch comes out as [`LayerError::Blob`]. With `expected`, the content's diffID
+/// is compared with it. The new blob depends only on the tar and the recipe.
 ///
-/// Blocks until done, and works on five threads besides the pool's.
+/// Blocks until done, on five threads besides the pool's.
 pub fn convert(
     blob: impl Read + Send,
     sink: impl Write + Send,
@@ -74,7 +78,7 @@ pub fn convert(
     pool: &Pool,
     progress: &LayerProgress,
 ) -> Result<Converted, LayerError> {
-    // All layers together are bounded by the pool; this keeps one from taking all of that.
+    // The pool bounds all layers together; this keeps one layer from taking all of it.
     let batches = if recipe.chunked { 2 * pool.threads() } else { pool.threads() };
     let batches = batches + budget::SPARE_BATCHES;
     let (turns_out, turns) = bounded(batches);
@@ -108,9 +112,9 @@ pub fn convert(
         let digester =
             scope.spawn(move || digester::digest(algorithm.hasher(), &digester_in, &sums_out));
         let assembled = assembler::assemble(&recipe, sink, &items_in, &sums_in, &turns_out, proof);
-        // Whoever still waits to hand something on is told that nobody takes it.
+        // Threads that still wait to send something fail now.
         drop((items_in, sums_in, turns_out));
-        // If it broke down, the assembler knows.
+        // If it panicked, the assembler has noticed.
         let _ = proofreader.map(thread::ScopedJoinHandle::join);
         (
             input.join().unwrap_or(Err(LayerError::WorkerLost)),
@@ -140,8 +144,8 @@ pub fn convert(
     })
 }
 
-/// One failing thread makes the others stop; the failure that came first is the one that is not
-/// [`LayerError::Interrupted`]. A wrong blob explains everything after it.
+/// One failing thread makes the others stop with [`LayerError::Interrupted`]; the first other error
+/// is the cause. A corrupt blob explains everything after it.
 fn first_failure<A, B>(
     input: Result<A, LayerError>,
     walked: Result<(), LayerError>,

@@ -1,21 +1,21 @@
-//! What a layer may come to, whoever made its blob and on whichever path it arrives.
+//! How much content a layer may have, wherever it comes from.
 
 mod window;
 
 pub(crate) use window::{WIDE, Wide, of_frame, wide};
 
-/// Below this many bytes of content a blob may be as dense as it likes: holes are common.
+/// Up to this many bytes of content the ratio does not count: holes are common.
 const DENSE_FROM: u64 = 1 << 30;
 
-/// The same for a blob that stands in for another one, if it is only to save time.
+/// The minimum size limit of a blob that replaces another one to save time.
 const REPLACEMENT_FROM: u64 = 64 << 20;
 
-/// What a layer may come to: a few bytes can be made to decompress to any length.
+/// How much content a layer may have: a few bytes can decompress to any length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a layer when decompressed.
+    /// Decompressed size in bytes.
     pub size: u64,
-    /// How many times longer than the blob read so far; counts only from 1 GiB on.
+    /// How many times longer than what was read of the blob; counts only above 1 GiB.
     pub ratio: u64,
 }
 
@@ -37,15 +37,15 @@ pub enum Exceeded {
 }
 
 impl Default for Limits {
-    /// A multiple of the largest layers there are, and a little less than the 1032 that gzip makes
-    /// of nothing but zeros.
+    /// Several times the largest layers there are, and a little less than the ratio of 1032 that
+    /// gzip reaches with nothing but zeros.
     fn default() -> Self {
         Self { size: 256 << 30, ratio: 1000 }
     }
 }
 
 impl Limits {
-    /// Whether a blob may have come to `total` bytes when `read` bytes of it were read.
+    /// Whether a blob may have `total` bytes of content when `read` bytes of it were read.
     pub(crate) fn allow(self, total: u64, read: u64) -> Result<(), Exceeded> {
         if total > self.size {
             Err(Exceeded::Size(self.size))
@@ -56,8 +56,8 @@ impl Limits {
         }
     }
 
-    /// The limits for a blob that is said to have the same content as another one of `len` bytes.
-    /// To check it must not take longer than it may take to convert the other one.
+    /// The limits for a blob that claims to have the same content as another one of `len` bytes.
+    /// Checking it must not take longer than converting the other one.
     #[must_use]
     pub(crate) fn for_replacement_of(self, len: u64) -> Self {
         let size = len.saturating_mul(self.ratio).max(REPLACEMENT_FROM).min(self.size);

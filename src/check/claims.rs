@@ -1,5 +1,5 @@
-//! What the annotations of a layer claim (`pkg/chunked/toc/toc.go` and
-//! `pkg/chunked/compression_linux.go` of containers/storage read them).
+//! What the annotations of a layer claim (clients read them in `pkg/chunked/toc/toc.go` and
+//! `pkg/chunked/compression_linux.go` of containers/storage).
 
 use super::finding::{Findings, Rule, shown};
 pub use crate::image::annotations::Annotations;
@@ -10,17 +10,17 @@ use crate::image::{
     digest::Algorithm,
 };
 
-/// Longer TOCs are not used, compressed or not, in bytes.
+/// Clients ignore longer TOCs, compressed or not; in bytes.
 pub(super) const TOC_MAX: u64 = 150 << 20;
 
-/// Where a compressed document lies in the blob.
+/// Where a compressed document is in the blob, by the annotations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     /// From the blob's start to the compressed document, in bytes.
     pub offset: u64,
     /// Compressed length in bytes.
     pub len: u64,
-    /// Length in bytes once decompressed, as claimed.
+    /// Decompressed length in bytes.
     pub raw_len: u64,
 }
 
@@ -34,11 +34,9 @@ impl Span {
 /// The claims of a chunked layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// Digest of the compressed TOC.
     pub toc_digest: Digest,
-    /// Where the TOC is.
     pub toc: Span,
-    /// Where the tar-split stream is, where that can be told.
+    /// Where the tar-split stream is, if the annotation says so.
     pub tar_split: Option<Span>,
 }
 
@@ -48,21 +46,28 @@ pub(crate) fn is_estargz(annotations: &Annotations) -> bool {
 }
 
 impl Claims {
-    /// Reads the annotations of a chunked layer. `None` if they do not lead to a TOC; why not is
-    /// among the findings.
+    /// Reads the annotations of a chunked layer. `None` if they do not lead to a TOC; the findings
+    /// say why not.
     pub fn read(annotations: &Annotations, findings: &mut Findings) -> Option<Self> {
         if is_estargz(annotations) {
-            findings.add(Rule::TwoTocs, format!("it also has the annotation {ESTARGZ_TOC_DIGEST}"));
+            findings.add(
+                Rule::TwoTocs,
+                format!("the layer also has the annotation {ESTARGZ_TOC_DIGEST}"),
+            );
         }
         for key in OBSOLETE.iter().filter(|key| annotations.contains_key(**key)) {
-            findings.add(Rule::StaleAnnotation, format!("it has the obsolete annotation {key}"));
+            findings
+                .add(Rule::StaleAnnotation, format!("the layer has the obsolete annotation {key}"));
         }
         let get = |key: &str| annotations.get(key).map_or("", String::as_str);
         let toc_digest = match get(TOC_DIGEST).parse::<Digest>() {
             Ok(digest) if digest.algorithm() == Algorithm::Sha256 => Some(digest),
             _ => {
                 let value = shown(get(TOC_DIGEST));
-                findings.add(Rule::TocDigest, format!("{TOC_DIGEST} is no SHA-256: {value}"));
+                findings.add(
+                    Rule::TocDigest,
+                    format!("invalid {TOC_DIGEST} {value}; expected a SHA-256 digest"),
+                );
                 None
             }
         };
@@ -73,7 +78,10 @@ impl Claims {
             }
             _ => {
                 let value = shown(get(TAR_SPLIT_POSITION));
-                let detail = format!("{TAR_SPLIT_POSITION} names no position: {value}");
+                let detail = format!(
+                    "invalid {TAR_SPLIT_POSITION} {value}; expected \
+                     OFFSET:LENGTH:UNCOMPRESSED_LENGTH"
+                );
                 findings.add(Rule::TarSplitPosition, detail);
                 None
             }
@@ -81,7 +89,7 @@ impl Claims {
         Some(Self { toc_digest: toc_digest?, toc: toc?, tar_split })
     }
 
-    /// Data has to end here, in front of the first of the frames that are no data.
+    /// Where data has to end: before the first of the frames that are not data.
     pub(super) fn bound(&self) -> u64 {
         let toc = self.toc.offset;
         self.tar_split.map_or(toc, |span| span.offset.min(toc)).saturating_sub(8)
@@ -89,15 +97,20 @@ impl Claims {
 
     fn toc(value: &str, findings: &mut Findings) -> Option<Span> {
         let Some([offset, len, raw_len, format]) = numbers(value) else {
-            let detail = format!("{TOC_POSITION} names no position: {}", shown(value));
+            let detail = format!(
+                "invalid {TOC_POSITION} {}; expected OFFSET:LENGTH:UNCOMPRESSED_LENGTH:TYPE",
+                shown(value)
+            );
             findings.add(Rule::TocPosition, detail);
             return None;
         };
         if format != 1 {
-            findings.add(Rule::TocFormat, format!("{TOC_POSITION} names the format {format}"));
+            findings.add(Rule::TocFormat, format!("{TOC_POSITION} has type {format}; expected 1"));
         }
         if len.max(raw_len) > TOC_MAX {
-            let detail = format!("the TOC has {len} bytes, {raw_len} once decompressed");
+            let detail = format!(
+                "the TOC has {len} bytes, {raw_len} when decompressed; the limit is {TOC_MAX}"
+            );
             findings.add(Rule::TocTooLong, detail);
             return None;
         }

@@ -78,7 +78,7 @@ fn hash(
     }
     let actual = hasher.finish();
     if actual != *expected {
-        let detail = format!("the content has the digest {actual}, the config says {expected}");
+        let detail = format!("the content has the digest {actual}, but the config says {expected}");
         findings.add(Rule::DiffId, detail);
     }
     len

@@ -1,4 +1,4 @@
-//! The data itself: decoded once from the first frame to the last, and held against what TOC and
+//! The data itself: decoded once from the first frame to the last, and compared with what TOC and
 //! tar-split stream say is at each place.
 
 use std::{fmt::Display, io::Read};
@@ -22,9 +22,9 @@ pub(super) struct Data<R> {
     diff_id: Hasher,
     len: u64,
     limits: Limits,
-    /// Of the file that is being read.
+    /// Of the current file.
     whole: (Sha256, Crc),
-    /// Another content than expected has come, so no place means anything any more.
+    /// The content differs from what was expected, so places have lost their meaning.
     adrift: bool,
     /// Decoding has failed.
     failed: bool,
@@ -38,7 +38,6 @@ enum Trouble {
 }
 
 impl<R: Read> Data<R> {
-    /// Reads a blob; its content is to have this digest, and to keep within the limits.
     pub(super) fn new(blob: R, diff_id: &Digest, limits: Limits) -> Self {
         Self {
             frames: CheckedFrames::new(blob),
@@ -51,7 +50,7 @@ impl<R: Read> Data<R> {
         }
     }
 
-    /// Reads to the end. `complete` says that all of the tar was walked. Returns the length of the
+    /// Reads to the end; `complete` says that all of the tar was walked. Returns the length of the
     /// content.
     pub(super) fn finish(
         mut self,
@@ -68,14 +67,15 @@ impl<R: Read> Data<R> {
             }
         }
         if complete && !self.adrift && self.len > walked {
-            let detail = format!("the data goes on for {} bytes after the tar", self.len - walked);
+            let detail =
+                format!("the data continues for {} bytes after the tar", self.len - walked);
             findings.add(Rule::DataStream, detail);
         }
         if !self.failed {
             let actual = self.diff_id.finish();
             if actual != *expected {
                 let detail =
-                    format!("the content has the digest {actual}, the config says {expected}");
+                    format!("the content has the digest {actual}, but the config says {expected}");
                 findings.add(Rule::DiffId, detail);
             }
         }
@@ -87,7 +87,7 @@ impl<R: Read> Data<R> {
         (self.failed, self.adrift) = (true, true);
     }
 
-    /// Takes some content, at most `most` bytes.
+    /// Takes content, at most `most` bytes.
     fn take(&mut self, most: usize, with: impl FnOnce(&[u8])) -> Result<(), Trouble> {
         let len = self.frames.content().map_err(Trouble::Fault)?.len().min(most);
         if len == 0 {
@@ -139,13 +139,13 @@ impl<R: Read> Data<R> {
             zeros = zeros && (!piece.hole || bytes.iter().all(|byte| *byte == 0));
         })?;
         if piece.hole && !zeros {
-            findings.add(Rule::Hole, format!("{name}: piece {number} is no hole"));
+            findings.add(Rule::Hole, format!("{name}: piece {number} is not a hole"));
         }
         if let Some(expected) = &piece.digest {
             let actual = Digest::from_sha256(sum.finalize().into());
             if actual != *expected {
                 let detail = format!(
-                    "{name}: piece {number} has the digest {actual}, the TOC says {expected}"
+                    "{name}: piece {number} has the digest {actual}, but the TOC says {expected}"
                 );
                 findings.add(Rule::ChunkDigest, detail);
             }
@@ -183,13 +183,13 @@ impl<R: Read> Data<R> {
         }
         let actual = Digest::from_sha256(whole.0.finalize().into());
         if let Some(expected) = file.digest.as_ref().filter(|expected| **expected != actual) {
-            let detail = format!("{name} has the digest {actual}, the TOC says {expected}");
+            let detail = format!("{name} has the digest {actual}, but the TOC says {expected}");
             findings.add(Rule::FileDigest, detail);
         }
         let actual = whole.1.finalize();
         if let Some(expected) = file.crc.filter(|expected| *expected != actual) {
             let detail = format!(
-                "{name} has the CRC {actual:016x}, the tar-split stream says {expected:016x}"
+                "{name} has the CRC {actual:016x}, but the tar-split stream says {expected:016x}"
             );
             findings.add(Rule::TarSplitCrc, detail);
         }
@@ -202,7 +202,7 @@ impl<R: Read> Data<R> {
             Err(Trouble::Fault(fault)) => self.fail(fault, findings),
             Err(Trouble::End) => {
                 self.adrift = true;
-                findings.add(Rule::DataStream, format!("the data ends within {what}"));
+                findings.add(Rule::DataStream, format!("the data ends in the middle of {what}"));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! TOC and tar-split stream in their compressed form: digests, lengths, and all that they say.
+//! TOC and tar-split stream in their compressed form: digests, lengths, and everything in them.
 
 use std::{
     cell::Cell,
@@ -16,7 +16,6 @@ use super::{
 };
 use crate::image::Digest;
 
-/// Counts what goes through.
 pub(super) struct CountedReader<'a, R> {
     pub(super) inner: R,
     pub(super) count: &'a Cell<u64>,
@@ -30,16 +29,16 @@ impl<R: Read> Read for CountedReader<'_, R> {
     }
 }
 
-/// The widest window that TOC and tar-split may have, as a power of two: 8 MiB, which is what the
-/// reference's writer takes at its highest level.
+/// The widest window that TOC and tar-split may have, as a power of two: 8 MiB, which is what
+/// containers/storage writes at its highest level.
 const WINDOW_LOG_MAX: u32 = 23;
 
-/// More than an entry of the TOC can have, in bytes: names, link target and attributes take up to
-/// 1 MiB each in a tar that clients read, and JSON makes six bytes of some.
+/// More than an entry of the TOC can have, in bytes: names, link target and attributes take up to 1
+/// MiB each in a tar that clients read, and JSON takes six bytes for some.
 const ENTRY_MAX: u64 = 16 << 20;
 
-/// A document may be this many times longer than its compressed form, and has [`DENSE_FROM`] bytes
-/// in any case.
+/// A document may be this many times longer than its compressed form; [`DENSE_FROM`] bytes are
+/// always allowed.
 const RATIO: u64 = 1000;
 
 /// In bytes.
@@ -52,7 +51,7 @@ struct ReadExtent {
     raw: Cell<u64>,
 }
 
-/// A document out of its compressed form, as far as it is worth reading.
+/// A decompressed document, within the limits.
 struct DecodedDocument<'a, R: Read> {
     decoder: zstd::stream::read::Decoder<'static, io::BufReader<CountedReader<'a, R>>>,
     extent: &'a ReadExtent,
@@ -73,14 +72,14 @@ impl<R: Read> Read for DecodedDocument<'_, R> {
         let len = self.decoder.read(buf)?;
         raw.set(raw.get() + len as u64);
         if raw.get() > compressed.get().saturating_mul(RATIO).max(DENSE_FROM) {
-            let reason = format!("it is more than {RATIO} times longer than its compressed form");
+            let reason = format!("decompressed size exceeds {RATIO} times the compressed size");
             return Err(io::Error::other(reason));
         }
         Ok(len)
     }
 }
 
-/// Fails where more than [`ENTRY_MAX`] bytes have been read and no entry has come out of them.
+/// Fails if more than [`ENTRY_MAX`] bytes have been read without an entry.
 struct Entrywise<'a, R> {
     inner: R,
     /// Bytes since the last entry.
@@ -92,16 +91,13 @@ impl<R: Read> Read for Entrywise<'_, R> {
         let len = self.inner.read(buf)?;
         self.since.set(self.since.get() + len as u64);
         if self.since.get() > ENTRY_MAX {
-            return Err(io::Error::other(format!(
-                "an entry has more than {} MiB",
-                ENTRY_MAX >> 20
-            )));
+            return Err(io::Error::other(format!("an entry exceeds {} MiB", ENTRY_MAX >> 20)));
         }
         Ok(len)
     }
 }
 
-/// Reads all entries of a TOC that has been decompressed; returns its `tarSplitDigest`.
+/// Reads all entries of a decompressed TOC; returns its `tarSplitDigest`.
 fn entries(
     json: impl Read,
     most: u64,
@@ -111,13 +107,13 @@ fn entries(
     let json = Entrywise { inner: json.take(TOC_MAX + 1), since: &since };
     read_toc(io::BufReader::with_capacity(64 << 10, json), |entry| {
         count += 1;
-        // Whatever comes after too many is not read any more.
+        // After too many, nothing more is read.
         since.set(if count > most { ENTRY_MAX } else { 0 });
         each(entry);
     })
 }
 
-/// Reads the TOC alone, of which only `len` bytes count. Whether it could be read.
+/// Reads only the TOC, up to `len` bytes. Returns whether that worked.
 pub(super) fn toc_alone(toc: impl Read, len: u64, each: impl FnMut(TocEntry)) -> io::Result<bool> {
     let extent = ReadExtent::default();
     Ok(entries(DecodedDocument::new(toc, &extent)?.take(len), u64::MAX, each).is_ok())
@@ -127,19 +123,19 @@ pub(super) fn digest_of(bytes: impl Read) -> io::Result<Digest> {
     HashedReader::new(bytes).finish()
 }
 
-/// The most entries and chunks in a TOC of a content of `len` bytes: an entry takes a header of 512
-/// bytes, and writers cut no file into shorter chunks on the average.
+/// The most entries and chunks that the TOC of a content of `len` bytes may have: an entry takes a
+/// header of 512 bytes, and no writer makes shorter chunks on average.
 pub(super) fn entries_of(len: u64) -> u64 {
     len / 256 + 1024
 }
 
-/// Both documents in their compressed form, as far as they were found.
+/// Both documents in their compressed form.
 pub(super) struct Pair<R> {
     pub(super) toc: R,
     pub(super) tar_split: Option<R>,
 }
 
-/// Checks both documents, and shows `visitor` what they say.
+/// Checks both documents, and passes what they say to `visitor`.
 pub(super) fn check<R: Read + Clone>(
     claims: &Claims,
     layer: Surroundings,
@@ -158,20 +154,22 @@ pub(super) fn check<R: Read + Clone>(
 
 fn is_toc(digest: &Digest, claims: &Claims, findings: &mut Findings) -> bool {
     if *digest != claims.toc_digest {
-        let detail =
-            format!("the TOC has the digest {digest}, its annotation says {}", claims.toc_digest);
+        let detail = format!(
+            "the TOC has the digest {digest}, but its annotation says {}",
+            claims.toc_digest
+        );
         findings.add(Rule::TocDigest, detail);
     }
     *digest == claims.toc_digest
 }
 
-/// What reading both documents has come to.
+/// What was read of both documents.
 #[derive(Debug)]
 struct Reading {
     walked: Walked,
     toc_len: u64,
     tar_split_len: u64,
-    /// All of the TOC could be read.
+    /// The whole TOC could be read.
     whole: bool,
     /// The TOC's `tarSplitDigest`.
     committed: Option<String>,
@@ -198,12 +196,12 @@ impl Reading {
         let committed = match read {
             Ok(digest) => digest,
             Err(_) if toc_extent.raw.get() > TOC_MAX => {
-                findings.add(Rule::TocTooLong, format!("the TOC has more than {TOC_MAX} bytes"));
+                findings.add(Rule::TocTooLong, format!("the TOC exceeds {TOC_MAX} bytes"));
                 None
             }
             Err(error) => {
                 let rule = if error.is_io() { Rule::TocEncoding } else { Rule::TocJson };
-                findings.add(rule, format!("the TOC cannot be read: {error}"));
+                findings.add(rule, format!("cannot read the TOC: {error}"));
                 None
             }
         };
@@ -211,7 +209,7 @@ impl Reading {
         Ok(Self { walked, toc_len, tar_split_len, whole, committed })
     }
 
-    /// Holds lengths and digests against each other.
+    /// Compares lengths and digests.
     fn compare(&self, claims: &Claims, tar_split_digest: Option<&Digest>, findings: &mut Findings) {
         if !self.whole {
             return;
@@ -235,7 +233,7 @@ impl Reading {
     }
 }
 
-/// Both documents on their own, read before their blob is done.
+/// Both documents without their blob, which is not complete yet.
 #[derive(Debug)]
 pub struct DocumentsCheck {
     reading: Reading,
@@ -246,8 +244,7 @@ pub struct DocumentsCheck {
 
 impl DocumentsCheck {
     /// Reads both to their ends, in their compressed form and side by side: for each entry of the
-    /// TOC, the tar-split stream is read up to its file object. They are of an image's lowest layer
-    /// or of another one.
+    /// TOC, the tar-split stream is read up to its file object.
     pub fn read(toc: impl Read, tar_split: impl Read, lowest: bool) -> io::Result<Self> {
         let mut findings = Findings::default();
         let (mut toc, mut tar_split) = (HashedReader::new(toc), HashedReader::new(tar_split));
@@ -256,7 +253,7 @@ impl DocumentsCheck {
         Ok(Self { reading, toc: toc.finish()?, tar_split: tar_split.finish()?, findings })
     }
 
-    /// Holds them against the annotations that are to lead to them.
+    /// Compares them with the annotations that lead to them.
     pub fn compare(mut self, annotations: &Annotations) -> (TocTotals, CheckedLeftOut, Findings) {
         let Some(claims) = Claims::read(annotations, &mut self.findings) else {
             return (TocTotals::default(), CheckedLeftOut::default(), self.findings);
@@ -264,7 +261,7 @@ impl DocumentsCheck {
         is_toc(&self.toc, &claims, &mut self.findings);
         let Walked { totals, data_end, .. } = self.reading.walked;
         if data_end > claims.bound() {
-            let detail = format!("the data goes on to {data_end}, beyond where the TOC is");
+            let detail = format!("the data extends to {data_end}, into the TOC");
             self.findings.add(Rule::RangeBounds, detail);
         }
         self.reading.compare(&claims, Some(&self.tar_split), &mut self.findings);
@@ -272,7 +269,6 @@ impl DocumentsCheck {
     }
 }
 
-/// Hashes what goes through.
 struct HashedReader<R> {
     inner: R,
     hasher: Sha256,
@@ -283,7 +279,7 @@ impl<R: Read> HashedReader<R> {
         Self { inner, hasher: Sha256::new() }
     }
 
-    /// The digest of all, what is still unread included.
+    /// Reads to the end; returns the digest of everything.
     fn finish(mut self) -> io::Result<Digest> {
         io::copy(&mut self, &mut io::sink())?;
         Ok(Digest::from_sha256(self.hasher.finalize().into()))
@@ -300,6 +296,7 @@ impl<R: Read> Read for HashedReader<R> {
 
 fn length(rule: Rule, what: &str, actual: u64, claimed: u64, findings: &mut Findings) {
     if actual != claimed {
-        findings.add(rule, format!("the {what} has {actual} bytes, its annotation says {claimed}"));
+        findings
+            .add(rule, format!("the {what} has {actual} bytes, but its annotation says {claimed}"));
     }
 }

@@ -1,4 +1,4 @@
-//! Where the TOC says that a content lies: a file in one piece, or its chunks.
+//! Where a file's content is, by the TOC: in one piece, or in chunks.
 
 use super::{
     finding::{Findings, Rule, Shown, shown},
@@ -11,59 +11,57 @@ use crate::image::{Digest, digest::Algorithm};
 pub(super) struct Piece {
     /// Where its first frame begins in the blob.
     pub(super) offset: u64,
-    /// Just past its last frame, where the TOC says that.
+    /// Just past its last frame, if the TOC says so.
     pub(super) end: Option<u64>,
     /// Uncompressed length in bytes.
     pub(super) len: u64,
-    /// Of the uncompressed piece, where the TOC has one.
+    /// Of the uncompressed piece, if the TOC has one.
     pub(super) digest: Option<Digest>,
-    /// All zeros.
     pub(super) hole: bool,
 }
 
 /// A file's name, as messages show it.
 pub(super) type Name<'a> = Shown<&'a str>;
 
-/// What there is to know of a regular file behind its last piece.
+/// What is known about a regular file after its last piece.
 #[derive(Debug)]
 pub(super) struct File<'a> {
     /// For messages.
     pub(super) name: Name<'a>,
-    /// Bytes at its end of which the TOC does not say where they are.
+    /// How many bytes at its end the TOC does not locate.
     pub(super) rest: u64,
-    /// Just past a content of several pieces, where the TOC says that.
+    /// Just past a content of several pieces, if the TOC says so.
     pub(super) end: Option<u64>,
-    /// SHA-256 of the content.
     pub(super) digest: Option<Digest>,
-    /// CRC-64 of the content, as the tar-split stream has it.
+    /// CRC-64 of the content, from the tar-split stream.
     pub(super) crc: Option<u64>,
 }
 
-/// The pieces of one file, out of its entries as they come. A piece is given out when the entry after
-/// it has come, for only then is known what it is.
+/// The pieces of one file, from its entries as they come. A piece is complete only when the entry
+/// after it has come.
 #[derive(Debug)]
 pub(super) struct FilePieces {
     /// Length of the file in bytes.
     len: u64,
     /// Where the next piece begins in the file.
     at: u64,
-    /// Where those end that have been given out.
+    /// Where the pieces returned so far end.
     given: u64,
-    /// How many those are.
+    /// How many were returned.
     number: usize,
     held: Option<Piece>,
-    /// No further piece can be found.
+    /// No further piece can be located.
     lost: bool,
 }
 
-/// Holds ranges against each other as pieces come in the order of the TOC.
+/// Compares ranges with each other, in the order of the TOC.
 #[derive(Debug)]
 pub(super) struct Ranges {
-    /// Just past what the last piece took, as far as that is known.
+    /// Just past the last piece, as far as known.
     taken: u64,
     /// Where the last piece began.
     start: Option<u64>,
-    /// Nothing may lie beyond.
+    /// Nothing may be beyond.
     bound: u64,
 }
 
@@ -76,12 +74,12 @@ impl Ranges {
         Self { taken: 0, start: None, bound }
     }
 
-    /// Just past the last file, as far as that is known.
+    /// Just past the last file, as far as known.
     pub(super) fn end(&self) -> u64 {
         self.taken
     }
 
-    /// `end` is just past the piece, where that is known.
+    /// `end` is just past the piece, if known.
     pub(super) fn check(
         &mut self,
         piece: &Piece,
@@ -93,18 +91,18 @@ impl Ranges {
         let offset = piece.offset;
         if offset < self.taken || self.start.is_some_and(|start| offset <= start) {
             let detail = format!(
-                "{name}: piece {number} begins at {offset}, within or before what precedes it"
+                "{name}: piece {number} begins at {offset}, before the end of what precedes it"
             );
             findings.add(Rule::RangeOrder, detail);
         }
         if end.is_some_and(|end| end <= offset) {
             let detail =
-                format!("{name}: piece {number} begins at {offset} and ends at or before that");
+                format!("{name}: piece {number} begins at {offset}, but ends at or before that");
             findings.add(Rule::RangeOrder, detail);
         }
         if end.unwrap_or(offset) > self.bound {
             let detail =
-                format!("{name}: piece {number} goes beyond {}, where the TOC is", self.bound);
+                format!("{name}: piece {number} extends beyond {}, into the TOC", self.bound);
             findings.add(Rule::RangeBounds, detail);
         }
         self.taken = end.unwrap_or(offset);
@@ -112,7 +110,7 @@ impl Ranges {
     }
 }
 
-/// The digest of a file, which it has to have.
+/// The digest of a file, which is required.
 pub(super) fn file_digest(
     main: &TocEntry,
     name: Name<'_>,
@@ -120,34 +118,33 @@ pub(super) fn file_digest(
 ) -> Option<Digest> {
     let digest = sha256(&main.digest);
     if digest.is_none() {
-        let detail = format!("{name}: its digest is no SHA-256: {}", shown(&main.digest));
+        let detail = format!("{name}: invalid digest {}; expected SHA-256", shown(&main.digest));
         findings.add(Rule::FileDigestMissing, detail);
     }
     digest
 }
 
 impl FilePieces {
-    /// Those of a file of `len` bytes, of which the main entry comes first.
     pub(super) fn new(len: u64) -> Self {
         Self { len, at: 0, given: 0, number: 0, held: None, lost: false }
     }
 
-    /// How many pieces were given out.
+    /// How many pieces were returned.
     pub(super) fn number(&self) -> usize {
         self.number
     }
 
-    /// How many bytes are in none of the pieces that were given out.
+    /// How many bytes are in none of the pieces returned.
     pub(super) fn rest(&self) -> u64 {
         self.len.saturating_sub(self.given)
     }
 
-    /// Whether all of the file was given out.
+    /// Whether the whole file was located.
     pub(super) fn complete(&self) -> bool {
         !self.lost
     }
 
-    /// Takes in an entry, and gives out the piece of the one before.
+    /// Takes an entry, and returns the piece of the one before.
     pub(super) fn next(
         &mut self,
         entry: &TocEntry,
@@ -168,19 +165,22 @@ impl FilePieces {
         let empty = self.held.as_ref().is_some_and(|held| held.len == 0);
         if entry.chunk_offset != self.at || empty || self.at > self.len {
             let detail = format!(
-                "{name}: a chunk of {} bytes at {}, expected at {}",
+                "{name}: chunk of {} bytes at {}, expected at {}",
                 entry.chunk_size, entry.chunk_offset, self.at
             );
             findings.add(Rule::ChunkSize, detail);
             return self.lose();
         }
         if !matches!(entry.chunk_type.as_str(), "" | "zeros") {
-            let detail = format!("{name}: a chunk of the type {}", shown(&entry.chunk_type));
+            let detail = format!("{name}: unknown chunk type {}", shown(&entry.chunk_type));
             findings.add(Rule::ChunkEntry, detail);
         }
         let digest = sha256(&entry.chunk_digest);
         if digest.is_none() && !entry.chunk_digest.is_empty() {
-            let detail = format!("{name}: no SHA-256: {}", shown(&entry.chunk_digest));
+            let detail = format!(
+                "{name}: invalid chunk digest {}; expected SHA-256",
+                shown(&entry.chunk_digest)
+            );
             findings.add(Rule::ChunkDigest, detail);
         }
         let piece = Piece {
@@ -196,7 +196,7 @@ impl FilePieces {
         self.give(before)
     }
 
-    /// The last piece of the file, if all of them are there; `end` is just past it.
+    /// The last piece of the file, if the pieces are complete; `end` is just past it.
     pub(super) fn last(
         &mut self,
         end: Option<u64>,
@@ -212,21 +212,21 @@ impl FilePieces {
         }
         if self.at != self.len {
             let (at, len) = (self.at, self.len);
-            let detail = format!("{name}: its chunks have {at} bytes together, it has {len}");
+            let detail = format!("{name}: its chunks add up to {at} bytes, but it has {len}");
             findings.add(Rule::ChunkSize, detail);
             return self.lose();
         }
         self.give(piece)
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "the last words of those who may give nothing")]
+    #[expect(clippy::unnecessary_wraps, reason = "returned by callers that may have no piece")]
     fn give(&mut self, piece: Piece) -> Option<Piece> {
         self.given = self.given.saturating_add(piece.len);
         self.number += 1;
         Some(piece)
     }
 
-    /// What is left can be checked as a whole only.
+    /// The rest can only be checked as a whole.
     fn lose(&mut self) -> Option<Piece> {
         (self.lost, self.held) = (true, None);
         None

@@ -1,4 +1,4 @@
-//! What can be wrong with a layer, and who would notice.
+//! The rules that images have to keep, and what was found to break them.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -6,13 +6,12 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 use super::effect::Effect;
 
-/// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The image is not what it claims to be.
     Error,
-    /// The image is right, and some client will still not do with it what one might expect.
+    /// The image is correct, but some client may not do what one would expect.
     Warning,
 }
 
@@ -32,26 +31,23 @@ macro_rules! rules {
         pub enum Rule { $($(#[doc = $doc])+ $rule,)+ }
 
         impl Rule {
-            /// All rules.
             pub const ALL: &[Self] = &[$(Self::$rule,)+];
 
-            /// The rule's name in reports.
             pub fn id(self) -> &'static str {
                 match self { $(Self::$rule => $id,)+ }
             }
 
-            /// How much it weighs.
             pub fn severity(self) -> Severity {
                 match self { $(Self::$rule => Severity::$severity,)+ }
             }
 
-            /// Whether this program writes no TOC for a layer that breaks it, be it an error or not.
+            /// Whether a layer that breaks it gets no TOC from this program, even for a warning.
             pub(crate) fn forbids_toc(self) -> bool {
                 self.severity() == Severity::Error
                     || matches!(self, Self::MissingParent | Self::TailTooLong)
             }
 
-            /// What clients do where it is broken.
+            /// What clients do if it is broken.
             pub(crate) fn effect(self) -> Effect {
                 match self { $(Self::$rule => Effect::$effect,)+ }
             }
@@ -68,7 +64,7 @@ rules! {
     MediaType "media-type" Error OtherTools;
     /// The blob has the digest and the size of its descriptor.
     Blob "blob" Error NoPull;
-    /// All of the blob can be decompressed.
+    /// The whole blob can be decompressed.
     Frame "frame" Error NoPull;
     /// A window of at most 128 MiB.
     Window "frame-window" Error SomeDecoders;
@@ -80,9 +76,9 @@ rules! {
     DiffId "diff-id" Error NoPull;
     /// A chunked layer is zstd.
     NotZstd "not-zstd" Error NoPartialPull;
-    /// One TOC of one format.
+    /// There is only one TOC.
     TwoTocs "two-tocs" Error NoPartialPull;
-    /// Nothing is left of another blob or an older format.
+    /// There are no annotations of another blob or an obsolete format.
     StaleAnnotation "stale-annotation" Warning OtherTools;
     /// The annotation has the digest of the compressed TOC.
     TocDigest "toc-digest" Error NoPartialPull;
@@ -150,27 +146,27 @@ rules! {
     TarSparse "tar-sparse" Error NoPartialPull;
     /// A file with content has a SHA-256.
     FileDigestMissing "file-digest-missing" Error NoPartialPull;
-    /// It is that of the content.
+    /// The digest is that of the content.
     FileDigest "file-digest" Error NoPartialPull;
-    /// Content begins and ends with frames of its own, where the TOC says.
+    /// Content has frames of its own, at the place that the TOC says.
     FileRange "file-range" Error NoPartialPull;
     /// Ranges are in order and do not overlap.
     RangeOrder "range-order" Error NoPartialPull;
-    /// Ranges lie before the TOC.
+    /// Ranges are before the TOC.
     RangeBounds "range-bounds" Error NoPartialPull;
     /// A chunk follows its file and has its name.
     ChunkEntry "chunk-entry" Error NoPartialPull;
     /// Chunks follow each other without gaps and add up to the file.
     ChunkSize "chunk-size" Error NoPartialPull;
-    /// A chunk begins with a frame of its own, where the TOC says.
+    /// A chunk has frames of its own, at the place that the TOC says.
     ChunkRange "chunk-range" Error NoPartialPull;
     /// The SHA-256 of the chunk.
     ChunkDigest "chunk-digest" Error MoreFetched;
     /// A hole is all zeros.
     Hole "hole" Error NoPartialPull;
-    /// The frames decode to what tar-split stream and files make.
+    /// The frames decode to the tar that the tar-split stream and the files make.
     DataStream "data-stream" Error NoPartialPull;
-    /// The last frame tells where TOC and tar-split stream are.
+    /// The last frame says where TOC and tar-split stream are.
     Footer "footer" Error Unread;
     /// Each directory has an entry.
     MissingParent "missing-parent" Warning OtherMode;
@@ -186,21 +182,21 @@ rules! {
     DirectoryName "directory-name" Error NoPartialPull;
     /// Nothing is below a symlink or a file.
     BelowNonDirectory "below-non-directory" Error NoComposefsPull;
-    /// A whiteout is an empty file and removes a name, or all that is in its directory.
+    /// A whiteout is an empty file and removes a name, or everything in its directory.
     WhiteoutForm "whiteout-form" Error OtherTree;
-    /// A whiteout removes nothing that is in the layer itself.
+    /// A whiteout removes nothing in the layer itself.
     WhiteoutAndEntry "whiteout-and-entry" Error NoPartialPull;
     /// No character device 0:0, which is a whiteout to overlay file systems.
     WhiteoutDevice "whiteout-device" Error OtherTree;
-    /// No whiteouts. They are right for all clients but one.
+    /// No whiteouts, which one client does not apply.
     Whiteout "whiteout" Warning ComposefsIgnoresWhiteouts;
     /// No devices and FIFOs above the lowest layer.
     SpecialAbove "special-file-above" Error LowerShowsThrough;
     /// No devices and FIFOs in the lowest layer.
     SpecialLeftOut "special-file-left-out" Warning NotCreated;
-    /// A hard link leads to a file that comes before it.
+    /// The target of a hard link is an earlier file.
     LinkTarget "link-target" Error LinkLost;
-    /// A mode has no other bits than those of permissions and of its type.
+    /// A mode has only the bits of permissions and of its type.
     ModeBits "mode-bits" Error NoComposefsPull;
     /// Only links have a target.
     LinkName "link-name" Error OtherTree;
@@ -224,7 +220,7 @@ rules! {
     Unread "unread" Error Unknown;
     /// The content is no longer than the limits allow.
     Limit "limit" Error Unknown;
-    /// An entry of an index has the media type and the size of its manifest.
+    /// An index entry has the media type and the size of its manifest.
     IndexEntry "index-entry" Error OtherTools;
     /// Only an image with zstd layers is marked as one.
     ZstdMark "zstd-mark" Error OtherTools;
@@ -243,7 +239,6 @@ impl fmt::Display for Rule {
 /// A rule that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which.
     pub rule: Rule,
     /// Where, and what was found instead.
     pub detail: String,
@@ -260,13 +255,13 @@ impl Serialize for Finding {
     }
 }
 
-/// Findings of one kind that are kept; of a broken layer there may be millions.
+/// How many findings of each rule are kept; a broken layer may have millions.
 const KEPT: u64 = 10;
 
-/// Longer details are cut, in characters; they quote what the image says.
+/// Longer details are cut, in characters; they quote the image.
 const DETAIL_MAX: usize = 1000;
 
-/// Everything that was found, in its order.
+/// Everything that was found, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
     kept: Vec<Finding>,
@@ -280,7 +275,6 @@ impl Serialize for Findings {
 }
 
 impl Findings {
-    /// Notes a finding.
     pub(crate) fn add(&mut self, rule: Rule, detail: impl Into<String>) {
         let count = self.counts.entry(rule).or_default();
         *count += 1;
@@ -294,7 +288,6 @@ impl Findings {
         }
     }
 
-    /// Adds what was found elsewhere.
     pub(crate) fn append(&mut self, other: &Self) {
         self.kept.extend(other.kept.iter().cloned());
         for (rule, count) in &other.counts {
@@ -307,12 +300,10 @@ impl Findings {
         &self.kept
     }
 
-    /// How often each rule is broken.
     pub fn counts(&self) -> &BTreeMap<Rule, u64> {
         &self.counts
     }
 
-    /// How many errors there are.
     pub fn errors(&self) -> u64 {
         self.weigh().0
     }
@@ -325,19 +316,18 @@ impl Findings {
         })
     }
 
-    /// The first that forbids a TOC: this program would not have written this layer as it is.
+    /// The first that forbids a TOC: this program would not have written the layer like this.
     pub fn first_obstacle(&self) -> Option<&Finding> {
         self.kept.iter().find(|finding| finding.rule.forbids_toc())
     }
 
-    /// The first error.
     pub fn first_error(&self) -> Option<&Finding> {
         self.kept.iter().find(|finding| finding.rule.severity() == Severity::Error)
     }
 }
 
-/// A name for messages: control characters escaped, shortened. Put together only where it is
-/// written, since most names are never told.
+/// A name for messages, escaped and shortened. Only formatted when it is written, because most
+/// names are never reported.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown<N>(N);
 

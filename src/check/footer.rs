@@ -17,7 +17,7 @@ const HEADER: [u8; 8] = [0x50, 0x2a, 0x4d, 0x18, 64, 0, 0, 0];
 
 const MAGIC: &[u8] = b"GNUlInUx";
 
-/// Holds the footer against the annotations.
+/// Compares the footer with the annotations.
 pub(super) fn check(blob: Section<'_>, claims: &Claims, findings: &mut Findings) -> io::Result<()> {
     let frame = match blob.len().checked_sub(FRAME) {
         Some(start) => blob.read_at(start, 72)?,
@@ -42,8 +42,7 @@ pub(super) fn check(blob: Section<'_>, claims: &Claims, findings: &mut Findings)
         _ => false,
     };
     if !right {
-        findings
-            .add(Rule::Footer, format!("the footer says {fields:?}, the annotations otherwise"));
+        findings.add(Rule::Footer, format!("the footer has {fields:?}, unlike the annotations"));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_error_name};
 use super::finding::Rule;
 use crate::limits::{self, WIDE, Wide};
 
-/// The `zstd` command takes no larger window without being asked, nor does this program.
+/// The `zstd` command accepts no larger window by default, nor does this program.
 const WINDOW_MAX_LOG: u32 = 27;
 
 /// Magic number, descriptor, window and the longest dictionary ID.
@@ -38,7 +38,7 @@ pub(super) struct CheckedFrames<R> {
     head: u64,
     /// No content of the current frame has been handed out.
     fresh: bool,
-    /// Kept to the end of the blob: the decoder keeps its window as long.
+    /// Held to the end of the blob, as long as the decoder keeps its window.
     wide: Option<Wide>,
 }
 
@@ -46,7 +46,7 @@ impl<R: Read> CheckedFrames<R> {
     /// Decodes from the blob's first byte on.
     pub(super) fn new(source: R) -> Self {
         let mut decoder = DCtx::create();
-        // Fails for values out of range only, and this one is not.
+        // Fails only for values out of range, which this one is not.
         let _ = decoder.set_parameter(DParameter::WindowLogMax(WINDOW_MAX_LOG));
         Self {
             source,
@@ -69,8 +69,8 @@ impl<R: Read> CheckedFrames<R> {
         self.position
     }
 
-    /// Content as far as there is some at hand; nothing at the end of the blob. To be taken with
-    /// [`consume`](Self::consume).
+    /// Available content, to be taken with [`consume`](Self::consume); empty at the end of the
+    /// blob.
     pub(super) fn content(&mut self) -> Result<&[u8], Fault> {
         while self.output_at == self.output_len {
             if !self.step()? {
@@ -86,7 +86,7 @@ impl<R: Read> CheckedFrames<R> {
     }
 
     /// Whether a frame begins or the last one ends at `target` with no content before it. Targets
-    /// have to be asked for in ascending order.
+    /// have to come in ascending order.
     pub(super) fn is_at(&mut self, target: u64) -> Result<bool, Fault> {
         loop {
             if self.output_at < self.output_len {
@@ -105,13 +105,13 @@ impl<R: Read> CheckedFrames<R> {
         }
     }
 
-    /// Decodes a little further; only when all content has been taken. False at the end.
+    /// Decodes a little further, once all content has been taken. False at the end.
     fn step(&mut self) -> Result<bool, Fault> {
         if !self.in_frame {
             return self.begin_frame();
         }
         if self.rest().is_empty() && !self.fill(1)? {
-            return Err(self.broken("the blob ends within it"));
+            return Err(self.broken("the blob ends in the middle of it"));
         }
         let mut input = InBuffer::around(self.input.get(self.input_at..).unwrap_or_default());
         let mut output = OutBuffer::around(self.output.as_mut_slice());
@@ -132,7 +132,7 @@ impl<R: Read> CheckedFrames<R> {
             [] => return Ok(false),
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, len @ ..] => {
                 let Some(len) = len.first_chunk().map(|len| u32::from_le_bytes(*len)) else {
-                    return Err(self.broken("the blob ends within it"));
+                    return Err(self.broken("the blob ends in the middle of it"));
                 };
                 self.skip(8);
                 self.skip_payload(u64::from(len))?;
@@ -144,7 +144,7 @@ impl<R: Read> CheckedFrames<R> {
                 }
                 (self.in_frame, self.fresh) = (true, true);
             }
-            _ => return Err(self.broken("it is no zstd frame")),
+            _ => return Err(self.broken("not a zstd frame")),
         }
         Ok(true)
     }
@@ -154,7 +154,7 @@ impl<R: Read> CheckedFrames<R> {
     fn inspect(&self, header: &[u8]) -> Result<u64, Fault> {
         let descriptor = header.first().copied().unwrap_or_default();
         if descriptor & 3 != 0 {
-            return Err(self.fault(Rule::Dictionary, "it needs a dictionary"));
+            return Err(self.fault(Rule::Dictionary, "requires a dictionary"));
         }
         let single_segment = descriptor & 0x20 != 0;
         let window = if single_segment {
@@ -174,7 +174,7 @@ impl<R: Read> CheckedFrames<R> {
             base + base / 8 * u64::from(field & 7)
         };
         if window > 1 << WINDOW_MAX_LOG {
-            return Err(self.fault(Rule::Window, &format!("it needs a window of {window} bytes")));
+            return Err(self.fault(Rule::Window, &format!("requires a window of {window} bytes")));
         }
         Ok(window)
     }
@@ -192,7 +192,7 @@ impl<R: Read> CheckedFrames<R> {
         let mut left = len;
         while left > 0 {
             if self.rest().is_empty() && !self.fill(1)? {
-                return Err(self.broken("the blob ends within it"));
+                return Err(self.broken("the blob ends in the middle of it"));
             }
             let step = self.rest().len().min(usize::try_from(left).unwrap_or(usize::MAX));
             self.skip(step);
@@ -201,7 +201,7 @@ impl<R: Read> CheckedFrames<R> {
         Ok(())
     }
 
-    /// Reads until `least` bytes are at hand; false if there is nothing at all.
+    /// Reads until `least` bytes are available; false if there are none at all.
     fn fill(&mut self, least: usize) -> Result<bool, Fault> {
         if self.rest().len() < least {
             self.input.drain(..self.input_at);

@@ -1,5 +1,5 @@
-//! An entry of the TOC against the header that it speaks of, field by field, as clients compare
-//! them (`ensureTOCMatchesTarSplit` in `pkg/chunked/compression_linux.go` of containers/storage).
+//! Compares an entry of the TOC with its header, field by field, as clients do
+//! (`ensureTOCMatchesTarSplit` in `pkg/chunked/compression_linux.go` of containers/storage).
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::tar::{TarEntry, Timestamp};
 /// Go's zero time, the year 1, in seconds.
 const GO_ZERO: i64 = -62_135_596_800;
 
-/// What a TOC calls the type; `None` if it has no word for it.
+/// The name of the type in a TOC; `None` if there is none.
 pub(super) fn kind_of(typeflag: u8) -> Option<&'static str> {
     Some(match typeflag {
         b'0' => "reg",
@@ -29,7 +29,7 @@ pub(super) fn kind_of(typeflag: u8) -> Option<&'static str> {
     })
 }
 
-/// Notes each time that readers cannot read. They read those of chunks, too.
+/// Reports times that readers cannot parse. They parse those of chunks too.
 pub(super) fn times(toc: &TocEntry, findings: &mut Findings) {
     for text in [&toc.modified, &toc.accessed, &toc.changed].into_iter().flatten() {
         if rfc3339(text).is_none() {
@@ -39,7 +39,7 @@ pub(super) fn times(toc: &TocEntry, findings: &mut Findings) {
     }
 }
 
-/// Notes each difference but that of the name, and what no TOC can say.
+/// Reports each difference except in the name, and what a TOC cannot represent.
 pub(super) fn compare(toc: &TocEntry, tar: &TarEntry, findings: &mut Findings) {
     let name = shown(&tar.name);
     let mut differ = |rule, what: &str, toc: &dyn std::fmt::Debug, tar: &dyn std::fmt::Debug| {
@@ -74,7 +74,7 @@ pub(super) fn compare(toc: &TocEntry, tar: &TarEntry, findings: &mut Findings) {
         ("access time", &toc.accessed, tar.accessed),
         ("change time", &toc.changed, tar.changed),
     ] {
-        // Others have been told of.
+        // Times that cannot be parsed were reported.
         if instant(toc.as_deref()).is_ok_and(|toc| toc != tar.filter(|time| !is_none(*time))) {
             differ(Rule::EntryTime, what, &toc, &tar);
         }
@@ -114,12 +114,12 @@ fn instant(text: Option<&str>) -> Result<Option<Timestamp>, ()> {
     Ok(Some(time).filter(|time| !is_none(*time)))
 }
 
-/// The years 0 to 9999 in seconds, as far as RFC 3339 goes.
+/// The years 0 to 9999 in seconds, the range of RFC 3339.
 const YEARS: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
 
-/// What every parser of Go takes (the strict one of `encoding/json` and the other of `time.Parse`):
-/// two digits a field, capital `T` and `Z`, a point before the fraction, of which nine digits count,
-/// no second 60, offsets of less than a day.
+/// What both parsers of Go accept (the strict one of `encoding/json` and that of `time.Parse`): two
+/// digits a field, capital `T` and `Z`, a point before the fraction, of which nine digits count, no
+/// second 60, offsets of less than a day.
 fn rfc3339(text: &str) -> Option<Timestamp> {
     let (date_time, rest) = text.as_bytes().split_at_checked(19)?;
     let [y1, y2, y3, y4, b'-', mo @ .., b'T', h1, h2, b':', m1, m2, b':', s1, s2] = date_time

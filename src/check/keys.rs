@@ -1,4 +1,4 @@
-//! Keys of JSON objects as clients take them, who are written in Go.
+//! Keys of JSON objects, read as in Go, in which clients are written.
 
 use std::{fmt, marker::PhantomData};
 
@@ -10,7 +10,7 @@ use serde::{
     },
 };
 
-/// An object whose keys may be in any case; nothing but an object. `T` has them in lower case.
+/// An object, and only an object, whose keys may be in any case. `T` has them in lower case.
 pub(super) struct AnyCase<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for AnyCase<T> {
@@ -33,7 +33,6 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for AnyCaseVisitor<T> {
     }
 }
 
-/// Hands out keys in lower case.
 pub(super) struct Keys<A>(pub(super) A);
 
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Keys<A> {
@@ -51,7 +50,6 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Keys<A> {
     }
 }
 
-/// Hands on a text in lower case.
 struct LowerCase<K>(K);
 
 impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for LowerCase<K> {
@@ -70,12 +68,12 @@ impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for LowerCase<K> {
     }
 
     fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<K::Value, E> {
-        // The reader of the TOC takes an empty key for the end of the object, and which letters
-        // beyond ASCII are the same in another case differs from reader to reader.
+        // Clients take an empty key of the TOC for the end of the object, and readers disagree on
+        // the case of letters beyond ASCII.
         if key.is_empty() || !key.is_ascii() {
             return Err(E::custom("a key that is empty or not ASCII"));
         }
-        // Of the many keys of a TOC, few are not in lower case.
+        // Most keys of a TOC are in lower case.
         if key.bytes().any(|byte| byte.is_ascii_uppercase()) {
             self.0.deserialize(key.to_ascii_lowercase().into_deserializer())
         } else {

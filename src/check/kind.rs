@@ -8,10 +8,8 @@ use crate::image::media_type::Suffix;
 /// By the content, and for a TOC by the annotations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub enum LayerKind {
-    /// A plain tar.
     #[serde(rename = "uncompressed")]
     Uncompressed,
-    /// gzip.
     #[serde(rename = "gzip")]
     Gzip,
     /// gzip with a TOC of the stargz snapshotter.

@@ -3,7 +3,6 @@
 /// What a partial pull of the lowest layer does not create: devices and FIFOs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckedLeftOut {
-    /// How many.
     pub count: u64,
     /// The names of the first of them, up to `NAMES_MAX`, shortened.
     pub names: Vec<String>,

@@ -1,4 +1,4 @@
-//! Hard links: where they lead, and whether they say the same as the file that they are.
+//! Hard links: their targets, and whether their attributes are those of the target.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -7,19 +7,19 @@ use super::{
     toc::TocEntry,
 };
 
-/// A file's attributes, hashed. After a full pull all names of a file have those of the last one,
-/// with composefs those of the first.
+/// A file's attributes, hashed. After a full pull, all names of a file have those of the last one;
+/// with composefs, those of the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TocAttributes {
     /// Of mode, owner and time.
     own: u32,
-    /// Of the extended attributes, 0 where there are none: a link adds its own to those of the file.
+    /// Of the extended attributes, 0 if there are none: a link adds its own to those of the file.
     extended: u32,
 }
 
 impl TocAttributes {
     pub(super) fn of(entry: &TocEntry, hasher: &RandomState) -> Self {
-        // Half is enough to tell two files apart, and there may be millions.
+        // Half is enough, and there may be millions.
         let half = |hash: u64| u32::try_from(hash >> 32).unwrap_or_default();
         let own = hasher.hash_one((entry.mode, entry.uid, entry.gid, &entry.modified));
         let xattrs = entry.xattrs.as_ref().filter(|xattrs| !xattrs.is_empty());
@@ -28,7 +28,7 @@ impl TocAttributes {
     }
 }
 
-/// What is on the path that a hard link leads to.
+/// What is at the path that a hard link points to.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Target {
     Nothing,
@@ -48,7 +48,8 @@ pub(super) fn check(
     let goes_up = entry.link_name.split('/').any(|part| part == "..");
     match if goes_up { Target::Nothing } else { target } {
         Target::Nothing => {
-            let detail = format!("{name} is a hard link to {target_name}, which is not before it");
+            let detail =
+                format!("{name} is a hard link to {target_name}, which does not come before it");
             findings.add(Rule::LinkTarget, detail);
         }
         Target::NotAFile => {
@@ -58,7 +59,7 @@ pub(super) fn check(
         Target::File(file) => {
             let extended = link.extended == 0 || link.extended == file.extended;
             if link.own != file.own || !extended {
-                let detail = format!("{name} has other attributes than {target_name}");
+                let detail = format!("{name} has different attributes than {target_name}");
                 findings.add(Rule::LinkAttributes, detail);
             }
         }

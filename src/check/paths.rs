@@ -1,7 +1,7 @@
-//! The paths of a layer as clients lay them on disk, and what goes wrong there: in a partial pull
-//! with composefs off (`pkg/chunked/storage_linux.go` and `filesystem_linux.go` of
-//! containers/storage), with composefs on (`pkg/chunked/dump/dump.go` and mkcomposefs), and in a
-//! full pull, which all others have to agree with.
+//! The paths of a layer as clients create them, and what goes wrong: in a partial pull without
+//! composefs (`pkg/chunked/storage_linux.go` and `filesystem_linux.go` of containers/storage), with
+//! composefs (`pkg/chunked/dump/dump.go` and mkcomposefs), and in a full pull, which all others
+//! have to match.
 
 use std::{collections::HashMap, hash::RandomState};
 
@@ -15,23 +15,22 @@ use super::{
     toc::TocEntry,
 };
 
-/// The directories that are waited for are remembered by name up to this many.
+/// How many directories without an entry are remembered by name.
 const MISSING_MAX: usize = 1000;
 
-/// What Linux takes in one call, in bytes (`PATH_MAX`).
+/// The longest path that Linux accepts in one call, in bytes (`PATH_MAX`).
 const PATH_MAX: usize = 4096;
 
 const WHITEOUT: &[u8] = b".wh.";
 
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
-/// What has come so far. Takes about 60 bytes an entry.
+/// The paths so far. Takes about 60 bytes an entry.
 #[derive(Debug, Default)]
 pub(super) struct CheckedPaths {
-    /// The layer is the lowest of its image.
     lowest: bool,
     seen: Spread<Seen>,
-    /// Parents that have had no entry yet.
+    /// Parents without an entry so far.
     missing: HashMap<PathKey, String>,
     /// Paths that whiteouts remove.
     removed: Spread<()>,
@@ -44,13 +43,13 @@ pub(super) struct CheckedPaths {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     Directory,
-    /// What a hard link can lead to.
+    /// What a hard link can point to.
     File(TocAttributes),
     /// A device, FIFO or whiteout.
     Other,
 }
 
-/// Something that is told once a layer, with the first that it concerns.
+/// Something reported once a layer, with its count and the first case.
 #[derive(Debug, Default)]
 struct Whole {
     count: u64,
@@ -65,13 +64,13 @@ impl Whole {
 
     fn tell(&self, rule: Rule, what: &str, findings: &mut Findings) {
         if let Some(first) = &self.first {
-            findings.add(rule, format!("{what}: {}, the first is {first}", self.count));
+            findings.add(rule, format!("{what}: {}; the first is {first}", self.count));
         }
     }
 }
 
-/// The path below the layer's root: `a`, `/a`, `./a`, `a/` and `x/../a` are one. What is too long
-/// for any client is left as it is: it may have millions of parents.
+/// The path below the layer's root: `a`, `/a`, `./a`, `a/` and `x/../a` are the same. A path that
+/// is too long for any client is left as it is: it may have millions of parents.
 pub(super) fn clean(name: &[u8]) -> Vec<&[u8]> {
     if name.len() > PATH_MAX {
         return vec![name];
@@ -105,7 +104,6 @@ fn goes_up(name: &[u8]) -> (bool, bool) {
     (up, out)
 }
 
-/// The hash of a path.
 pub(super) fn key(parts: &[&[u8]]) -> PathKey {
     let mut hasher = Sha256::new();
     for part in parts {
@@ -122,31 +120,31 @@ impl CheckedPaths {
         Self { lowest, ..Self::default() }
     }
 
-    /// How many paths have come.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.seen.len()
     }
 
-    /// Notes an entry.
     pub(super) fn insert(&mut self, entry: &TocEntry, findings: &mut Findings) {
         let name = shown(entry.name.as_str());
         let raw = entry.name.as_bytes();
         let target = if entry.kind == "hardlink" { entry.link_name.len() } else { 0 };
         if raw.len().max(target) > PATH_MAX {
-            findings.add(Rule::PathTooLong, format!("{name} or its target is too long a path"));
+            findings
+                .add(Rule::PathTooLong, format!("the path of {name} or of its target is too long"));
         }
         if !entry.link_name.is_empty() && !matches!(entry.kind.as_str(), "hardlink" | "symlink") {
-            findings.add(Rule::LinkName, format!("{name} has a target, but is not a link"));
+            findings.add(Rule::LinkName, format!("{name} has a link target, but is not a link"));
         }
         let parts = clean(raw);
         let path = key(&parts);
         let is_dir = entry.kind == "dir";
         match goes_up(raw) {
             (_, true) => {
-                findings.add(Rule::PathLeavesRoot, format!("{name} leads out of the root"));
+                findings
+                    .add(Rule::PathLeavesRoot, format!("{name} leads out of the root directory"));
             }
-            (true, false) => findings.add(Rule::PathDots, format!("{name} has \"..\" in it")),
+            (true, false) => findings.add(Rule::PathDots, format!("{name} contains \"..\"")),
             (false, false) => {}
         }
         if !is_dir && (parts.is_empty() || raw.ends_with(b"/")) {
@@ -201,16 +199,16 @@ impl CheckedPaths {
     ) {
         let awaited = self.missing.remove(&path).is_some();
         if is_dir && (awaited || parts.is_empty() && !self.seen.is_empty()) {
-            findings.add(Rule::LateParent, format!("{name} comes after an entry that is in it"));
+            findings.add(Rule::LateParent, format!("{name} comes after an entry inside it"));
         } else if awaited {
-            let detail = format!("{name} is not a directory, but an earlier entry is in it");
+            let detail = format!("{name} is not a directory, but an earlier entry is inside it");
             findings.add(Rule::BelowNonDirectory, detail);
         }
     }
 
     fn parents(&mut self, parts: &[&[u8]], name: Shown<&str>, findings: &mut Findings) {
         let Some((_, parents)) = parts.split_last() else { return };
-        // One look is enough where the directory itself is there.
+        // One look is enough if the directory itself is there.
         for len in (1..=parents.len()).rev() {
             let parent = parents.get(..len).unwrap_or_default();
             let path = key(parent);
@@ -224,7 +222,8 @@ impl CheckedPaths {
                 None => {}
             }
             if self.removed.contains(path) {
-                let detail = format!("{name} is in what a whiteout in this layer removes");
+                let detail =
+                    format!("{name} is inside a path that a whiteout in this layer removes");
                 findings.add(Rule::WhiteoutAndEntry, detail);
             }
             if self.missing.contains_key(&path) || self.missing.len() >= MISSING_MAX {
@@ -240,14 +239,18 @@ impl CheckedPaths {
         let Some((last, parents)) = parts.split_last() else { return false };
         let Some(target) = last.strip_prefix(WHITEOUT) else { return false };
         if entry.kind != "reg" || entry.size != 0 {
-            findings.add(Rule::WhiteoutForm, format!("{name} is a whiteout, but no empty file"));
+            findings
+                .add(Rule::WhiteoutForm, format!("{name} is a whiteout, but not an empty file"));
         }
         self.whiteouts.note(name);
         if *last == OPAQUE {
             return true;
         }
         if matches!(target, b"" | b"." | b"..") || target.starts_with(WHITEOUT) {
-            findings.add(Rule::WhiteoutForm, format!("{name} is a whiteout that removes no name"));
+            findings.add(
+                Rule::WhiteoutForm,
+                format!("{name} is a whiteout that does not name what it removes"),
+            );
             return true;
         }
         let removed = key(&[parents, &[target]].concat());
@@ -271,7 +274,7 @@ impl CheckedPaths {
         }
     }
 
-    /// Tells of what concerns the whole layer; returns what a partial pull leaves out.
+    /// Reports what concerns the whole layer; returns what a partial pull does not create.
     pub(super) fn finish(&mut self, findings: &mut Findings) -> CheckedLeftOut {
         let mut names: Vec<_> = self.missing.drain().map(|(_, name)| name).collect();
         names.sort_unstable();
@@ -285,14 +288,17 @@ impl CheckedPaths {
     }
 }
 
-/// Attributes that do not come out the same after every pull.
+/// Reports attributes that are not the same after every pull.
 fn attributes(is_root: bool, entry: &TocEntry, findings: &mut Findings) {
     let name = shown(entry.name.as_str());
     // A full pull ignores this one.
     let mut keys = entry.xattrs.iter().flat_map(|xattrs| xattrs.keys().map(String::as_str));
     let ours = |key: &&str| *key != "security.selinux";
     if keys.clone().any(|key| key.starts_with("trusted.overlay.")) {
-        findings.add(Rule::OverlayXattr, format!("{name} has attributes of overlay file systems"));
+        findings.add(
+            Rule::OverlayXattr,
+            format!("{name} has extended attributes of overlay file systems"),
+        );
     }
     let any = keys.any(|key| ours(&key));
     if entry.kind == "symlink" && any {
@@ -307,12 +313,12 @@ fn attributes(is_root: bool, entry: &TocEntry, findings: &mut Findings) {
         _ => 0o10,
     };
     if entry.mode >> 12 != 0 && entry.mode >> 12 != kind {
-        findings.add(Rule::ModeBits, format!("{name} has the mode {:o}", entry.mode));
+        findings.add(Rule::ModeBits, format!("{name} has mode {:o}", entry.mode));
     }
     let (mode, owner) = (entry.mode & 0o7777, (entry.uid, entry.gid));
     if is_root && (any || !matches!(mode, 0o755 | 0o555) || owner != (0, 0)) {
         let (user, group) = owner;
-        let detail = format!("{name} has the mode {mode:04o}, the owner {user}:{group}");
+        let detail = format!("{name} has mode {mode:04o} and owner {user}:{group}");
         findings.add(Rule::RootAttributes, detail);
     }
 }

@@ -1,4 +1,4 @@
-//! Stretches of a file that are read independently of each other.
+//! Parts of a file that are read independently of each other.
 
 use std::{
     fs::File,
@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::FileExt as _,
 };
 
-/// A part of a file, with a place in it that is its own.
+/// A part of a file, with a position of its own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Section<'a> {
     file: &'a File,
@@ -32,7 +32,7 @@ impl<'a> Section<'a> {
         Self { at, end: at.saturating_add(len).min(self.end), ..self }
     }
 
-    /// Up to `len` bytes from `start` on, without going on.
+    /// Up to `len` bytes from `start` on, without moving.
     pub(crate) fn read_at(self, start: u64, len: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.part(start, len as u64).read_to_end(&mut bytes)?;

@@ -1,15 +1,15 @@
-//! A map by hashes that grows a little at a time. A plain one takes half as much again whenever it
-//! doubles, all at once.
+//! A map by hashes that grows a little at a time. A plain one needs half as much memory again
+//! whenever it doubles, all at once.
 
 use std::collections::HashMap;
 
 /// Half a SHA-256.
 pub(super) type PathKey = [u32; 4];
 
-/// Parts of which each is a map of its own.
+/// How many maps there are.
 const PARTS: usize = 64;
 
-/// A map by hashes, which have to be spread evenly.
+/// A map by hashes, which have to be evenly distributed.
 #[derive(Debug)]
 pub(super) struct Spread<V> {
     parts: Vec<HashMap<PathKey, V>>,

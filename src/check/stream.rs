@@ -1,4 +1,4 @@
-//! The tar-split stream as a row of headers, each with its file object.
+//! The tar-split stream as a sequence of headers, each with its file object.
 
 use std::io::Read;
 
@@ -8,20 +8,19 @@ use super::{
 };
 use crate::tar;
 
-/// More bytes after the last entry than this are not for clients that hold them in memory.
+/// The most bytes after the last entry, which clients hold in memory.
 const TAIL_MAX: u64 = 8 << 20;
 
 /// A header of the tar-split stream with the file object that follows it.
 pub(super) struct Header {
     pub(super) entry: tar::TarEntry,
-    /// Of its content, as the file object has it.
+    /// Of its content, from the file object.
     pub(super) crc: Option<u64>,
 }
 
-/// The tar-split stream as a row of headers.
 pub(super) struct Headers<R> {
     pub(super) objects: Objects<R>,
-    /// Of the last content, to be skipped in front of the next header.
+    /// Of the last content, to skip before the next header.
     padding: u64,
     /// Bytes since the last entry.
     tail: u64,
@@ -32,8 +31,8 @@ impl<R: Read> Headers<R> {
         Self { objects: Objects::new(json), padding: 0, tail: 0 }
     }
 
-    /// Goes on to the next header, past segments that have none (`tar/asm/iterate.go` of
-    /// vbatts/tar-split says how a client reads them).
+    /// Reads the next header, past segments that have none (as clients do in `tar/asm/iterate.go`
+    /// of vbatts/tar-split).
     pub(super) fn next(
         &mut self,
         findings: &mut Findings,
@@ -49,7 +48,8 @@ impl<R: Read> Headers<R> {
                     return Ok(None);
                 }
                 Some(SplitObject::File { name, .. }) => {
-                    let detail = format!("the file object of {} follows no header", shown(&name));
+                    let detail =
+                        format!("the file object of {} does not follow a header", shown(&name));
                     return Err((Rule::TarSplitFile, detail));
                 }
                 Some(SplitObject::Segment(raw)) => {
@@ -73,7 +73,7 @@ impl<R: Read> Headers<R> {
     }
 }
 
-/// Why the tar-split stream cannot be followed any further.
+/// Why the tar-split stream cannot be read further.
 pub(super) type StreamStop = (Rule, String);
 
 impl From<Broken> for StreamStop {
@@ -86,13 +86,13 @@ impl From<Broken> for StreamStop {
     }
 }
 
-/// The header in a segment, or nothing where it holds none.
+/// The header in a segment, if it has one.
 fn header_in(raw: &[u8], padding: u64) -> Result<Option<tar::TarEntry>, StreamStop> {
     let stop = |detail| Err((Rule::TarSplitSegment, detail));
     let skip = usize::try_from(padding).unwrap_or(usize::MAX);
     let Some(raw) = raw.get(skip..) else {
         let len = raw.len();
-        return stop(format!("a segment of {len} bytes where a padding of {padding} has to be"));
+        return stop(format!("a segment of {len} bytes, but the padding takes {padding}"));
     };
     let mut reader = tar::Reader::new(raw);
     match reader.next_step() {
@@ -101,7 +101,7 @@ fn header_in(raw: &[u8], padding: u64) -> Result<Option<tar::TarEntry>, StreamSt
             stop(format!("more than one header in the segment of {}", shown(&entry.name)))
         }
         Ok(tar::TarStep::Entry(entry)) => Ok(Some(*entry)),
-        Err(error) => stop(format!("a segment that holds no header: {error}")),
+        Err(error) => stop(format!("a segment without a valid header: {error}")),
     }
 }
 
@@ -120,7 +120,7 @@ fn file_object(
     }
     if u64::try_from(size) != Ok(entry.payload_len) {
         let detail = format!(
-            "the file object of {shown_name} has the size {size}, the tar has {} bytes",
+            "the file object of {shown_name} has size {size}, but the tar has {} bytes",
             entry.payload_len
         );
         findings.add(Rule::TarSplitFile, detail);

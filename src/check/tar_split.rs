@@ -10,39 +10,35 @@ use serde::Deserialize;
 
 use super::keys::AnyCase;
 
-/// The longest object that is taken, in bytes, with the blanks in and before it: one of 8 MiB, which
-/// is what a tar may have in front of one content, in base64. Writers make segments of a few
-/// kilobytes, and of some megabytes at the end of an archive at the most.
+/// The longest object that is accepted, in bytes, with the blanks in and before it: 8 MiB, the most
+/// that a tar may have before one content, in base64. Writers make segments of a few kilobytes, and
+/// of some megabytes at most at the end of an archive.
 const OBJECT_MAX: usize = 12 << 20;
 
 /// One object of the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SplitObject<'a> {
-    /// Bytes of the tar that are no content.
+    /// Bytes of the tar that are not content.
     Segment(&'a [u8]),
     /// The place of a content.
     File {
-        /// As the header has it.
         name: Vec<u8>,
         /// Length of the content in bytes.
         size: i64,
-        /// CRC-64 of the content in big-endian order, of whatever length it is.
+        /// CRC-64 of the content in big-endian order; its length is not checked.
         crc: &'a [u8],
     },
 }
 
-/// A stream that is not one of tar-split.
+/// An invalid tar-split stream.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
-    /// It cannot be decompressed.
-    #[error("it cannot be decompressed: {0}")]
+    #[error("cannot decompress the tar-split stream: {0}")]
     Encoding(#[from] io::Error),
-    /// It has another form.
     #[error("object {at}: {reason}")]
     Form {
         /// Counted from 0.
         at: u64,
-        /// What is wrong.
         reason: String,
     },
 }
@@ -68,12 +64,12 @@ pub(super) struct Objects<R> {
     line: Vec<u8>,
     payload: Vec<u8>,
     next: u64,
-    /// The first object that has another number than its own.
+    /// The first object with a wrong position.
     pub(super) misnumbered: Option<u64>,
 }
 
 impl<R: Read> Objects<R> {
-    /// Reads from a stream that has been decompressed.
+    /// `json` is decompressed.
     pub(super) fn new(json: R) -> Self {
         Self {
             lines: BufReader::with_capacity(128 << 10, json),
@@ -84,7 +80,7 @@ impl<R: Read> Objects<R> {
         }
     }
 
-    /// Skips blanks, and line breaks, at most so many bytes. Returns how many it was.
+    /// Skips at most `most` blanks and line breaks. Returns how many.
     fn skip_blanks(&mut self, most: usize) -> io::Result<usize> {
         let mut skipped = 0;
         loop {
@@ -113,15 +109,15 @@ impl<R: Read> Objects<R> {
             let read = self.lines.by_ref().take(room as u64).read_until(b'\n', &mut self.line)?;
             room = room.saturating_sub(read);
             if room == 0 {
-                return Err(broken(format!("it has more than {} MiB", OBJECT_MAX >> 20)));
+                return Err(broken(format!("exceeds {} MiB", OBJECT_MAX >> 20)));
             }
-            // Only at what is new, or many short lines take time in the square of their number.
+            // Only the new part, or many short lines would take quadratic time.
             let line = self.line.get(start..).unwrap_or_default();
             let last = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
             if read == 0 && start == 0 {
                 return Ok(None);
             }
-            // Objects have no objects in them, and texts no line breaks.
+            // Objects contain no objects, and texts no line breaks.
             if read == 0 || last.is_some_and(|last| line.get(last) == Some(&b'}')) {
                 break;
             }
@@ -139,20 +135,20 @@ impl<R: Read> Objects<R> {
         if let Some(payload) = &raw.payload {
             STANDARD
                 .decode_vec(payload.as_bytes(), &mut self.payload)
-                .map_err(|error| broken(format!("its payload is no base64: {error}")))?;
+                .map_err(|error| broken(format!("invalid base64 in payload: {error}")))?;
         }
         match raw.kind {
             1 => {
                 let name = match (raw.name, raw.bytes) {
                     (_, Some(name)) if !name.is_empty() => STANDARD
                         .decode(name.as_bytes())
-                        .map_err(|error| broken(format!("name_raw is no base64: {error}")))?,
+                        .map_err(|error| broken(format!("invalid base64 in name_raw: {error}")))?,
                     (name, _) => name.unwrap_or_default().into_owned().into_bytes(),
                 };
                 Ok(Some(SplitObject::File { name, size: raw.size, crc: &self.payload }))
             }
             2 => Ok(Some(SplitObject::Segment(&self.payload))),
-            other => Err(broken(format!("it has the unknown type {other}"))),
+            other => Err(broken(format!("unknown type {other}"))),
         }
     }
 }

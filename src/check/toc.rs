@@ -1,4 +1,4 @@
-//! The TOC, read entry by entry, so that only one entry is held at a time.
+//! The TOC, read one entry at a time.
 
 use std::{collections::BTreeMap, fmt, io::Read};
 
@@ -9,45 +9,34 @@ use serde::{
 
 use super::keys::{AnyCase, Keys};
 
-/// One element of `entries`, as it stands in the JSON, but for the case of the keys.
+/// One element of `entries` as in the JSON, except for the case of the keys.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct TocEntry {
     /// `reg`, `dir` and so on, or `chunk`.
     #[serde(rename = "type")]
     pub(crate) kind: String,
-    /// The name.
     pub(crate) name: String,
-    /// Target of a link.
     #[serde(rename = "linkname")]
     pub(crate) link_name: String,
-    /// The header's mode.
     pub(crate) mode: i64,
-    /// The header's size.
     pub(crate) size: i64,
-    /// User.
     pub(crate) uid: i64,
-    /// Group.
     pub(crate) gid: i64,
-    /// RFC 3339. A reader takes `null` for an empty text, which is no time.
+    /// RFC 3339. Readers take `null` for an empty text, which is not a time.
     #[serde(rename = "modtime", deserialize_with = "text")]
     pub(crate) modified: Option<String>,
-    /// RFC 3339.
     #[serde(rename = "accesstime", deserialize_with = "text")]
     pub(crate) accessed: Option<String>,
-    /// RFC 3339.
     #[serde(rename = "changetime", deserialize_with = "text")]
     pub(crate) changed: Option<String>,
-    /// Device number.
     #[serde(rename = "devmajor")]
     pub(crate) dev_major: i64,
-    /// Device number.
     #[serde(rename = "devminor")]
     pub(crate) dev_minor: i64,
     /// Values in base64.
     #[serde(deserialize_with = "xattrs")]
     pub(crate) xattrs: Option<BTreeMap<String, String>>,
-    /// Of the content.
     pub(crate) digest: String,
     /// Where the content begins in the blob.
     pub(crate) offset: Option<u64>,
@@ -60,7 +49,6 @@ pub(crate) struct TocEntry {
     /// Where the chunk begins in the file.
     #[serde(rename = "chunkoffset")]
     pub(crate) chunk_offset: u64,
-    /// Of the chunk.
     #[serde(rename = "chunkdigest")]
     pub(crate) chunk_digest: String,
     /// Empty, or `zeros`.
@@ -106,7 +94,7 @@ impl<'de> Visitor<'de> for XattrsVisitor {
     }
 }
 
-/// Reads a TOC and hands out its entries; returns its `tarSplitDigest`.
+/// Reads a TOC and passes its entries to `each`; returns its `tarSplitDigest`.
 pub(super) fn read_toc(
     json: impl Read,
     mut each: impl FnMut(TocEntry),

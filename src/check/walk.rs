@@ -1,6 +1,6 @@
-//! TOC and tar-split stream, read side by side: each entry against its header, each content
-//! against its place. Both are streams, so the work takes no more memory for a longer layer but
-//! for the set of its paths.
+//! TOC and tar-split stream, read side by side: each entry is compared with its header, each
+//! content with its place. Both are streams, so only the set of paths takes more memory for a
+//! longer layer.
 
 use std::{collections::BTreeMap, io::Read};
 
@@ -16,70 +16,68 @@ use super::{
 };
 use crate::{image::Digest, tar};
 
-/// More entries than any writer gets into a TOC that clients take: each takes 80 bytes there at the
-/// least, of 150 MiB.
+/// More entries than fit into a TOC that clients accept: each takes at least 80 bytes, of 150 MiB.
 const ENTRIES_MAX: u64 = 1 << 21;
 
-/// Of a TOC without headers to compare it with, so many paths are held against each other.
+/// How many paths of a TOC are checked if there are no headers to compare it with.
 const ALONE_MAX: u64 = 1 << 16;
 
-/// Where TOC and tar go different ways, so many names are compared.
+/// How many names are compared after TOC and tar diverge.
 const ASTRAY_MAX: usize = 1000;
 
-/// What the walk comes across, in the order of the tar.
+/// Receives what the walk finds, in the order of the tar.
 pub(super) trait Visit {
-    /// Bytes of the tar that are no content.
+    /// Bytes of the tar that are not content.
     fn segment(&mut self, raw: &[u8], findings: &mut Findings);
-    /// A piece of a content, in its turn from 0.
+    /// A piece of a content, numbered from 0.
     fn piece(&mut self, name: Name<'_>, number: usize, piece: &Piece, findings: &mut Findings);
-    /// A content that has come to its end.
+    /// The end of a content.
     fn end(&mut self, file: &File<'_>, findings: &mut Findings);
 }
 
-/// For who wants to know of the documents alone.
+/// Checks only the documents.
 impl Visit for () {
     fn segment(&mut self, _: &[u8], _: &mut Findings) {}
     fn piece(&mut self, _: Name<'_>, _: usize, _: &Piece, _: &mut Findings) {}
     fn end(&mut self, _: &File<'_>, _: &mut Findings) {}
 }
 
-/// What the documents have come to.
+/// The totals of both documents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct TocTotals {
     /// Entries of the tar.
     pub entries: u64,
     /// Regular files that are not empty.
     pub files: u64,
-    /// Pieces that can be fetched on their own.
+    /// Pieces that can be fetched separately.
     pub chunks: u64,
     /// Length of the tar in bytes: all segments and all contents.
     pub tar_len: u64,
 }
 
-/// What is known of a layer beforehand.
+/// What is known about a layer beforehand.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Surroundings {
-    /// It is the lowest layer of its image.
     pub(super) lowest: bool,
     /// Where data has to end in the blob.
     pub(super) bound: u64,
-    /// More entries and chunks than this cannot be in its TOC.
+    /// The most entries and chunks that its TOC can have.
     pub(super) entries: u64,
 }
 
-/// How far the walk has come.
+/// The result of a walk.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
     pub(super) totals: TocTotals,
     /// What a partial pull does not create.
     pub(super) left_out: CheckedLeftOut,
-    /// All of the tar was walked.
+    /// The whole tar was walked.
     pub(super) complete: bool,
-    /// Where the data ends in the blob, as far as the TOC says that.
+    /// Where the data ends in the blob, by the TOC.
     pub(super) data_end: u64,
 }
 
-/// The entry whose chunks may be yet to come.
+/// The current entry, whose chunks may follow.
 struct Open {
     toc: TocEntry,
     header: Option<Header>,
@@ -87,16 +85,15 @@ struct Open {
     len: u64,
     digest: Option<Digest>,
     pieces: FilePieces,
-    /// Entries for chunks behind its own.
+    /// Chunk entries after its own.
     chunks: u64,
 }
 
-/// Names in the TOC since it went another way than the tar.
+/// Names in the TOC since it diverged from the tar.
 #[derive(Default)]
 struct Astray {
-    /// By their hashes, as messages show them.
+    /// By their hashes, formatted for messages.
     names: BTreeMap<PathKey, String>,
-    /// There are more than are kept.
     full: bool,
 }
 
@@ -118,7 +115,7 @@ pub(super) struct DocumentWalk<'a, R, V> {
     open: Option<Open>,
     totals: TocTotals,
     astray: Option<Astray>,
-    /// The name in the tar where that happened.
+    /// The name in the tar where it diverged.
     fork: Option<Vec<u8>>,
 }
 
@@ -143,7 +140,6 @@ impl<'a, R: Read, V: Visit> DocumentWalk<'a, R, V> {
         }
     }
 
-    /// Takes in an entry of the TOC.
     pub(super) fn entry(&mut self, toc: TocEntry) {
         header::times(&toc, self.findings);
         if toc.kind == "chunk" {
@@ -208,7 +204,7 @@ impl<'a, R: Read, V: Visit> DocumentWalk<'a, R, V> {
             let number = open.pieces.number();
             if let Some(piece) = open.pieces.next(toc, name, self.findings) {
                 self.ranges.check(&piece, number, piece.end, name, self.findings);
-                // Without the headers in front of it, a content cannot be found in the data.
+                // Without the headers before it, a content cannot be found in the data.
                 if open.header.is_some() {
                     self.visitor.piece(name, number, &piece, self.findings);
                 }
@@ -216,7 +212,7 @@ impl<'a, R: Read, V: Visit> DocumentWalk<'a, R, V> {
         }
     }
 
-    /// Whether it is the same entry, if perhaps under a changed name.
+    /// Whether it is the same entry, perhaps with a changed name.
     fn same_name(&mut self, toc: &TocEntry, tar: &tar::TarEntry) -> bool {
         if toc.name.as_bytes() == tar.name {
             return true;
@@ -250,7 +246,7 @@ impl<'a, R: Read, V: Visit> DocumentWalk<'a, R, V> {
         }
     }
 
-    /// From here on only names are compared, to tell what is missing.
+    /// From here on only names are compared, to report what is missing.
     fn go_astray(&mut self, toc: &TocEntry, header: Option<Header>) {
         if self.headers.is_none() {
             return;
@@ -259,7 +255,7 @@ impl<'a, R: Read, V: Visit> DocumentWalk<'a, R, V> {
         self.fork = header.map(|header| header.entry.name);
     }
 
-    /// Tells of a name in the tar that the TOC, which has been read, does not have.
+    /// Reports a name in the tar that is not in the TOC, which has been read.
     fn is_missing(&mut self, name: &[u8]) -> bool {
         let astray = self.astray.get_or_insert_default();
         let known = astray.names.remove(&key(&[name])).is_some() || astray.full;
@@ -269,14 +265,14 @@ impl<'a, R: Read, V: Visit> DocumentWalk<'a, R, V> {
         !known
     }
 
-    /// Comes to an end with the entry at hand.
+    /// Ends the current entry.
     fn close(&mut self) {
         let Some(open) = self.open.take() else { return };
         let Open { toc, header, len, digest, mut pieces, chunks } = open;
         let name = shown(toc.name.as_str());
         if len == 0 {
             if chunks > 0 {
-                let detail = format!("{name} has chunks and no content");
+                let detail = format!("{name} has chunks, but no content");
                 self.findings.add(Rule::ChunkEntry, detail);
             }
             return;
@@ -300,7 +296,7 @@ impl<'a, R: Read, V: Visit> DocumentWalk<'a, R, V> {
         }
     }
 
-    /// Comes to the end of the TOC, which was read `whole` or in part.
+    /// Ends the walk, after the TOC was read `whole` or in part.
     pub(super) fn finish(mut self, whole: bool) -> Walked {
         self.close();
         let left_out =
@@ -318,24 +314,25 @@ impl<'a, R: Read, V: Visit> DocumentWalk<'a, R, V> {
         }
         let Some(headers) = &self.headers else { return false };
         if let Some(at) = headers.objects.misnumbered {
-            let detail = format!("object {at} of the tar-split stream has another number");
+            let detail = format!("object {at} of the tar-split stream has a wrong position");
             self.findings.add(Rule::TarSplitOrder, detail);
         }
         let Some(Astray { names, full }) = self.astray.take() else { return true };
         if full {
-            let detail =
-                format!("more than {ASTRAY_MAX} entries of the TOC are not where the tar has them");
+            let detail = format!(
+                "more than {ASTRAY_MAX} entries of the TOC are in a different order than in the tar"
+            );
             self.findings.add(Rule::EntryOrder, detail);
             return false;
         }
         let mut extra: Vec<_> = names.into_values().collect();
         extra.sort_unstable();
         for name in &extra {
-            let detail = format!("{name} is in the TOC and not in the tar");
+            let detail = format!("{name} is in the TOC, but not in the tar");
             self.findings.add(Rule::EntryExtra, detail);
         }
         if !missing && extra.is_empty() {
-            self.findings.add(Rule::EntryOrder, "the TOC is in another order than the tar");
+            self.findings.add(Rule::EntryOrder, "the TOC is in a different order than the tar");
         }
         false
     }

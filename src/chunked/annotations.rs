@@ -7,14 +7,12 @@ use crate::image::{
     annotations::{TAR_SPLIT_POSITION, TOC_DIGEST, TOC_POSITION},
 };
 
-/// What a client needs to pull a layer in parts.
+/// What a client needs to pull a layer partially.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChunkedAnnotations {
     /// Digest of the TOC's compressed bytes.
     pub toc_digest: Digest,
-    /// Where the TOC is.
     pub toc: Position,
-    /// Where the tar-split stream is.
     pub tar_split: Position,
 }
 

@@ -1,5 +1,4 @@
-//! The two documents behind the data, TOC and tar-split: compressed while they grow, and written
-//! wherever the caller wants them.
+//! The two documents after the data, TOC and tar-split, compressed while they grow.
 
 use std::io::{self, BufWriter, Write};
 
@@ -16,14 +15,13 @@ pub struct CompressedDocument<W = Vec<u8>> {
     pub len: u64,
     /// Length in bytes before compression.
     pub raw_len: u64,
-    /// Digest of the compressed form.
     pub digest: Digest,
 }
 
-/// Bytes that are handed to zstd at once: JSON comes a few bytes at a time.
+/// How many bytes zstd gets at once: JSON comes a few bytes at a time.
 const PIECE: usize = 32 << 10;
 
-/// Takes in a document and hands on its compressed form.
+/// Writes the compressed form of a document.
 pub(super) struct DocumentWriter<W: Write> {
     encoder: BufWriter<zstd::stream::write::Encoder<'static, HashedWriter<W>>>,
     raw_len: u64,
@@ -59,7 +57,7 @@ impl<W: Write> DocumentWriter<W> {
         self.raw_len
     }
 
-    /// Length of what there is of the compressed form.
+    /// Length in bytes of the compressed form so far.
     pub(super) fn len(&self) -> u64 {
         self.encoder.get_ref().get_ref().len
     }

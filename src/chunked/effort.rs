@@ -1,15 +1,15 @@
 //! How hard zstd searches, by the level asked for and the length of a frame's content.
 //!
-//! libzstd's levels are made for streams. Most frames here are short, and what serves a stream
-//! costs more there than it gains. The parameters below are those that give the least time for a
-//! size, measured on frames of real images (`docs/performance.md`).
+//! libzstd's levels are made for streams. Most frames here are short, and what helps with a stream
+//! costs more than it gains. The parameters below take the least time for a size, measured on
+//! frames of real images (`docs/performance.md`).
 
 use zstd::zstd_safe::{CCtx, CParameter, ParamSwitch, ResetDirective, SafeResult, Strategy};
 
 /// zstd's highest level.
 pub(crate) const LEVEL_MAX: i32 = 22;
 
-/// From this level on the size counts and not the time, and levels are those of libzstd.
+/// From this level on, size matters and not time, and levels are those of libzstd.
 const THOROUGH: i32 = 10;
 
 /// Contents up to these lengths, in bytes, have parameters of their own.
@@ -21,10 +21,10 @@ const LARGE: usize = 64 << 10;
 const BLOCK: usize = 128 << 10;
 /// Most chunks are shorter.
 const LONG: usize = 192 << 10;
-/// Longer ones are streams, for which libzstd's levels are right.
+/// Longer ones are streams, for which libzstd's levels are good.
 const STREAM: usize = 1 << 20;
 
-/// Parameters of a frame. What is 0 or absent is left to libzstd and its level.
+/// Parameters of a frame. What is 0 or absent is left to libzstd's level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Effort {
     level: i32,
@@ -73,8 +73,8 @@ impl Effort {
         }
     }
 
-    /// For `len` bytes of tar headers. One alone comes out smallest where zstd
-    /// looks for long matches only.
+    /// For `len` bytes of tar headers. A single one is smallest if zstd looks only for long
+    /// matches.
     pub(super) fn for_headers(level: i32, len: usize) -> Self {
         if level < THOROUGH && len <= TINY {
             Self::of((level - 5).max(1))
@@ -101,14 +101,14 @@ impl Effort {
         Self { strategy, min_match, hash_log: table_log, chain_log: table_log, ..Self::of(level) }
     }
 
-    /// Hash chains in place of rows of hashes, which pay on long contents only.
+    /// Hash chains instead of rows of hashes, which pay only with long contents.
     const fn chains(level: i32, strategy: Strategy, search_log: u32) -> Self {
         let strategy = Some(strategy);
         Self { strategy, search_log, rows: ParamSwitch::Disable, ..Self::of(level) }
     }
 
-    /// Rows of hashes in tables that stay in a core's own cache. Matches of four bytes are many in
-    /// machine code.
+    /// Rows of hashes in tables that fit a core's own cache. Machine code has many matches of four
+    /// bytes.
     const fn rows(level: i32, strategy: Strategy, search_log: u32, table_log: u32) -> Self {
         Self {
             strategy: Some(strategy),
@@ -120,9 +120,9 @@ impl Effort {
         }
     }
 
-    /// Makes an encoder search like this from its next frame on.
+    /// Sets the parameters for the encoder's next frames.
     pub(super) fn apply(self, encoder: &mut CCtx<'_>) -> SafeResult {
-        // There is no other word for "the level's own strategy".
+        // The only way to get back to the level's own strategy.
         encoder.reset(ResetDirective::Parameters)?;
         encoder.set_parameter(CParameter::CompressionLevel(self.level))?;
         if let Some(strategy) = self.strategy {
@@ -136,7 +136,7 @@ impl Effort {
     }
 }
 
-/// A cheap effort that is worth a try first.
+/// A cheap effort that is worth trying first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attempt {
     pub(super) effort: Effort,
@@ -153,8 +153,8 @@ enum Guess {
 }
 
 impl Attempt {
-    /// For a content that likely has no repetitions, or hardly anything else, unless `level` asks
-    /// for something cheap or something thorough anyway.
+    /// For a content that likely has no repetitions, or hardly anything else, unless `level` is
+    /// cheap or thorough anyway.
     pub(super) fn at(level: i32, content: &[u8]) -> Option<Self> {
         if !(4..THOROUGH).contains(&level) || content.len() <= 2 * SAMPLES * SAMPLE {
             return None;
@@ -171,31 +171,30 @@ impl Attempt {
         }
     }
 
-    /// Whether there is nothing to be gained by more, `content` having become a frame of `len` bytes.
+    /// Whether more effort gains nothing, if `content` has become a frame of `len` bytes.
     pub(super) fn is_enough(self, content: &[u8], len: usize) -> bool {
         match self.guess {
-            // If the attempt found no repetitions either, all that is left is how frequent the bytes
-            // are, which need not be counted where the frame is no shorter than its content.
+            // If the attempt found no repetitions either, only the frequencies of the bytes are
+            // left, which need not be counted if the frame is no shorter than its content.
             Guess::Chaotic => len >= content.len() || len >= entropy(content) / 100 * 98,
             Guess::Monotonous => len < content.len() / 20,
         }
     }
 }
 
-/// How many samples are looked at, and the length of each in bytes.
+/// The number of samples, and the length of each in bytes.
 const SAMPLES: usize = 4;
 const SAMPLE: usize = 1 << 10;
 
-/// If fewer places of the samples repeat what came before, it is by chance. So it is with what is
-/// compressed already, with numbers such as the weights of a model, with keys, and with any of it
-/// in base64.
+/// Fewer repetitions in the samples are accidental. So it is with compressed content, with numbers
+/// such as the weights of a model, with keys, and with any of these in base64.
 const FEW: usize = SAMPLES * SAMPLE / 256;
 
-/// If more do, it is a log or a table, or the same byte over and over.
+/// With more, it is a log or a table, or one repeated byte.
 const MANY: usize = SAMPLES * SAMPLE / 4 * 3;
 
-/// At how many places of some samples of `content` five bytes stand that stood there before. Does
-/// not count beyond `most`: usually there are many, and the question costs little.
+/// At how many places in samples of `content` five bytes repeat earlier ones. Stops counting at
+/// `most`: usually there are many, so the question costs little.
 fn repeated(content: &[u8], most: usize) -> usize {
     let stride = (content.len() - SAMPLE) / (SAMPLES - 1);
     let (mut seen, mut count) = ([0_u64; 1 << 11], 0);
@@ -216,8 +215,8 @@ fn repeated(content: &[u8], most: usize) -> usize {
     count
 }
 
-/// How many bytes `content` takes by Shannon's measure if nothing is known of it but how frequent
-/// each byte is. In whole numbers, since a decision by it must come out the same on all machines.
+/// The entropy of `content` in bytes, by the frequencies of its bytes. In integers, because
+/// decisions that depend on it must be the same on all machines.
 fn entropy(content: &[u8]) -> usize {
     let mut counts = [0_u64; 256];
     for byte in content {

@@ -1,5 +1,5 @@
-//! Which layers can have an honest TOC. A client that pulls in parts fails hard on a layer whose
-//! TOC it finds wrong, so a layer in doubt gets none and is pulled whole.
+//! Which layers can have a correct TOC. A client that pulls partially fails on a layer whose TOC is
+//! wrong, so a layer in doubt gets none and is pulled in full.
 
 mod paths;
 
@@ -19,163 +19,98 @@ pub(super) const TAIL_MAX: u64 = 8 << 20;
 /// Why a layer gets no TOC.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unchunkable {
-    /// The reference's writer and reader know the types 0 to 6 only.
-    #[error("{name:?} is of a type that a TOC cannot hold ({what})")]
-    Typeflag {
-        /// The entry.
-        name: String,
-        /// The type flag and its meaning.
-        what: String,
-    },
-    /// The tar holds parts of the file only, a TOC would describe the whole.
+    /// The reference's writer and reader know only the types 0 to 6.
+    #[error("{name:?} has a type that a TOC cannot represent ({what})")]
+    Typeflag { name: String, what: String },
+    /// The tar holds only parts of the file; a TOC would describe the whole.
     #[error("{name:?} is stored as a sparse file")]
-    Sparse {
-        /// The entry.
-        name: String,
-    },
-    /// JSON cannot hold it.
+    Sparse { name: String },
+    /// JSON cannot represent it.
     #[error("{name:?} has a name, link target or attribute name that is not UTF-8")]
-    NotUtf8 {
-        /// The entry.
-        name: String,
-    },
+    NotUtf8 { name: String },
     /// A time before the year 0 or after the year 9999.
     #[error("{name:?} has a time outside the years 0 to 9999")]
-    Time {
-        /// The entry.
-        name: String,
-    },
-    /// Clients refuse a TOC in which two entries have one path.
+    Time { name: String },
+    /// Clients refuse a TOC in which two entries have the same path.
     #[error("{name:?} has the same path as an earlier entry")]
-    SamePath {
-        /// The later entry.
-        name: String,
-    },
+    SamePath { name: String },
     /// The path has more `..` than parents.
-    #[error("{name:?} leads out of the layer's root")]
-    LeavesRoot {
-        /// The entry.
-        name: String,
-    },
-    /// No client can make it (`PATH_MAX`).
-    #[error("{name:?} has a path or a hard link's target that is too long for Linux")]
-    PathTooLong {
-        /// The entry.
-        name: String,
-    },
-    /// Clients look such a name up as it stands, which fails where a part of it is no directory.
-    #[error("{name:?} has \"..\" in its name")]
-    Detour {
-        /// The entry.
-        name: String,
-    },
+    #[error("{name:?} leads out of the layer's root directory")]
+    LeavesRoot { name: String },
+    /// No client can create it (`PATH_MAX`).
+    #[error("{name:?} has a path or hard link target that is too long for Linux")]
+    PathTooLong { name: String },
+    /// Clients look such a name up literally, which fails if a part of it is not a directory.
+    #[error("{name:?} contains \"..\"")]
+    Detour { name: String },
     /// Clients find the name of a directory, or of the root itself, where a file should be.
-    #[error("{name:?} is the name of a directory, but the entry is none")]
-    DirectoryName {
-        /// The entry.
-        name: String,
-    },
-    /// Clients that pull in parts make a directory without an entry with mode 0000, and composefs
-    /// wants a directory before what is in it.
-    #[error("no entry for the directory of {name:?} comes before it")]
-    NoParent {
-        /// The first such entry.
-        name: String,
-    },
-    /// Composefs refuses a root that comes late, and others give it another mode than a full pull.
-    #[error("{name:?} is the layer's root, but other entries come before it")]
-    LateRoot {
-        /// The entry, as it spells the root.
-        name: String,
-    },
-    /// Composefs knows no path that leads through a symlink, and nothing is below a file.
+    #[error("{name:?} has the name of a directory, but is not one")]
+    DirectoryName { name: String },
+    /// Clients that pull partially create a directory without an entry with mode 0000, and
+    /// composefs requires a directory before what is in it.
+    #[error("no entry for the parent directory of {name:?} comes before it")]
+    NoParent { name: String },
+    /// Composefs refuses a root that comes late, and others give it a different mode than a full
+    /// pull.
+    #[error("{name:?} is the layer's root directory, but other entries come before it")]
+    LateRoot { name: String },
+    /// Composefs does not resolve paths through symlinks, and nothing is below a file.
     #[error("{name:?} is below an entry that is not a directory")]
-    BelowNonDirectory {
-        /// The entry.
-        name: String,
-    },
-    /// Clients go by its name and turn it into something else, and then miss what it was.
-    #[error("{name:?} has the name of a whiteout, but is not an empty file or removes no name")]
-    WhiteoutForm {
-        /// The whiteout.
-        name: String,
-    },
-    /// Clients that pull in parts make the whiteout and the entry on the same path, and fail.
-    #[error("{name:?} has the same path as what a whiteout in this layer removes")]
-    RemovedHere {
-        /// The later of the two.
-        name: String,
-    },
-    /// To overlay file systems such a device is a whiteout, to composefs it is none.
-    #[error("{name:?} is a character device 0:0, which overlay file systems take for a whiteout")]
-    WhiteoutDevice {
-        /// The device.
-        name: String,
-    },
-    /// Clients that pull in parts do not make devices and FIFOs, so what a lower layer has on the
-    /// same path shows through.
-    #[error("{name:?} is a device or FIFO, and the layer is not the lowest one of its image")]
-    Special {
-        /// The entry.
-        name: String,
-    },
-    /// Clients that pull in parts do not find it, or not at this moment.
-    #[error("{name:?} is a hard link to a device, a FIFO or no earlier file of this layer")]
-    LinkTarget {
-        /// The link.
-        name: String,
-    },
+    BelowNonDirectory { name: String },
+    /// Clients convert it because of its name, and later do not find what it was.
+    #[error(
+        "{name:?} has the name of a whiteout, but is not an empty file or names nothing to remove"
+    )]
+    WhiteoutForm { name: String },
+    /// Clients that pull partially create the whiteout and the entry at the same path, and fail.
+    #[error("{name:?} is at a path that a whiteout in this layer removes")]
+    RemovedHere { name: String },
+    /// It is a whiteout to overlay file systems, but not to composefs.
+    #[error("{name:?} is a character device 0:0, which overlay file systems treat as a whiteout")]
+    WhiteoutDevice { name: String },
+    /// Clients that pull partially do not create devices and FIFOs, so what a lower layer has at
+    /// the same path shows through.
+    #[error("{name:?} is a device or FIFO, but the layer is not the lowest of its image")]
+    Special { name: String },
+    /// Clients that pull partially do not find it, or not yet.
+    #[error(
+        "{name:?} is a hard link to a device, a FIFO or a path without an earlier file in this \
+         layer"
+    )]
+    LinkTarget { name: String },
     /// mkcomposefs refuses it.
-    #[error("{name:?} has bits that do not belong to a mode")]
-    Mode {
-        /// The entry.
-        name: String,
-    },
-    /// With composefs it is taken for where the content is.
+    #[error("{name:?} has invalid mode bits")]
+    Mode { name: String },
+    /// Composefs takes it for the place of the content.
     #[error("{name:?} has a link target, but is not a link")]
-    LinkName {
-        /// The entry.
-        name: String,
-    },
-    /// With composefs these attributes mean nothing, to other overlays they mean much.
-    #[error("{name:?} has an attribute that overlay file systems take for their own")]
-    OverlayXattr {
-        /// The entry.
-        name: String,
-    },
-    /// Clients that pull in parts leave the attributes out.
+    LinkName { name: String },
+    /// These attributes mean nothing with composefs, but a lot to other overlays.
+    #[error("{name:?} has an extended attribute that overlay file systems reserve")]
+    OverlayXattr { name: String },
+    /// Clients that pull partially omit the attributes.
     #[error("{name:?} is a symlink with extended attributes")]
-    SymlinkXattr {
-        /// The symlink.
-        name: String,
-    },
-    /// After a full pull all names of a file have the attributes of the last one, with composefs
+    SymlinkXattr { name: String },
+    /// After a full pull, all names of a file have the attributes of the last one; with composefs,
     /// those of the first.
-    #[error("{name:?} is a hard link with other attributes than its target")]
-    LinkAttributes {
-        /// The link.
-        name: String,
-    },
-    /// A full pull ignores what the layer says of the root, a partial one does not, and where
+    #[error("{name:?} is a hard link with different attributes than its target")]
+    LinkAttributes { name: String },
+    /// A full pull ignores what the layer says about the root, a partial one does not, and if
     /// another user than root owns it, composefs cannot be mounted.
-    #[error("{name:?} is the layer's root and has attributes that a full pull ignores")]
-    RootAttributes {
-        /// The entry, as it spells the root.
-        name: String,
-    },
-    /// Clients want the padding whole or not at all.
-    #[error("the archive ends within the padding of its last file")]
+    #[error("{name:?} is the layer's root directory and has attributes that a full pull ignores")]
+    RootAttributes { name: String },
+    /// Clients require all of the padding or none.
+    #[error("the archive ends in the padding of its last file")]
     PaddingCutShort,
     /// Clients ignore a TOC that is longer.
-    #[error("the TOC would be longer than the {} MiB that clients read", TOC_MAX >> 20)]
+    #[error("the TOC would exceed the {} MiB that clients read", TOC_MAX >> 20)]
     TocTooLong,
-    /// Walking them takes memory, both here and at clients.
-    #[error("it has more than {ENTRIES_MAX} entries")]
+    /// Each takes memory, here and in clients.
+    #[error("the layer has more than {ENTRIES_MAX} entries")]
     TooManyEntries,
-    /// The headers hold more that cannot be compressed than the layer is worth.
-    #[error("TOC and tar-split would take more than half as many bytes as the layer has")]
+    /// The headers do not compress well enough to be worth it.
+    #[error("TOC and tar-split would take more than half the size of the layer")]
     MetadataTooLong,
-    /// Clients hold what follows the last entry in memory as one piece of text.
+    /// Clients hold what follows the last entry in memory, as one piece of text.
     #[error("more than {} MiB follow the end of the archive", TAIL_MAX >> 20)]
     TailTooLong,
 }
@@ -220,17 +155,15 @@ fn lossy(name: &[u8]) -> String {
 /// FIFOs of an image's lowest layer, below which there is nothing that could show through.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct LeftOut {
-    /// How many entries that is.
     pub count: u64,
     /// Their names, up to `NAMES_MAX`, as messages show them.
     pub names: Vec<String>,
 }
 
 impl LeftOut {
-    /// So many names are kept. A distribution's base has eight devices.
+    /// A distribution's base image has eight devices.
     pub(crate) const NAMES_MAX: usize = 20;
 
-    /// A partial pull creates everything.
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }

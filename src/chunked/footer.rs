@@ -1,5 +1,5 @@
-//! The last skippable frame: where TOC and tar-split are, for whoever has the blob and nothing
-//! else. Clients of containers/storage read the annotations and never this.
+//! The last skippable frame says where TOC and tar-split are, for tools that have only the blob.
+//! Clients based on containers/storage read the annotations instead.
 
 /// Length of the footer's payload in bytes.
 pub const FOOTER_LEN: usize = 64;
@@ -22,12 +22,9 @@ pub struct Position {
     pub raw_len: u64,
 }
 
-/// What the footer tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footer {
-    /// The TOC.
     pub toc: Position,
-    /// The tar-split stream.
     pub tar_split: Position,
 }
 
@@ -51,7 +48,7 @@ impl Footer {
         bytes
     }
 
-    /// Reads a payload; `None` where magic or manifest type are others.
+    /// Reads a payload; `None` if the magic number or the manifest type is wrong.
     pub fn from_bytes(bytes: &[u8; FOOTER_LEN]) -> Option<Self> {
         let mut fields = bytes.chunks_exact(8).map(|field| {
             let mut word = [0; 8];

@@ -14,40 +14,26 @@ pub(crate) const SKIPPABLE_HEADER: usize = 8;
 
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
 
-/// A frame that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// libzstd refused to work.
-    #[error("zstd cannot {doing}: {reason}")]
-    Zstd {
-        /// What was being done.
-        doing: &'static str,
-        /// libzstd's own word for it.
-        reason: &'static str,
-    },
-    /// The frame decodes to something else. A fault of memory or of the encoder.
+    #[error("zstd failed to {doing}: {reason}")]
+    Zstd { doing: &'static str, reason: &'static str },
+    /// The frame decodes to something else, because of faulty memory or a bug in the encoder.
     #[error(
         "a frame of {len} bytes does not decode to what was encoded; \
-         this points to faulty memory or a fault in zstd, so nothing was published"
+         this points to faulty memory or a bug in zstd; nothing was published"
     )]
-    NotReversible {
-        /// Length of the content in bytes.
-        len: usize,
-    },
-    /// More than a skippable frame can hold.
-    #[error("{len} bytes do not fit into a skippable frame, which holds at most {SKIPPABLE_MAX}")]
-    TooLong {
-        /// Length of the payload in bytes.
-        len: u64,
-    },
+    NotReversible { len: usize },
+    #[error("{len} bytes exceed the maximum of a skippable frame, {SKIPPABLE_MAX}")]
+    TooLong { len: u64 },
 }
 
 fn zstd_error(doing: &'static str) -> impl Fn(ErrorCode) -> FrameError {
     move |code| FrameError::Zstd { doing, reason: zstd_safe::get_error_name(code) }
 }
 
-/// Encodes frames one after the other with one set of contexts, which is what makes tens of
-/// thousands of small frames cheap. Each frame is decoded again and compared.
+/// Encodes frames one after the other with one set of contexts, which makes tens of thousands of
+/// small frames cheap. Each frame is decoded again and compared.
 pub struct FrameEncoder {
     encoder: CCtx<'static>,
     decoder: DCtx<'static>,
@@ -62,15 +48,14 @@ impl Default for FrameEncoder {
 }
 
 impl FrameEncoder {
-    /// Contexts without content yet; they grow with the frames.
     pub fn new() -> Self {
         Self { encoder: CCtx::create(), decoder: DCtx::create(), decoded: Vec::new(), effort: None }
     }
 
-    /// Appends one frame that decodes to `content` to `out`. The bytes depend on `content`, `level`
-    /// and the version of libzstd alone, not on what the contexts did before.
+    /// Appends one frame that decodes to `content` to `out`. The bytes depend only on `content`,
+    /// `level` and the version of libzstd, not on what the contexts did before.
     ///
-    /// The frame tells its content's length and carries no checksum: each reader has the digests.
+    /// The frame has its content's length and no checksum: each reader has the digests.
     pub fn encode(
         &mut self,
         content: &[u8],
@@ -90,7 +75,7 @@ impl FrameEncoder {
         self.encode_well(Effort::for_headers(level, headers.len()), level, headers, out)
     }
 
-    /// With `effort`, unless an attempt with less of it shows that it is not worth it.
+    /// With `effort`, unless an attempt with less shows that it is not worth it.
     fn encode_well(
         &mut self,
         effort: Effort,
@@ -139,8 +124,8 @@ impl FrameEncoder {
     }
 }
 
-/// What stands in front of a payload of `len` bytes in a skippable frame: always the first of the
-/// sixteen magic numbers, as the reference does (`appendZstdSkippableFrame` in
+/// The header of a skippable frame with a payload of `len` bytes. It has the first of the sixteen
+/// magic numbers, as in the reference (`appendZstdSkippableFrame` in
 /// `pkg/chunked/internal/minimal/compression.go`).
 pub(crate) fn skippable_header(len: u64) -> io::Result<[u8; SKIPPABLE_HEADER]> {
     let short = u32::try_from(len).map_err(|_| io::Error::other(FrameError::TooLong { len }))?;
@@ -148,7 +133,6 @@ pub(crate) fn skippable_header(len: u64) -> io::Result<[u8; SKIPPABLE_HEADER]> {
     Ok(both.to_le_bytes())
 }
 
-/// Writes a skippable frame.
 pub(crate) fn write_skippable(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
     out.write_all(&skippable_header(payload.len() as u64)?)?;
     out.write_all(payload)

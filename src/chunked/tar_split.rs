@@ -1,6 +1,6 @@
-//! The tar-split stream: everything of the tar that is not file content, so that a client which
-//! has only the files can put the tar together again. One JSON object a line, as
-//! `tar/storage/{entry,packer}.go` of vbatts/tar-split has them.
+//! The tar-split stream: everything in the tar that is not file content, so that a client that has
+//! only the files can reassemble the tar. One JSON object a line, as in
+//! `tar/storage/{entry,packer}.go` of vbatts/tar-split.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,6 @@ use super::{
     eligibility::TAIL_MAX,
 };
 
-/// Writes the stream.
 pub struct TarSplitWriter<W: Write = Vec<u8>> {
     document: DocumentWriter<W>,
     position: u64,
@@ -45,8 +44,8 @@ impl<W: Write> TarSplitWriter<W> {
         })
     }
 
-    /// Adds what stands in front of an entry's content: the padding of the content before, and the
-    /// entry's headers.
+    /// Adds what precedes an entry's content: the padding of the previous content, and the entry's
+    /// headers.
     pub fn segment(&mut self, raw: &[u8]) -> io::Result<()> {
         self.scratch.clear();
         STANDARD.encode_string(raw, &mut self.scratch);
@@ -54,8 +53,8 @@ impl<W: Write> TarSplitWriter<W> {
         writeln!(self.document, "{{\"type\":2,\"payload\":\"{}\",\"position\":{at}}}", self.scratch)
     }
 
-    /// Adds the entry itself, of any type; `payload` is length in bytes and CRC-64 (`GO-ISO`) of
-    /// its content, where it has any.
+    /// Adds the entry itself, of any type; `payload` is the length in bytes and the CRC-64
+    /// (`GO-ISO`) of its content, if it has any.
     pub fn file(&mut self, name: &str, payload: Option<(u64, u64)>) -> io::Result<()> {
         self.document.write_all(b"{\"type\":1,\"name\":")?;
         serde_json::to_writer(&mut self.document, name)?;
@@ -73,7 +72,7 @@ impl<W: Write> TarSplitWriter<W> {
     }
 
     /// Adds a piece of what follows the last entry. All of it becomes one segment: a client parses
-    /// each segment for headers and stumbles over a short one.
+    /// each segment for headers, and fails on a short one.
     pub(crate) fn tail(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -90,17 +89,16 @@ impl<W: Write> TarSplitWriter<W> {
         self.document.write_all(self.scratch.as_bytes())
     }
 
-    /// A client could not be asked to hold the last segment.
+    /// Whether the last segment is more than clients should hold in memory.
     pub(crate) fn is_too_long(&self) -> bool {
         self.tail.len > TAIL_MAX
     }
 
-    /// Length in bytes of what there is of its compressed form.
+    /// Length in bytes of the compressed form so far.
     pub(crate) fn compressed_len(&self) -> u64 {
         self.document.len()
     }
 
-    /// Closes the stream.
     pub fn finish(mut self) -> io::Result<CompressedDocument<W>> {
         if self.tail.len > 0 {
             let rest = STANDARD.encode(&self.tail.carry);

@@ -1,5 +1,5 @@
-//! The table of contents: what is in the layer and where in the blob it lies. Fields and their
-//! order as in `pkg/chunked/internal/minimal/compression.go` of containers/storage.
+//! The table of contents: what is in the layer, and where in the blob. Fields and their order are
+//! those of `pkg/chunked/internal/minimal/compression.go` in containers/storage.
 
 use std::io::{self, Write};
 
@@ -16,13 +16,13 @@ use crate::{
     tar::{TarEntry, Timestamp},
 };
 
-/// What a chunk takes in the TOC at the least, in bytes, without the name of its file.
+/// What a chunk takes in the TOC at least, in bytes, without the name of its file.
 const CHUNK_LEAST: u64 = 140;
 
-/// Stays under [`TOC_MAX`] with room for what is still to be written when it is exceeded.
+/// Room for what is still written when the TOC turns out to be too long.
 const ROOM_AT_THE_END: u64 = 1 << 10;
 
-/// The fields of one entry, apart from where its content lies.
+/// The fields of one entry, apart from where its content is.
 #[derive(Debug, Clone, Serialize)]
 pub struct Metadata {
     #[serde(rename = "type")]
@@ -73,7 +73,7 @@ fn is_zero(number: &i64) -> bool {
 }
 
 impl Metadata {
-    /// What the TOC says of a tar entry: names, numbers and times exactly as the tar has them, for
+    /// What the TOC says of a tar entry: names, numbers and times exactly as in the tar, because
     /// the client compares each of them with the header and gives up at the first difference.
     pub fn of(entry: &TarEntry) -> Result<Self, Unchunkable> {
         let kind = match entry.typeflag {
@@ -112,7 +112,6 @@ impl Metadata {
         })
     }
 
-    /// The name, as the tar has it.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -125,13 +124,13 @@ pub struct ChunkPlace {
     pub offset: u64,
     /// Uncompressed length in bytes.
     pub len: u64,
-    /// All zeros; a client makes a hole and fetches nothing.
+    /// All zeros: a client makes a hole and fetches nothing.
     pub hole: bool,
     /// SHA-256 of the uncompressed chunk.
     pub digest: [u8; 32],
 }
 
-/// Where a file's content lies.
+/// Where a file's content is.
 #[derive(Debug, Clone)]
 pub struct TocContent {
     /// SHA-256 of the whole file.
@@ -140,7 +139,7 @@ pub struct TocContent {
     pub offset: u64,
     /// Just past its last frame.
     pub end: u64,
-    /// Empty for a file in one piece; never just one.
+    /// Empty for a file in one piece, otherwise at least two.
     pub chunks: Vec<ChunkPlace>,
 }
 
@@ -233,7 +232,7 @@ impl<W: Write> TocWriter<W> {
                 name: &metadata.name,
                 offset: chunk.offset,
                 chunk: ChunkFields::new(chunk, at),
-                // Without it a client fetches the header that follows the file as well.
+                // Without it, a client also fetches the header that follows the file.
                 end_offset: (number == last).then_some(content.end),
             })?;
             at += chunk.len;
@@ -249,18 +248,18 @@ impl<W: Write> TocWriter<W> {
         Ok(serde_json::to_writer(&mut self.document, entry)?)
     }
 
-    /// No client would pull a layer with this TOC in parts.
+    /// Whether no client would pull a layer with this TOC partially.
     pub(crate) fn is_too_long(&self) -> bool {
         self.document.raw_len() > TOC_MAX - ROOM_AT_THE_END
     }
 
-    /// Whether a file with this name and so many chunks would make the TOC too long.
+    /// Whether a file with this name and this many chunks would make the TOC too long.
     pub(crate) fn has_no_room_for(&self, name: &str, chunks: usize) -> bool {
         let least = (CHUNK_LEAST + name.len() as u64).saturating_mul(chunks as u64);
         self.document.raw_len().saturating_add(least) > TOC_MAX
     }
 
-    /// Length in bytes of what there is of its compressed form.
+    /// Length in bytes of the compressed form so far.
     pub(crate) fn compressed_len(&self) -> u64 {
         self.document.len()
     }

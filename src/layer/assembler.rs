@@ -26,17 +26,17 @@ use crate::{
     image::Digest,
 };
 
-/// What has become of a layer.
+/// The new blob of a layer.
 #[derive(Debug)]
 pub(super) struct Assembled {
     pub(super) digest: Digest,
     pub(super) len: u64,
-    /// Length of the tar in bytes, as it can be put together again by the TOC.
+    /// Length in bytes of the tar that the TOC describes.
     pub(super) checked: Option<u64>,
     pub(super) outline: Result<Outline, Option<Unchunkable>>,
 }
 
-/// TOC or tar-split could not be written: by the system's fault or by that of the encoder.
+/// TOC or tar-split could not be written, because of the system or the encoder.
 fn not_written(error: io::Error) -> LayerError {
     if error.raw_os_error().is_some() {
         LayerError::Scratch(error)
@@ -45,7 +45,7 @@ fn not_written(error: io::Error) -> LayerError {
     }
 }
 
-/// Bytes of a document that are copied at once.
+/// How many bytes of a document are copied at once.
 const DOCUMENT_PIECE: usize = 256 << 10;
 
 fn copy(mut document: impl Read, blob: &mut BlobWriter<impl Write>) -> Result<(), LayerError> {
@@ -58,7 +58,7 @@ fn copy(mut document: impl Read, blob: &mut BlobWriter<impl Write>) -> Result<()
     }
 }
 
-/// TOC and tar-split may take half as many bytes as the tar, and this much more.
+/// TOC and tar-split may take half as many bytes as the tar, plus this many.
 const METADATA_FLOOR: u64 = 4 << 20;
 
 struct Outliner {
@@ -77,7 +77,7 @@ struct Outliner {
     tar_len: u64,
 }
 
-/// An entry whose content has not come to its end.
+/// An entry whose content has not ended.
 struct OpenEntry {
     metadata: Metadata,
     offset: u64,
@@ -118,7 +118,7 @@ pub(super) fn assemble(
                 outline = Err(Some(reason));
             }
         }
-        // Its memory goes with its last owner, and the walker may begin another one.
+        // The last owner frees its memory, and the walker may begin another one.
         drop(batch);
         let _ = turns.send(());
     };
@@ -137,7 +137,7 @@ pub(super) fn assemble(
     Ok(Assembled { digest, len, checked, outline })
 }
 
-/// The digests that belong to a batch, each to be taken in its turn.
+/// The digests of a batch, to be taken in order.
 struct Digests<'a, I> {
     frames: &'a EncodedFrames,
     sums: I,
@@ -154,8 +154,8 @@ impl<I: Iterator<Item = [u8; 32]>> Digests<'_, I> {
         .ok_or(LayerError::WorkerLost)
     }
 
-    /// Where the frame begins, in bytes from the batch's start in the blob. The frame after the
-    /// batch's last one begins at the batch's end.
+    /// Where the frame begins, in bytes from the batch's start in the blob; for the frame after the
+    /// last one, the batch's end.
     fn start(&self, frame: usize) -> u64 {
         frame.checked_sub(1).map_or(0, |before| self.end(before))
     }
@@ -181,7 +181,7 @@ impl Outliner {
         })
     }
 
-    /// Writes down a batch that begins at `start` in the blob. The inner error says that the layer
+    /// Describes a batch that begins at `start` in the blob. The inner error says that the layer
     /// gets no TOC.
     fn take_in(
         &mut self,
@@ -265,8 +265,8 @@ impl Outliner {
         self.toc.push(&metadata, Some(&TocContent { digest, offset, end, chunks }))
     }
 
-    /// Writes TOC, tar-split and footer behind the data. Both documents have been read back and
-    /// checked before; the length of the tar that they describe is returned along with the outline.
+    /// Writes TOC, tar-split and footer after the data, once both documents have been read back and
+    /// checked. Returns the length of the tar that they describe along with the outline.
     fn finish(
         mut self,
         blob: &mut BlobWriter<impl Write>,
@@ -288,7 +288,7 @@ impl Outliner {
             len: tar_split.len,
             raw_len: tar_split.raw_len,
         };
-        // The readers come to an end only when nothing more can be written.
+        // The readers end only when the writers are dropped.
         let documents = [toc.compressed, tar_split.compressed].map(|document| document.reader());
         let outline = Outline {
             annotations: ChunkedAnnotations {

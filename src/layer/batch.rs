@@ -1,5 +1,4 @@
-//! Units of work: a stretch of the tar, the frames it is to be divided into, and what is to be
-//! known of it afterwards.
+//! Units of work: a stretch of the tar, the frames to divide it into, and what to compute for it.
 
 use std::{ops::Range, sync::Arc};
 
@@ -17,16 +16,16 @@ use crate::{
     image::Digest,
 };
 
-/// A stretch of the tar. Shared by the worker that encodes it and the digester; its division
-/// depends on the tar alone, never on timing.
+/// A stretch of the tar, shared by the worker that encodes it and the digester. How it is divided
+/// depends only on the tar, never on timing.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) data: Vec<u8>,
-    /// The room that it takes.
+    /// Its share of the budget.
     pub(super) room: Vec<Units>,
-    /// In order and without gaps; the last ends where `data` does.
+    /// In order and without gaps; the last ends at the end of `data`.
     pub(super) frames: Vec<Frame>,
-    /// What is hashed along with the tar, in order: files, and chunks that go across frames.
+    /// What is hashed along with the tar, in order: files, and chunks that span several frames.
     pub(super) sums: Vec<Sum>,
 }
 
@@ -47,11 +46,11 @@ pub(super) struct Frame {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameOf {
-    /// Headers, or anything where frames do not follow the files.
+    /// Headers, or any part of a tar whose frames do not follow its files.
     Tar,
     /// A file, or a part of one.
     Content,
-    /// A chunk; its digest is wanted.
+    /// A chunk whose digest is needed.
     Chunk,
 }
 
@@ -73,7 +72,7 @@ pub(super) enum SumOf {
 #[derive(Debug)]
 pub(super) struct EncodedFrames {
     pub(super) bytes: Vec<u8>,
-    /// Where each frame ends in `bytes`, and the SHA-256 of its content where it was wanted.
+    /// Where each frame ends in `bytes`, and the SHA-256 of its content if that is needed.
     pub(super) ends: Vec<(usize, Option<[u8; 32]>)>,
     /// Where `bytes` goes back to.
     budget: Arc<Budget>,
@@ -94,21 +93,21 @@ impl Drop for EncodedFrames {
     }
 }
 
-/// What happens in the course of a batch, in order. Ranges are of the batch's data, frames are
-/// told by their number in the batch.
+/// What happens in the course of a batch, in order. Ranges are in the batch's data, frames are
+/// numbered within the batch.
 #[derive(Debug)]
 pub(super) enum Mark {
     /// Headers of an entry, after the padding of the content before.
     Entry { raw: Range<usize>, metadata: Box<Metadata> },
     /// The content of the entry begins with this frame.
     ContentStart { frame: usize },
-    /// A chunk has come to its end with this frame.
+    /// A chunk ends with this frame.
     ChunkEnd { frame: usize, len: u64, hole: bool, digest: DigestFrom },
-    /// The content has come to its end with this frame.
+    /// The content ends with this frame.
     ContentEnd { frame: usize, len: u64, crc: u64 },
     /// Bytes after the last entry.
     Tail { raw: Range<usize> },
-    /// From here on there is no TOC.
+    /// From here on the layer is plain zstd.
     Unchunkable(Unchunkable),
 }
 
@@ -119,22 +118,22 @@ pub(super) enum DigestFrom {
     Frame(usize),
     /// The digester, in the order of the sums that end.
     Sum,
-    /// The assembler, for these are so many zeros.
+    /// The assembler; the chunk is so many zeros.
     Zeros(u64),
 }
 
-/// What the assembler is handed, in the order of the tar.
+/// What the assembler receives, in the order of the tar.
 pub(super) enum Item {
     Batch {
         batch: Arc<Batch>,
         marks: Vec<Mark>,
         frames: Receiver<Result<EncodedFrames, LayerError>>,
     },
-    /// The tar has come to its end; this is what a partial pull does not create.
+    /// The end of the tar, with what a partial pull does not create.
     End(LeftOut),
 }
 
-/// What the digester tells at the end.
+/// What the digester returns at the end.
 pub(super) struct TarTotals {
     pub(super) diff_id: Digest,
     pub(super) raw_len: u64,

@@ -7,30 +7,30 @@ use crate::tar::MAX_METADATA;
 /// Content of a batch of a chunked layer, in bytes. Only a header may be longer.
 pub(super) const CHUNKED_BATCH: usize = 1 << 20;
 
-/// Content of a batch, and so of a frame, where frames do not follow the files: longer ones
-/// compress better, shorter ones keep all workers busy and memory small.
+/// Content of a batch, and so of a frame, of a plain zstd layer: longer frames compress better,
+/// shorter ones keep all workers busy and memory small.
 pub(super) const PLAIN_BATCH: usize = 4 << 20;
 
-/// So many batches more than threads are under way: one is filled, and one waits to be written.
+/// Batches in flight beyond one a thread: one is being filled, and one waits to be written.
 pub(super) const SPARE_BATCHES: usize = 2;
 
 /// Mebibytes that the longest header takes.
 const LONGEST_HEADER: usize = 8;
 const _: () = assert!(MAX_METADATA <= (LONGEST_HEADER * CHUNKED_BATCH) as u64);
 
-/// Mebibytes of batches that may still be begun, by all layers together.
+/// Mebibytes of batches that all layers together may still begin.
 #[derive(Debug)]
 pub(super) struct Budget {
     free: Mutex<usize>,
     freed: Condvar,
-    /// Two stores, so that the memory of a batch never becomes that of frames, of which most never
-    /// fill their buffer.
+    /// Two stores, because most frames never fill their buffer: the memory of a batch should not go
+    /// to them.
     batches: Buffers,
     pub(super) frames: Buffers,
 }
 
 impl Budget {
-    /// For so many threads. Four layers may use them at a time, and one more for each four threads.
+    /// Four layers may share it, and one more for each four threads.
     pub(super) fn new(threads: usize) -> Self {
         // As much as one layer of plain zstd uses, and more than one with a TOC does.
         let units = PLAIN_BATCH / CHUNKED_BATCH;
@@ -45,8 +45,8 @@ impl Budget {
         }
     }
 
-    /// Waits until there is room for so many mebibytes. Whoever waits may hold one batch that is not
-    /// complete, and no more.
+    /// Waits until there is room for `count` mebibytes. The caller may hold one incomplete batch,
+    /// and no more.
     pub(super) fn room_for(self: &Arc<Self>, count: usize) -> Units {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let enough = self.freed.wait_while(free, |free| *free < count);
@@ -55,19 +55,18 @@ impl Budget {
     }
 }
 
-/// Buffers to be used again. An allocator that gets them back from one thread and is asked for them
-/// by another takes up to twice as much.
+/// Buffers to use again. An allocator that gets them back from one thread and is asked for them by
+/// another takes up to twice as much.
 #[derive(Debug, Default)]
 pub(super) struct Buffers(Mutex<Vec<Vec<u8>>>);
 
 impl Buffers {
-    /// A buffer with room for `len` bytes.
     pub(super) fn buffer(&self, len: usize) -> Vec<u8> {
         let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = spare.iter().position(|buffer| buffer.capacity() >= len) {
             return spare.swap_remove(found);
         }
-        // One that is too small makes room for a larger one.
+        // A larger one replaces one that is too small.
         spare.pop();
         Vec::with_capacity(len)
     }
@@ -89,7 +88,7 @@ pub(super) struct Units {
 }
 
 impl Units {
-    /// A buffer for what these are the room of.
+    /// A buffer of this size.
     pub(super) fn buffer(&self) -> Vec<u8> {
         self.budget.batches.buffer(self.count * CHUNKED_BATCH)
     }

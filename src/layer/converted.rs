@@ -13,7 +13,6 @@ use crate::{
 /// A new blob, and what was read to make it.
 #[derive(Debug)]
 pub struct Converted {
-    /// Digest of the new blob.
     pub digest: Digest,
     /// Length of the new blob in bytes.
     pub len: u64,
@@ -23,11 +22,11 @@ pub struct Converted {
     pub diff_id: Digest,
     /// Length of the tar in bytes.
     pub raw_len: u64,
-    /// What the TOC has come to; or why there is none, with no reason where none was wanted.
+    /// What is in the TOC, or why there is none; no reason if none was asked for.
     pub outline: Result<Outline, Option<Unchunkable>>,
 }
 
-/// What the TOC of a layer has come to.
+/// What is in the TOC of a layer.
 #[derive(Debug, Clone)]
 pub struct Outline {
     /// For the layer's descriptor.
@@ -36,15 +35,15 @@ pub struct Outline {
     pub entries: u64,
     /// Regular files with content.
     pub files: u64,
-    /// Pieces that a client can fetch on their own: chunks, and files in one piece.
+    /// Pieces that a client can fetch separately: chunks, and files in one piece.
     pub chunks: u64,
     /// What a partial pull does not create.
     pub left_out: LeftOut,
 }
 
 impl Outline {
-    /// Compares what TOC and tar-split say, as they were read back, with what was walked. Returns
-    /// the length of the tar that they describe.
+    /// Compares TOC and tar-split, as they were read back, with what was walked. Returns the length
+    /// of the tar that they describe.
     pub(super) fn compare(&self, documents: check::DocumentsCheck) -> Result<u64, LayerError> {
         let annotations = self.annotations.to_pairs();
         let annotations = annotations.map(|(key, value)| (key.to_owned(), value)).into();

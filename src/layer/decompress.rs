@@ -1,5 +1,5 @@
-//! The compressed blob becomes a tar stream again; how it is compressed is told by its content, as
-//! clients do, for media types are often wrong.
+//! Decompresses a blob to a tar stream. Its first bytes decide how, as in clients, because media
+//! types are often wrong.
 
 use std::{
     fmt,
@@ -41,7 +41,7 @@ impl fmt::Display for Compression {
     }
 }
 
-/// A compression that clients know and this program does not.
+/// A compression that clients support, but this program does not.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the layer is compressed with {0}; only gzip, zstd and uncompressed layers can be converted"
@@ -54,7 +54,7 @@ pub(super) struct Decompressor<R: Read> {
     inner: Inner<PeekedBlob<R>>,
 }
 
-/// The blob from its first byte on, those that were looked at put back in front.
+/// The whole blob, with the bytes that were looked at put back in front.
 type PeekedBlob<R> = BufReader<io::Chain<Cursor<Vec<u8>>, R>>;
 
 enum Inner<R: BufRead> {
@@ -64,8 +64,8 @@ enum Inner<R: BufRead> {
 }
 
 impl<R: Read> Decompressor<R> {
-    /// Looks at the blob's first bytes. Fails when reading does, and with an
-    /// [`UnsupportedCompression`] inside where it is one.
+    /// Looks at the blob's first bytes. The error has an [`UnsupportedCompression`] inside if that
+    /// is the reason.
     pub(super) fn new(mut blob: R) -> io::Result<Self> {
         let mut start = Vec::new();
         let kind = peek(&mut blob, &mut start)?;
@@ -82,8 +82,8 @@ impl<R: Read> Decompressor<R> {
         self.kind
     }
 
-    /// Reads the blob to its end, past what could be decompressed. A blob that is not what its
-    /// digest says fails here, and that is the better explanation of why decompressing failed.
+    /// Reads the rest of the blob. If it does not match its digest, this fails, with a better
+    /// explanation of why decompressing failed.
     pub(super) fn drain(self) -> io::Result<()> {
         let mut blob = match self.inner {
             Inner::None(blob) => blob,
@@ -104,7 +104,7 @@ impl<R: Read> Read for Decompressor<R> {
     }
 }
 
-/// Takes the first bytes of a blob, and tells by them how it is compressed.
+/// Reads the first bytes of a blob into `start`, and says how it is compressed.
 pub(super) fn peek(blob: &mut impl Read, start: &mut Vec<u8>) -> io::Result<Compression> {
     blob.take(XZ_MAGIC.len() as u64).read_to_end(start)?;
     detect(start).map_err(io::Error::other)

@@ -1,5 +1,5 @@
-//! Hashes what can only be hashed in order: the tar as a whole (its digest is the diffID), chunks
-//! that go across frames, and files, which cost less along with the tar than on their own.
+//! Hashes what can only be hashed in order: the whole tar (its digest is the diffID), chunks that
+//! span several frames, and files, which cost less along with the tar than on their own.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::image::Hasher;
 /// A block of SHA-256, in bytes.
 const BLOCK: usize = 64;
 
-/// Answers each batch with the sums that came to their end in it, in order.
+/// Answers each batch with the sums that end in it, in order.
 pub(super) fn digest(
     mut diff_id: Hasher,
     batches: &Receiver<Arc<Batch>>,
@@ -53,8 +53,8 @@ pub(super) fn digest(
     TarTotals { diff_id: diff_id.finish(), raw_len }
 }
 
-/// The same bytes for two digests that are both at `place` in a block. In turns, block by block, for
-/// each block waits for the one before, but the processor works on one of either at a time.
+/// Adds the same bytes to two digests that are both at `place` in a block, block by block in turns:
+/// each block depends on the one before, but the processor overlaps those of the two digests.
 fn update_both(a: &mut Hasher, b: &mut Sha256, content: &[u8], place: usize) {
     let (head, rest) = content.split_at(content.len().min(BLOCK - place));
     for piece in std::iter::once(head).chain(rest.chunks(BLOCK)) {

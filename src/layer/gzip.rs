@@ -44,8 +44,8 @@ struct SinkError(io::Error);
 /// layer that is gzip already. Blocks until done. The new blob does not depend on the number of
 /// threads.
 ///
-/// Memory: with `t` threads in the pool, `t + 2` pieces of 1 MiB or their deflated form, and both of
-/// each piece that a thread is working on.
+/// Memory: with `t` threads in the pool, `t + 2` pieces of 1 MiB or their deflated form, and both
+/// of each piece that a thread is working on.
 pub(crate) fn to_gzip(
     blob: impl Read,
     sink: impl Write,

@@ -1,4 +1,4 @@
-//! The first thread of a layer: reads the blob, decompresses it, and hands the tar on.
+//! The first thread of a layer: reads the blob, decompresses it, and passes the tar on.
 
 use std::io::{self, BufRead, Read};
 
@@ -10,18 +10,18 @@ use super::{
     progress::LayerProgress,
 };
 
-/// The tar goes from thread to thread in pieces of this many bytes.
+/// Length in bytes of the pieces in which the tar goes from thread to thread.
 const PIECE: usize = 512 << 10;
 
-/// How many pieces may be under way, free ones included.
+/// How many pieces there are, free ones included.
 pub(super) const PIECES: usize = 4;
 
-/// A failure of the blob itself, as against one of its decompression.
+/// A failure to read the blob, not to decompress it.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 struct BlobError(io::Error);
 
-/// Counts what is read and marks what fails.
+/// Counts what is read and marks failures.
 pub(super) struct SourceBlob<'a, R> {
     inner: R,
     progress: &'a LayerProgress,
@@ -46,9 +46,9 @@ impl<R: Read> Read for SourceBlob<'_, R> {
     }
 }
 
-/// Sends the tar out of `blob` in pieces; `spent` brings pieces back. Where decompression fails,
-/// or nobody wants more, the blob is still read to its end, for if it turns out to be another than
-/// its digest says, that is what has to be told.
+/// Sends the tar out of `blob` in pieces; `spent` brings pieces back. If decompression fails or the
+/// receiver is gone, the blob is still read to its end: if it does not match its digest, that is
+/// the error to report.
 pub(super) fn decompress(
     blob: impl Read,
     pieces: &Sender<Vec<u8>>,
@@ -131,7 +131,7 @@ impl BufRead for PieceReader {
         if self.at == self.piece.len() {
             let spent = std::mem::take(&mut self.piece);
             if spent.capacity() > 0 {
-                // The other end may have ended already.
+                // The sender may be gone already.
                 let _ = self.spent.send(spent);
             }
             self.at = 0;

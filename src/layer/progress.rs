@@ -1,10 +1,10 @@
-//! How far a layer is, to be looked at from other threads, and how far it may go.
+//! How much of a layer has been read, and how much content it may have.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::limits::{Exceeded, Limits};
 
-/// Counts what is read of a layer.
+/// Shared with the threads that show it.
 #[derive(Debug, Default)]
 pub struct LayerProgress {
     read: AtomicU64,

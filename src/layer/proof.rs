@@ -1,6 +1,5 @@
-//! TOC and tar-split stream are read back while they are written, with another reader than the one
-//! that writers have in mind, as clients will do: when the last entry is written, all but a few have
-//! been checked.
+//! TOC and tar-split stream are read back while they are written, with an independent reader, as
+//! clients will do. When the last entry is written, all but a few have been checked.
 
 use std::io::{self, BufReader};
 
@@ -15,14 +14,14 @@ use crate::check::DocumentsCheck;
 /// Bytes that are read of a document at once.
 const BUFFER: usize = 64 << 10;
 
-/// Both documents on their way to who reads them back.
+/// Both documents on their way to the proofreader.
 pub(super) struct Proof {
     pub(super) toc: Scratch,
     pub(super) tar_split: Scratch,
     pub(super) verdict: PendingDocuments,
 }
 
-/// What the documents have come to.
+/// What the proofreader finds.
 pub(super) struct PendingDocuments(Receiver<io::Result<DocumentsCheck>>);
 
 /// To be read on a thread of its own.
@@ -43,7 +42,7 @@ pub(super) fn begin(lowest: bool) -> (Proof, Proofreader) {
 }
 
 impl PendingDocuments {
-    /// Waits until both documents have been read, which have to be complete.
+    /// Waits until both documents have been read. They have to be complete.
     pub(super) fn wait(self) -> Result<DocumentsCheck, LayerError> {
         let documents = self.0.recv().map_err(|_| LayerError::WorkerLost)?;
         documents.map_err(LayerError::Scratch)
@@ -51,11 +50,11 @@ impl PendingDocuments {
 }
 
 impl Proofreader {
-    /// Reads until both documents have come to their ends.
+    /// Reads both documents to their ends.
     pub(super) fn read(self) {
         let [toc, tar_split] =
             [self.toc, self.tar_split].map(|document| BufReader::with_capacity(BUFFER, document));
-        // Nobody wants to know if the layer turned out to have no TOC.
+        // Nobody receives it if the layer turned out to have no TOC.
         let _ = self.documents.send(DocumentsCheck::read(toc, tar_split, self.lowest));
     }
 }

@@ -14,18 +14,18 @@ pub struct Recipe {
     pub lowest: bool,
 }
 
-/// What becomes of a file's content in a chunked layer.
+/// How files become chunks.
 ///
-/// Longer frames are smaller and take fewer entries in the TOC; shorter chunks lose less when a file
-/// has changed in a few places (`docs/performance.md`).
+/// Longer frames compress better and take fewer entries in the TOC; with shorter chunks a client
+/// fetches less of a file that has changed in a few places (`docs/performance.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cuts {
-    /// Longer files are cut; in bytes, and 1 MiB at the most.
+    /// Longer files are cut; in bytes, at most 1 MiB.
     pub whole_max: usize,
     /// The same for texts, which are files without a zero byte. Bundles and tables change in a few
-    /// places; a program that was built anew has changed all over, so cutting it gains nothing.
+    /// places; a program that was rebuilt has changed everywhere, so cutting it gains nothing.
     pub whole_text_max: usize,
-    /// Least length of a chunk in bytes, but for the last one and those before a hole.
+    /// Minimum length of a chunk in bytes, except for the last one and those before a hole.
     pub chunk_min: u64,
 }
 
@@ -36,7 +36,7 @@ impl Default for Cuts {
 }
 
 impl Cuts {
-    /// All files are cut, and where containers/storage would cut them.
+    /// All files are cut, at the places where containers/storage cuts them.
     pub const REFERENCE: Self = Self { whole_max: 0, whole_text_max: 0, chunk_min: 0 };
 
     /// Whether a file with this content becomes one frame.

@@ -1,5 +1,5 @@
-//! A document that is read while it is being written: its beginning is held in memory, the rest is
-//! in a temporary file. So a short one needs no file, and a long one no memory.
+//! A document that is read while it is being written. Its beginning is in memory, the rest in a
+//! temporary file, so a short one needs no file, and a long one little memory.
 
 use std::{
     fs::File,
@@ -8,10 +8,10 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-/// So much is held in memory, in bytes.
+/// How much is kept in memory, in bytes.
 const HEAD: usize = 1 << 20;
 
-/// Readers are woken up for no less than this, in bytes.
+/// Readers are not woken for less than this, in bytes.
 const PIECE: u64 = 64 << 10;
 
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ impl Shared {
 #[derive(Debug)]
 pub(super) struct Scratch {
     shared: Arc<Shared>,
-    /// How much readers know of.
+    /// Length at which readers were last woken.
     told: u64,
 }
 

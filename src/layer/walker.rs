@@ -1,5 +1,5 @@
-//! Walks the tar and divides it into batches, frames and chunks. All decisions about the blob's
-//! layout fall here, in one thread and by the tar's bytes alone.
+//! Walks the tar and divides it into batches, frames and chunks. All decisions about the layout of
+//! the blob are made here, in one thread and only by the tar's bytes.
 
 use std::{
     io::{BufRead, Read as _},
@@ -25,7 +25,7 @@ use crate::{
     tar::{Reader, TarEntry, TarStep},
 };
 
-/// A file is begun in the batch at hand only where this much room is left.
+/// A long file begins in the current batch only if this much room is left.
 const LEAST_ROOM: usize = 64 << 10;
 
 /// A block of the tar, in bytes.
@@ -34,7 +34,7 @@ const BLOCK: u64 = 512;
 /// Where batches go.
 pub(super) struct BatchOutputs<'a> {
     pub(super) pool: &'a Pool,
-    /// Their number bounds the batches under way: without one, the walker waits.
+    /// Bounds the batches in flight: the walker needs one for each.
     pub(super) turns: &'a Receiver<()>,
     pub(super) digester: Sender<Arc<Batch>>,
     pub(super) assembler: Sender<Item>,
@@ -78,7 +78,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Takes the tar apart to its last byte.
+    /// Walks the tar to its last byte.
     pub(super) fn walk(mut self, tar: impl BufRead) -> Result<(), LayerError> {
         self.begin()?;
         let mut reader = Reader::new(tar);
@@ -100,7 +100,7 @@ impl<'a> Walker<'a> {
         self.tail(reader.raw())?;
         self.rest(reader.into_inner())?;
         if !self.begun && self.batch.data.is_empty() {
-            // A blob has to begin with an ordinary frame, or it is not recognised as zstd.
+            // A blob has to begin with an ordinary frame to be recognised as zstd.
             self.push_frame(0, FrameOf::Tar);
         }
         self.flush()?;
@@ -139,7 +139,7 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// Asks what can only be told with all entries at hand; `padding` belongs to the last of them.
+    /// Checks what depends on all entries; `padding` is that of the last of them.
     fn end_of_entries(&mut self, raw: &[u8], padding: usize) {
         if !self.chunked {
             return;
@@ -149,7 +149,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// What comes from here on is compressed without regard to files.
+    /// Makes the rest plain zstd, without regard to files.
     fn give_up(&mut self, reason: Unchunkable) {
         self.chunked = false;
         self.paths = AdmittedPaths::default();
@@ -164,7 +164,7 @@ impl<'a> Walker<'a> {
         self.capacity().saturating_sub(self.batch.data.len())
     }
 
-    /// Begins another batch unless the one at hand has room for `len` bytes or is empty.
+    /// Begins another batch unless the current one has room for `len` bytes or is empty.
     fn make_room(&mut self, len: usize) -> Result<(), LayerError> {
         if self.room() < len && !self.batch.data.is_empty() { self.flush() } else { Ok(()) }
     }
@@ -177,7 +177,7 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// A file that becomes one frame, or one for each chunk.
+    /// Makes a file one frame, or one for each chunk.
     fn content(&mut self, reader: &mut Reader<impl BufRead>) -> Result<(), LayerError> {
         let len = reader.payload_left();
         self.close_frame();
@@ -200,7 +200,7 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// Cuts a file into chunks, whose first bytes are in the batch from `start` on.
+    /// Cuts a file into chunks; its first bytes are in the batch from `start` on.
     fn chunks(
         &mut self,
         reader: &mut Reader<impl BufRead>,
@@ -247,11 +247,11 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// The batch is full in the middle of a file. Frames that are complete go; an open chunk moves
-    /// on to the next batch, or, where it fills the whole batch, is divided into several frames.
+    /// The batch is full in the middle of a file. Complete frames are sent; an open chunk moves to
+    /// the next batch, or, if it fills a whole batch, is divided into several frames.
     fn carry_over(&mut self, cutting: &mut Cutting, chunker: &Chunker) -> Result<(), LayerError> {
         if self.frame_start == 0 {
-            // Zeros at the end may yet turn out to be a hole, whose frame is its own.
+            // Zeros at the end may turn out to be a hole, which has a frame of its own.
             let end = self.batch.data.len() - chunker.undecided();
             self.push_frame(end, FrameOf::Content);
             if !chunker.is_in_hole() {
@@ -296,7 +296,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Reads content until it ends or the batch is full; returns where in the data it begins.
+    /// Reads content until it ends or the batch is full; returns where it begins in the data.
     fn fill(&mut self, reader: &mut Reader<impl BufRead>) -> Result<usize, LayerError> {
         let room = self.room() as u64;
         let data = &mut self.batch.data;
@@ -328,7 +328,7 @@ impl<'a> Walker<'a> {
         self.batch.sums.push(Sum { of, range, last });
     }
 
-    /// Hands the batch on and begins another.
+    /// Sends the batch and begins another.
     fn flush(&mut self) -> Result<(), LayerError> {
         self.close_frame();
         if self.batch.frames.is_empty() {
@@ -347,7 +347,7 @@ impl<'a> Walker<'a> {
         self.begin()
     }
 
-    /// Begins a batch as soon as there is room for it.
+    /// Waits for room, and begins a batch.
     fn begin(&mut self) -> Result<(), LayerError> {
         self.output.turns.recv().map_err(|_| LayerError::Interrupted)?;
         let units = self.capacity() / CHUNKED_BATCH;

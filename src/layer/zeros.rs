@@ -1,17 +1,17 @@
-//! Digests of holes. A disk image may have more of them than of data, and all of them begin alike.
+//! Digests of holes. A disk image may have more holes than data, and they all begin alike.
 
 use sha2::{Digest as _, Sha256};
 
 /// Zeros are hashed in pieces of this many bytes.
 const PIECE: usize = 64 << 10;
 
-/// So many states are kept at the most, which take a hundred kilobytes.
+/// At most this many states are kept, which take about a hundred kilobytes.
 const STATES_MAX: usize = 1024;
 
-/// SHA-256 of runs of zeros: each is hashed on from where an earlier one has led.
+/// SHA-256 of runs of zeros; each continues from the state of an earlier one.
 #[derive(Debug)]
 pub(super) struct ZeroDigests {
-    /// What hashing has come to after one stride, two strides and so on.
+    /// The state after one stride, two strides and so on.
     states: Vec<Sha256>,
     /// In bytes. Grows with the longest run.
     stride: u64,

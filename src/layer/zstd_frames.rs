@@ -1,4 +1,4 @@
-//! The frames of a zstd blob as one stream. Each frame's header is looked at before it is decoded,
+//! The frames of a zstd blob as one stream. Each frame's header is read before it is decoded,
 //! because its window decides how much memory that takes.
 
 use std::io::{self, BufRead, Read};
@@ -8,7 +8,7 @@ use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_error_name};
 use crate::limits::{self, WIDE, Wide};
 
 /// The largest window a frame may ask for, as a power of two: 128 MiB, the most that the `zstd`
-/// command takes without being asked.
+/// command accepts by default.
 const WINDOW_LOG_MAX: u32 = 27;
 
 /// Magic number, descriptor, window and the longest dictionary ID.
@@ -18,11 +18,11 @@ const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 pub(super) struct ZstdFrames<R> {
     blob: R,
-    /// Bytes that were looked at and are still to be decoded.
+    /// Bytes that were read for a header and are still to be decoded.
     start: Vec<u8>,
     decoder: DCtx<'static>,
     in_frame: bool,
-    /// Kept to the end of the blob: the decoder keeps its window as long.
+    /// Held to the end of the blob, as long as the decoder keeps its window.
     wide: Option<Wide>,
 }
 
@@ -49,7 +49,7 @@ impl<R: BufRead> ZstdFrames<R> {
         Ok(self.in_frame)
     }
 
-    /// Decodes a little further. Returns how many bytes that gave, which may be none.
+    /// Decodes a little further. Returns how many bytes came out, which may be none.
     fn step(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let looked_at = !self.start.is_empty();
         let input = if looked_at { &self.start[..] } else { self.blob.fill_buf()? };

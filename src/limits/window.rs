@@ -1,21 +1,20 @@
-//! Windows of zstd frames. A decoder holds as many bytes as the window of a frame has, and a frame
-//! of a few bytes may ask for 128 MiB. Usual windows are up to 8 MiB; wider ones are used by one
-//! blob at a time in the whole process.
+//! Windows of zstd frames. A decoder holds as many bytes as the window of a frame, and a frame of a
+//! few bytes may ask for 128 MiB. Usual windows are up to 8 MiB; only one blob at a time in the
+//! whole process may use a wider one.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// A wider window than this, in bytes, needs a permit: the widest that zstd's levels use without
-/// `--ultra` or `--long`, and the reference's writer at any level.
+/// Windows wider than this, in bytes, need a permit. It is the widest that zstd's levels use
+/// without `--ultra` or `--long`, and that containers/storage writes at any level.
 pub(crate) const WIDE: u64 = 8 << 20;
 
 static IN_USE: Mutex<bool> = Mutex::new(false);
 static FREE: Condvar = Condvar::new();
 
-/// The permit to use a wide window.
 #[derive(Debug)]
 pub(crate) struct Wide(());
 
-/// Waits until no other blob uses a wide window. Who holds the permit must not wait for another
+/// Waits until no other blob uses a wide window. The holder of the permit must not wait for another
 /// blob.
 pub(crate) fn wide() -> Wide {
     let in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,8 +31,8 @@ impl Drop for Wide {
     }
 }
 
-/// The window that a frame asks for, by what follows its magic number (RFC 8878, section
-/// 3.1.1.1); 0 where the header is cut short.
+/// The window that a frame asks for, by what follows its magic number (RFC 8878, section 3.1.1.1);
+/// 0 if the header is cut short.
 pub(crate) fn of_frame(header: &[u8]) -> u64 {
     let Some((descriptor, fields)) = header.split_first() else { return 0 };
     if descriptor & 0x20 == 0 {

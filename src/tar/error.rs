@@ -2,62 +2,39 @@
 
 use std::{fmt, io};
 
-/// Why a tar stream cannot be read on. Every position is a number of bytes from its start.
+/// Why a tar stream cannot be read further. Positions are in bytes from its start.
 #[derive(Debug, thiserror::Error)]
 pub enum TarError {
-    /// The stream below failed; nothing is known about the archive.
+    /// The underlying stream failed; nothing is known about the archive.
     #[error("cannot read the tar stream at byte {position}")]
     Io {
-        /// Where the read was to begin.
         position: u64,
-        /// The stream's error.
         #[source]
         source: io::Error,
     },
-    /// The stream ended where the archive does not.
+    /// The stream ended before the archive.
     #[error(
-        "the tar stream ends at byte {position}, in the middle of {place}: \
-         it is incomplete, get the layer again from where it was built"
+        "the tar stream ends at byte {position}, in the middle of {place}; \
+         the layer is incomplete, so rebuild it"
     )]
-    Truncated {
-        /// Where the stream ended.
-        position: u64,
-        /// What it ended in.
-        place: TarPlace,
-    },
-    /// A header that podman, too, refuses.
+    Truncated { position: u64, place: TarPlace },
+    /// A header that podman refuses too.
     #[error(
-        "the tar header at byte {position}{entry} is invalid: {reason}; \
-         the layer is damaged, or no tar archive, and has to be built again"
+        "invalid tar header at byte {position}{entry}: {reason}; \
+         the layer is damaged or not a tar archive, so rebuild it"
     )]
-    Header {
-        /// Where the header begins.
-        position: u64,
-        /// The entry, as far as its name is known.
-        entry: EntryName,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// More metadata than any honest archive has.
-    #[error(
-        "the tar header at byte {position} is too large: {what} may have at most {limit} bytes"
-    )]
+    Header { position: u64, entry: EntryName, reason: &'static str },
+    /// More metadata than archives have in practice.
+    #[error("the tar header at byte {position} is too large: {what} exceeds {limit} bytes")]
     Limit {
         /// Where the header begins with which the limit is passed.
         position: u64,
-        /// What is limited.
         what: &'static str,
-        /// How many bytes it may have.
         limit: u64,
     },
-    /// The reader was called out of turn, which is a mistake of its caller.
+    /// A bug in the caller.
     #[error("the tar reader cannot go on at byte {position}: {reason}")]
-    OutOfTurn {
-        /// How far the stream was read.
-        position: u64,
-        /// Why not.
-        reason: &'static str,
-    },
+    OutOfTurn { position: u64, reason: &'static str },
 }
 
 /// The part of an archive in which a stream ended.
@@ -81,13 +58,13 @@ impl fmt::Display for TarPlace {
     }
 }
 
-/// The name of an entry as messages show it, ` of "usr/bin/env"`: control characters escaped, bytes
-/// that are not UTF-8 replaced, a long one shortened in front. Empty if no name is known.
+/// The name of an entry for messages, ` of "usr/bin/env"`: control characters escaped, bytes that
+/// are not UTF-8 replaced, a long one shortened at its start. Empty if no name is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EntryName(Vec<u8>);
 
 impl EntryName {
-    /// How many bytes of a name are kept: its end, which tells more than its start.
+    /// How many bytes of a name are kept: its end, which says more than its start.
     const KEPT: usize = 120;
 
     pub(super) fn new(name: &[u8]) -> Self {
@@ -132,7 +109,7 @@ mod tests {
         let place = TarPlace::Payload(EntryName::new(b"etc/passwd"));
         let message = TarError::Truncated { position: 700, place }.to_string();
         assert!(message.starts_with(
-            "the tar stream ends at byte 700, in the middle of the payload of \"etc/passwd\": "
+            "the tar stream ends at byte 700, in the middle of the payload of \"etc/passwd\"; "
         ));
     }
 }

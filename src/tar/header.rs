@@ -31,41 +31,36 @@ macro_rules! field {
     }};
 }
 
-/// A member of the archive as podman's tar reader yields it, all extension headers applied.
+/// A member of the archive as podman's tar reader returns it, with all extension headers applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TarEntry {
-    /// The type: `b'0'` to `b'7'`, `b'S'`, `b'g'` or a letter of some vendor, never `x`, `L` or `K`.
-    /// The NUL of old archives comes as `b'5'` if the name ends in a slash, else as `b'0'`.
+    /// The type: `b'0'` to `b'7'`, `b'S'`, `b'g'` or a vendor's letter, never `x`, `L` or `K`. The
+    /// NUL of old archives becomes `b'5'` if the name ends in a slash, otherwise `b'0'`.
     pub typeflag: u8,
     /// The name, verbatim: not cleaned, perhaps not UTF-8, never with a NUL byte.
     pub name: Vec<u8>,
-    /// The target of a link, verbatim; other types may have one, too.
+    /// The target of a link, verbatim; other types may have one too.
     pub link_name: Vec<u8>,
     /// The mode field: permissions, and file type bits if the header has them.
     pub mode: i64,
-    /// The user ID.
     pub uid: i64,
-    /// The group ID.
     pub gid: i64,
-    /// The logical size in bytes: what the header says, also for a type that has no payload (where
-    /// it may even be negative), and for a sparse file its size with all holes.
+    /// The logical size in bytes: what the header says, even for a type without a payload (where it
+    /// may be negative), and for a sparse file its size with all holes.
     pub size: i64,
-    /// How many bytes of payload follow, without padding. Always 0 for the types `b'1'` to `b'6'`.
+    /// Length in bytes of the payload, without padding. Always 0 for the types `b'1'` to `b'6'`.
     pub payload_len: u64,
-    /// The modification time.
     pub modified: Timestamp,
-    /// The access time, where the header has one.
     pub accessed: Option<Timestamp>,
-    /// The time of the last status change, where the header has one.
+    /// The time of the last status change.
     pub changed: Option<Timestamp>,
-    /// The major device number; types other than devices may have one, too.
+    /// Types other than devices may have a device number too.
     pub dev_major: i64,
-    /// The minor device number; types other than devices may have one, too.
     pub dev_minor: i64,
     /// The values of the PAX records `SCHILY.xattr.*`, by the rest of the key. Values may be empty.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Whether the payload is not the file's content but has to be expanded: the type `b'S'`, or PAX
-    /// records `GNU.sparse.*` of one of the versions 0.0, 0.1 and 1.0.
+    /// Whether the payload is not the file's content but has to be expanded: type `b'S'`, or PAX
+    /// records `GNU.sparse.*` of version 0.0, 0.1 or 1.0.
     pub sparse: bool,
 }
 
@@ -91,8 +86,8 @@ impl Dialect {
     }
 }
 
-/// Whether the checksum is right: the sum of all bytes, its own field taken as spaces. Sun's tar
-/// summed signed bytes, so that is accepted, too.
+/// Whether the checksum is right: the sum of all bytes, with spaces in its own field. Sun's tar
+/// summed signed bytes, so that is accepted too.
 fn checksum_matches(block: &Block) -> bool {
     let field = field!(block, UstarHeader.cksum);
     let Ok(checksum) = octal(field) else { return false };
@@ -118,10 +113,9 @@ impl TarEntry {
     /// `archive/tar/reader.go`). The payload's length is not set yet.
     pub(super) fn from_block(block: &Block) -> Result<Self, Reason> {
         if !checksum_matches(block) {
-            return Err("its checksum is wrong");
+            return Err("wrong checksum");
         }
-        let number =
-            |field: &[u8]| numeric(field).map_err(|InvalidNumber| "a numeric field is no number");
+        let number = |field: &[u8]| numeric(field).map_err(|InvalidNumber| "invalid number");
         let time = |field: &[u8]| number(field).map(Timestamp::from_seconds);
         let mut entry = Self {
             typeflag: block[offset_of!(UstarHeader, typeflag)],
@@ -160,9 +154,9 @@ impl TarEntry {
         Ok(entry)
     }
 
-    /// Reads the times of a GNU header, of which each is there only if its field has a first byte,
-    /// and returns the prefix of the name. GNU headers have none, but Go before 1.8 wrote one over
-    /// the times: what is ASCII and does not parse as times is taken for it.
+    /// Reads the times of a GNU header, each of which is present only if the first byte of its
+    /// field is set, and returns the prefix of the name. GNU headers have none, but Go before 1.8
+    /// wrote one over the times: ASCII that does not parse as times is taken for it.
     fn set_gnu_times<'a>(&mut self, block: &'a Block) -> &'a [u8] {
         let time = |field: &[u8]| match field.first() {
             Some(0) => Ok(None),
@@ -181,10 +175,10 @@ impl TarEntry {
     /// (`mergePAX` in tar-split `archive/tar/reader.go`).
     pub(super) fn apply(&mut self, records: &mut Records) -> Result<(), Reason> {
         let time = |value: &[u8]| {
-            Timestamp::from_pax(value).map_err(|InvalidNumber| "a PAX time is no number")
+            Timestamp::from_pax(value).map_err(|InvalidNumber| "invalid time in a PAX record")
         };
         let number =
-            |value: &[u8]| decimal(value).map_err(|InvalidNumber| "a PAX record is no number");
+            |value: &[u8]| decimal(value).map_err(|InvalidNumber| "invalid number in a PAX record");
         for (key, value) in records.iter().filter(|(_, value)| !value.is_empty()) {
             match key.as_slice() {
                 b"path" => self.name.clone_from(value),
@@ -198,8 +192,8 @@ impl TarEntry {
                 _ => {}
             }
         }
-        // Unlike the fields above, attributes may have an empty value: containers/storage takes them
-        // from the records themselves.
+        // Unlike the fields above, attributes may have an empty value: containers/storage reads
+        // them from the records themselves.
         self.xattrs = records
             .iter_mut()
             .filter_map(|(key, value)| {

@@ -1,6 +1,6 @@
 //! Numbers in headers (octal or base-256) and in PAX records (decimal).
 
-/// A field that holds no number, or one that does not fit.
+/// A field without a number, or with one that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct InvalidNumber;
 
@@ -30,8 +30,8 @@ fn base256(field: &[u8]) -> Result<i64, InvalidNumber> {
     Ok(if negative { !value } else { value })
 }
 
-/// An octal field: NULs and spaces around the digits do not count, a NUL within ends them, and
-/// nothing but padding is zero (`parseOctal` in tar-split `archive/tar/strconv.go`).
+/// An octal field: NULs and spaces around the digits do not count, a NUL between them ends them,
+/// and nothing but padding is zero (`parseOctal` in tar-split `archive/tar/strconv.go`).
 pub(super) fn octal(field: &[u8]) -> Result<i64, InvalidNumber> {
     let is_padding = |byte: &u8| matches!(byte, b' ' | 0);
     let Some(start) = field.iter().position(|byte| !is_padding(byte)) else { return Ok(0) };
@@ -47,7 +47,7 @@ pub(super) fn octal(field: &[u8]) -> Result<i64, InvalidNumber> {
     i64::try_from(value).map_err(|_| InvalidNumber)
 }
 
-/// A decimal number with an optional sign, as Go's `strconv.ParseInt(s, 10, 64)` takes it.
+/// A decimal number with an optional sign, as in Go's `strconv.ParseInt(s, 10, 64)`.
 pub(super) fn decimal(text: &[u8]) -> Result<i64, InvalidNumber> {
     std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(InvalidNumber)
 }

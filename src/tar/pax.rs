@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 
 use super::number::decimal;
 
-/// What is wrong with a header, in words that complete a message.
+/// What is wrong with a header, for a message.
 pub(super) type Reason = &'static str;
 
-/// The records of one extended header by key. A key that occurs twice has its last value.
+/// The records of one extended header by key. The last value of a key counts.
 pub(super) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// The key under which the pieces of a GNU sparse map 0.0 are put together.
+/// The key for the joined pieces of a GNU sparse map 0.0.
 pub(super) const SPARSE_MAP: &[u8] = b"GNU.sparse.map";
 const SPARSE_OFFSET: &[u8] = b"GNU.sparse.offset";
 const SPARSE_NUMBYTES: &[u8] = b"GNU.sparse.numbytes";
 
 /// Reads the body of an `x` or `g` header (`parsePAX` in tar-split `archive/tar/reader.go`).
 ///
-/// A GNU sparse map 0.0, which is spread over repeated keys, comes out as the single record that
-/// 0.1 has in its place.
+/// A GNU sparse map 0.0, which is spread over repeated keys, becomes the single record that 0.1 has
+/// instead.
 pub(super) fn parse(mut body: &[u8]) -> Result<Records, Reason> {
     let mut records = Records::new();
     let mut sparse_map = Vec::new();
@@ -34,7 +34,7 @@ pub(super) fn parse(mut body: &[u8]) -> Result<Records, Reason> {
         let expected =
             if sparse_fields.is_multiple_of(2) { SPARSE_OFFSET } else { SPARSE_NUMBYTES };
         if key != expected || value.contains(&b',') {
-            return Err("its GNU sparse map is out of order");
+            return Err("GNU sparse map out of order");
         }
         if sparse_fields > 0 {
             sparse_map.push(b',');
@@ -48,10 +48,10 @@ pub(super) fn parse(mut body: &[u8]) -> Result<Records, Reason> {
     Ok(records)
 }
 
-/// What is in the first record, `"<length> <content>\n"`, and what follows it. The length is that of
-/// the whole record; the content may hold any byte, also a newline.
+/// What is in the first record, `"<length> <content>\n"`, and what follows it. The length is that
+/// of the whole record; the content may hold any byte, also a newline.
 fn split_record(body: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
-    const LENGTH: Reason = "a PAX record has an invalid length";
+    const LENGTH: Reason = "invalid length of a PAX record";
     let space = body.iter().position(|byte| *byte == b' ').ok_or(LENGTH)?;
     let (length, _) = body.split_at(space);
     let length = decimal(length).ok().and_then(|n| usize::try_from(n).ok()).ok_or(LENGTH)?;
@@ -63,15 +63,15 @@ fn split_record(body: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
 /// The key and the value in `"<key>=<value>"`.
 fn split_content(content: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
     let equals =
-        content.iter().position(|byte| *byte == b'=').ok_or("a PAX record has no value")?;
+        content.iter().position(|byte| *byte == b'=').ok_or("PAX record without a value")?;
     let (key, value) = (&content[..equals], &content[equals + 1..]);
     let text = match key {
-        b"" => return Err("a PAX record has no key"),
+        b"" => return Err("PAX record without a key"),
         b"path" | b"linkpath" | b"uname" | b"gname" => value,
         _ => key,
     };
     if text.contains(&0) {
-        return Err("a PAX record has a NUL byte in a text");
+        return Err("NUL byte in a PAX record");
     }
     Ok((key, value))
 }

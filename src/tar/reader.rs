@@ -1,4 +1,4 @@
-//! The reader itself: which bytes are header, payload and padding.
+//! The reader itself: which bytes are headers, payload and padding.
 
 use std::io::{self, BufRead, ErrorKind};
 
@@ -9,12 +9,12 @@ use super::{
     sparse::{self, OldGnuMap},
 };
 
-/// The largest body that an extension header may have, in bytes (`maxSpecialFileSize` in tar-split
+/// The largest body of an extension header in bytes (`maxSpecialFileSize` in tar-split
 /// `archive/tar/format.go`).
 pub const MAX_EXTENSION_BODY: u64 = 1 << 20;
 
 /// How many bytes may precede the payload of one entry: padding, extension headers, the blocks of a
-/// sparse map and the header. Go has no such bound; honest archives stay below a tenth of it.
+/// sparse map and the header. Go has no such limit; real archives stay below a tenth of it.
 pub const MAX_METADATA: u64 = 8 << 20;
 
 /// What [`Reader::next_step`] came to.
@@ -35,8 +35,8 @@ enum ReaderState {
 
 /// Reads an archive entry by entry.
 ///
-/// Every byte of the stream comes out exactly once, as [`raw`](Self::raw) bytes, as payload or as
-/// the rest after the end, so that they add up to the stream again.
+/// Every byte of the stream comes out exactly once: as [`raw`](Self::raw) bytes, as payload, or as
+/// the rest after the end.
 #[derive(Debug)]
 pub struct Reader<R> {
     inner: R,
@@ -49,7 +49,6 @@ pub struct Reader<R> {
 }
 
 impl<R: BufRead> Reader<R> {
-    /// A reader at the start of an archive.
     pub fn new(inner: R) -> Self {
         Self {
             inner,
@@ -62,14 +61,14 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// Reads on to the next entry, or to the end of the archive (`next` in tar-split
+    /// Reads the next entry, or the end of the archive (`next` in tar-split
     /// `archive/tar/reader.go`).
     ///
-    /// The archive ends with two blocks of zeros, or where the stream ends in a padding, before a
-    /// header, or after one block of zeros. Once there, every further call says so again.
+    /// The archive ends with two blocks of zeros, or if the stream ends in a padding, before a
+    /// header, or after one block of zeros. Every further call returns the end again.
     ///
-    /// The payload of the previous entry must have been read, otherwise this is
-    /// [`TarError::OutOfTurn`], as is any call after an error.
+    /// Fails with [`TarError::OutOfTurn`] if the payload of the previous entry was not read, and
+    /// after an error.
     pub fn next_step(&mut self) -> Result<TarStep, TarError> {
         self.expect_not_failed()?;
         if self.payload_left > 0 {
@@ -91,23 +90,19 @@ impl<R: BufRead> Reader<R> {
 
     /// The bytes that the last [`next_step`](Self::next_step) consumed: the padding of the previous
     /// payload, extension headers with their bodies and padding, the blocks of a sparse map, the
-    /// header; at the end, the padding and what was read of the blocks that mark the end.
-    ///
-    /// Extension headers that nothing follows are part of the end.
+    /// header; at the end, the padding and what was read of the blocks that mark the end, and any
+    /// extension headers before them.
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
 
-    /// How many bytes of the current entry's payload are still to be read.
+    /// How many bytes of the current entry's payload are unread.
     pub fn payload_left(&self) -> u64 {
         self.payload_left
     }
 
-    /// Payload of the current entry, as much as the stream has at hand; to be taken with
-    /// [`consume`](Self::consume).
-    ///
-    /// This is empty only at the end of the payload. A stream that ends before the payload does is
-    /// [`TarError::Truncated`].
+    /// Payload of the current entry, as much as the stream has buffered; to be taken with
+    /// [`consume`](Self::consume). Empty only at the end of the payload.
     pub(crate) fn payload(&mut self) -> Result<&[u8], TarError> {
         self.expect_not_failed()?;
         let left = usize::try_from(self.payload_left).unwrap_or(usize::MAX);
@@ -128,16 +123,15 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// Takes the first `len` bytes of the [`payload`](Self::payload) at hand, which has to have as
-    /// many.
+    /// Takes the first `len` bytes of the [`payload`](Self::payload), which has to have as many.
     pub(crate) fn consume(&mut self, len: usize) {
         self.inner.consume(len);
         self.position += len as u64;
         self.payload_left -= len as u64;
     }
 
-    /// Reads payload of the current entry into `buf` and returns how many bytes that were: 0 only at
-    /// the end of the payload, or if `buf` is empty.
+    /// Reads payload of the current entry into `buf`; returns how many bytes, 0 only at the end of
+    /// the payload or if `buf` is empty.
     pub fn read_payload(&mut self, buf: &mut [u8]) -> Result<usize, TarError> {
         let payload = self.payload()?;
         let len = payload.len().min(buf.len());
@@ -146,12 +140,12 @@ impl<R: BufRead> Reader<R> {
         Ok(len)
     }
 
-    /// How many bytes of the stream were consumed.
+    /// How many bytes of the stream have been consumed.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The stream, at [`position`](Self::position): nothing beyond it was read.
+    /// The stream at [`position`](Self::position); nothing beyond it was read.
     pub fn into_inner(self) -> R {
         self.inner
     }
@@ -215,7 +209,7 @@ impl<R: BufRead> Reader<R> {
         self.name.extend_from_slice(&entry.name);
     }
 
-    /// A header block, or nothing where the archive ends.
+    /// A header block, or nothing at the end of the archive.
     fn read_header(&mut self) -> Result<Option<Block>, TarError> {
         const ZEROS: Block = [0; BLOCK];
         let at = self.position;
@@ -229,7 +223,7 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// A block, or nothing if the stream has ended.
+    /// A block, or nothing at the end of the stream.
     fn read_block(&mut self) -> Result<Option<Block>, TarError> {
         let bytes = self.read_raw(BLOCK as u64)?;
         if bytes.is_empty() {
@@ -271,7 +265,7 @@ impl<R: BufRead> Reader<R> {
         Ok(self.raw.get(start..).unwrap_or_default())
     }
 
-    /// Reads `len` bytes, or fewer at the end of the stream, and keeps them.
+    /// Reads and keeps `len` bytes, or fewer at the end of the stream.
     fn read_raw(&mut self, len: u64) -> Result<&[u8], TarError> {
         let start = self.raw.len();
         if start as u64 + len > MAX_METADATA {
@@ -292,12 +286,12 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
-/// What a stream has at hand; nothing at its end.
+/// What a stream has buffered; nothing at its end.
 fn at_hand(stream: &mut impl BufRead) -> io::Result<&[u8]> {
     loop {
         match stream.fill_buf() {
             Ok([]) => return Ok(&[]),
-            // Asked again, since the borrow checker does not let go of what it returns here.
+            // Called again because the borrow checker does not accept returning this borrow.
             Ok(_) => return stream.fill_buf(),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -305,7 +299,7 @@ fn at_hand(stream: &mut impl BufRead) -> io::Result<&[u8]> {
     }
 }
 
-/// Appends `len` bytes of a stream to `to`, or fewer at its end. What came before an error is there.
+/// Appends `len` bytes of a stream to `to`, or fewer at its end or before an error.
 fn append(stream: &mut impl BufRead, len: u64, to: &mut Vec<u8>) -> io::Result<()> {
     let mut left = usize::try_from(len).unwrap_or(usize::MAX);
     while left > 0 {
@@ -321,7 +315,7 @@ fn append(stream: &mut impl BufRead, len: u64, to: &mut Vec<u8>) -> io::Result<(
     Ok(())
 }
 
-/// What the extension headers in front of an entry say about it.
+/// What the extension headers before an entry say about it.
 #[derive(Default)]
 struct Extensions {
     records: Records,
@@ -330,8 +324,8 @@ struct Extensions {
 }
 
 impl Extensions {
-    /// Completes an entry: PAX records first, then GNU long names over them. An old GNU sparse file
-    /// has a map, which may go on in further blocks.
+    /// Completes an entry: PAX records first, then GNU long names over them. Returns the map of an
+    /// old GNU sparse file, which may continue in further blocks.
     fn apply_to(
         mut self,
         entry: &mut TarEntry,
@@ -356,10 +350,10 @@ impl Extensions {
     }
 }
 
-/// How many bytes are stored for an entry, as long as its size is the one that its headers give.
+/// How many bytes are stored for an entry with the size in its headers.
 fn payload_len(entry: &TarEntry) -> Result<u64, Reason> {
     let size = if is_header_only(entry.typeflag) { 0 } else { entry.size };
-    u64::try_from(size).map_err(|_| "its size is negative")
+    u64::try_from(size).map_err(|_| "negative size")
 }
 
 /// The bytes from the end of a payload of `len` bytes to the next block.

@@ -1,4 +1,4 @@
-//! Sparse files. They are recognised and their maps are checked, but they are not expanded.
+//! Sparse files: recognised, their maps checked, but not expanded.
 
 use ::tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 
@@ -8,9 +8,9 @@ use super::{
     pax::{Reason, Records, SPARSE_MAP},
 };
 
-const MAP: Reason = "its map of a sparse file is invalid";
+const MAP: Reason = "invalid map of a sparse file";
 
-/// Checks a map as its fragments come: they have to be in order, apart, and within the file
+/// Checks the fragments of a map: they have to be in order, without overlap, and within the file
 /// (`validateSparseEntries` in tar-split `archive/tar/common.go`).
 struct Fragments {
     size: i64,
@@ -35,7 +35,7 @@ impl Fragments {
     }
 }
 
-/// The map of an old GNU sparse file, which goes on in blocks of its own when the header is full
+/// The map of an old GNU sparse file, which continues in further blocks when the header is full
 /// (`readOldGNUSparseMap` in tar-split `archive/tar/reader.go`).
 pub(super) struct OldGnuMap {
     fragments: Fragments,
@@ -59,7 +59,7 @@ impl OldGnuMap {
         self.is_extended
     }
 
-    /// Reads a block that holds nothing but map.
+    /// Reads a further block of the map.
     pub(super) fn extend(&mut self, block: &[u8]) -> Result<(), Reason> {
         let mut header = GnuExtSparseHeader::new();
         *header.as_mut_bytes() = block.try_into().map_err(|_| MAP)?;
@@ -77,9 +77,9 @@ impl OldGnuMap {
     }
 }
 
-/// Recognises a PAX sparse file, sets its name and logical size, and checks its map if that is in
-/// the records (`readGNUSparsePAXHeaders` in tar-split `archive/tar/reader.go`). The map of version
-/// 1.0 is at the start of the payload.
+/// Recognises a PAX sparse file, sets its name and logical size, and checks its map if it is in the
+/// records (`readGNUSparsePAXHeaders` in tar-split `archive/tar/reader.go`). The map of version 1.0
+/// is at the start of the payload.
 pub(super) fn apply_pax(records: &Records, entry: &mut TarEntry) -> Result<(), Reason> {
     let value = |key: &[u8]| records.get(key).map(Vec::as_slice).unwrap_or_default();
     let map = value(SPARSE_MAP);
@@ -95,8 +95,7 @@ pub(super) fn apply_pax(records: &Records, entry: &mut TarEntry) -> Result<(), R
     }
     for key in [&b"GNU.sparse.size"[..], b"GNU.sparse.realsize"] {
         if let size @ [_, ..] = value(key) {
-            entry.size =
-                decimal(size).map_err(|InvalidNumber| "the size of a sparse file is no number")?;
+            entry.size = decimal(size).map_err(|InvalidNumber| "invalid size of a sparse file")?;
             break;
         }
     }

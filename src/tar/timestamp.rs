@@ -5,24 +5,23 @@ use super::number::{InvalidNumber, decimal};
 /// An instant: `seconds` since 1970-01-01T00:00:00Z plus `nanos` nanoseconds.
 ///
 /// `nanos` is in 0..1,000,000,000 and always counts forwards, so half a second before the epoch is
-/// `seconds: -1, nanos: 500_000_000`. The order is that of time.
+/// `seconds: -1, nanos: 500_000_000`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     /// Whole seconds since the epoch, rounded down.
     pub seconds: i64,
-    /// What is left of the next second, in nanoseconds.
+    /// The rest, in nanoseconds.
     pub nanos: u32,
 }
 
 impl Timestamp {
-    /// The instant a whole number of seconds after the epoch.
     pub(super) fn from_seconds(seconds: i64) -> Self {
         Self { seconds, nanos: 0 }
     }
 
-    /// A time in a PAX record: decimal seconds with an optional fraction, of which nine digits count
-    /// and the rest is cut off. After a minus sign the fraction leads away from zero
-    /// (`parsePAXTime` in tar-split `archive/tar/strconv.go`).
+    /// A time in a PAX record: decimal seconds with an optional fraction, of which nine digits
+    /// count. After a minus sign the fraction counts away from zero (`parsePAXTime` in tar-split
+    /// `archive/tar/strconv.go`).
     pub(super) fn from_pax(text: &[u8]) -> Result<Self, InvalidNumber> {
         let mut parts = text.splitn(2, |byte| *byte == b'.');
         let whole = parts.next().unwrap_or_default();
@@ -34,7 +33,7 @@ impl Timestamp {
         let digits = fraction.iter().chain(std::iter::repeat(&b'0')).take(9);
         let nanos = digits.fold(0, |nanos, digit| nanos * 10 + u32::from(digit - b'0'));
         if nanos > 0 && whole.starts_with(b"-") {
-            // No date has a second that is out of range here, so where it ends up does not matter.
+            // Seconds out of range are no date anyway, so saturating is fine.
             return Ok(Self { seconds: seconds.saturating_sub(1), nanos: 1_000_000_000 - nanos });
         }
         Ok(Self { seconds, nanos })

@@ -115,7 +115,7 @@ fn sources_that_cannot_be_converted() {
         Case {
             name: "diff-id",
             code: 4,
-            words: &["layer 1", "the image's config promises", "rebuild"],
+            words: &["layer 1", "but the image's config says", "rebuild"],
             spoil: |layout| {
                 layout.config["rootfs"]["diff_ids"][0] = json!(Digest::sha256_of(b"other"));
             },
@@ -129,7 +129,7 @@ fn sources_that_cannot_be_converted() {
         Case {
             name: "cut short",
             code: 4,
-            words: &["layer 1", "the blob is broken gzip data"],
+            words: &["layer 1", "the blob is corrupt gzip data"],
             spoil: |layout| {
                 let blob = gzip(&tar(50));
                 replace(layout, &blob[..blob.len() / 2]);
@@ -138,7 +138,7 @@ fn sources_that_cannot_be_converted() {
         Case {
             name: "bad checksum",
             code: 4,
-            words: &["layer 1", "the blob is broken gzip data"],
+            words: &["layer 1", "the blob is corrupt gzip data"],
             spoil: |layout| {
                 let mut blob = gzip(&tar(50));
                 let at = blob.len() - 8;
@@ -149,7 +149,7 @@ fn sources_that_cannot_be_converted() {
         Case {
             name: "no tar",
             code: 4,
-            words: &["layer 1", "cannot be read as a tar"],
+            words: &["layer 1", "cannot read the content as a tar archive"],
             spoil: |layout| {
                 let text = b"this is no tar at all ".repeat(100);
                 layout.config["rootfs"]["diff_ids"][0] = json!(Digest::sha256_of(&text));

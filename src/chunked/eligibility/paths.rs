@@ -7,29 +7,29 @@ use sha2::{Digest as _, Sha256};
 use super::{Unchunkable, is_special, lossy};
 use crate::tar::TarEntry;
 
-/// The paths of a layer, and what they are to each other. Takes about 40 bytes an entry.
+/// The paths of a layer so far. Takes about 40 bytes an entry.
 #[derive(Debug, Default)]
 pub struct AdmittedPaths {
-    /// Nothing of another layer lies below.
+    /// There is no layer below.
     lowest: bool,
     directories: HashSet<PathHash>,
     /// All other entries, whiteouts among them.
     others: HashMap<PathHash, FileAttributes>,
     /// What whiteouts remove.
     removed: HashSet<PathHash>,
-    /// What hard links cannot lead to: devices, FIFOs and whiteouts.
+    /// What hard links cannot point to: devices, FIFOs and whiteouts.
     no_targets: HashSet<PathHash>,
 }
 
-/// Half a SHA-256: should two paths ever share one, the layer is pulled whole, no worse.
+/// Half a SHA-256. If two paths ever share one, the layer is pulled in full, nothing worse.
 type PathHash = [u32; 4];
 
-/// What all names of a file have in common, hashed.
+/// What all names of a file share, hashed.
 #[derive(Debug, Clone, Copy)]
 struct FileAttributes {
     /// Of mode, owner and time.
     own: u32,
-    /// Of the extended attributes, 0 where there are none: a link adds its own to the file's.
+    /// Of the extended attributes, 0 if there are none: a link adds its own to the file's.
     extended: u32,
 }
 
@@ -61,14 +61,13 @@ fn word(hasher: Sha256) -> u32 {
 }
 
 impl AdmittedPaths {
-    /// For a layer that is the lowest one of its image, or not.
     pub(crate) fn new(lowest: bool) -> Self {
         Self { lowest, ..Self::default() }
     }
 
-    /// Notes an entry, unless a client that pulls in parts (`pkg/chunked/storage_linux.go` and
+    /// Adds an entry, unless a client that pulls partially (`pkg/chunked/storage_linux.go` and
     /// `filesystem_linux.go` of containers/storage, or with composefs `dump/dump.go`) would fail on
-    /// it or show another tree than after a full pull.
+    /// it or show a different tree than after a full pull.
     pub fn admit(&mut self, entry: &TarEntry) -> Result<(), Unchunkable> {
         let name = || lossy(&entry.name);
         let target = if entry.typeflag == b'1' { &entry.link_name[..] } else { b"" };
@@ -113,7 +112,7 @@ impl AdmittedPaths {
         Ok(())
     }
 
-    /// The directory of an entry has to come before it. So had the one of that, and so on.
+    /// The directory of an entry has to come before it; so had that directory's own, and so on.
     fn parent(&self, path: &[&[u8]], entry: &TarEntry) -> Result<(), Unchunkable> {
         let name = || lossy(&entry.name);
         let Some((_, parent)) = path.split_last() else {
@@ -134,8 +133,9 @@ impl AdmittedPaths {
         })
     }
 
-    /// Notes what a whiteout removes. A whiteout for all of a directory (`.wh..wh..opq`) is an
-    /// attribute of that to clients, and may come before or after what the layer has there.
+    /// Adds what a whiteout removes. Clients treat a whiteout for a whole directory
+    /// (`.wh..wh..opq`) as an attribute of it, so it may come before or after what the layer has
+    /// there.
     fn whiteout(
         &mut self,
         path: &[&[u8]],
@@ -176,10 +176,10 @@ impl AdmittedPaths {
     }
 }
 
-/// Linux takes no longer path in one call, in bytes.
+/// The longest path that Linux accepts in one call, in bytes.
 const PATH_MAX: usize = 4096;
 
-/// The path as a client lays it on disk: `a`, `/a`, `./a` and `a/` are one.
+/// The path as a client sees it: `a`, `/a`, `./a` and `a/` are the same.
 fn proper(name: &[u8]) -> Result<Vec<&[u8]>, Unchunkable> {
     let path = split(name);
     let mut depth = 0_usize;
@@ -196,7 +196,7 @@ fn proper(name: &[u8]) -> Result<Vec<&[u8]>, Unchunkable> {
     Ok(path)
 }
 
-/// Attributes that do not come out the same after every pull.
+/// Refuses attributes that are not the same after every pull.
 fn attributes(is_root: bool, entry: &TarEntry) -> Result<FileAttributes, Unchunkable> {
     let name = || lossy(&entry.name);
     let type_bits = match entry.typeflag {
@@ -218,7 +218,7 @@ fn attributes(is_root: bool, entry: &TarEntry) -> Result<FileAttributes, Unchunk
     if any && entry.typeflag == b'2' {
         return Err(Unchunkable::SymlinkXattr { name: name() });
     }
-    // Everybody may enter and read the root, and only root change it, as after a full pull.
+    // Everyone can enter and read the root, and only root can change it, as after a full pull.
     let usual = matches!(entry.mode & 0o7777, 0o755 | 0o555) && (entry.uid, entry.gid) == (0, 0);
     if is_root && (any || !usual) {
         return Err(Unchunkable::RootAttributes { name: name() });

@@ -157,20 +157,20 @@ fn numbers_in_headers() {
         (337, b"x"),
     ] {
         let reason = refusal(single(header.clone().field(offset, field)));
-        assert_eq!(reason, "a numeric field is no number", "at {offset}");
+        assert_eq!(reason, "invalid number", "at {offset}");
     }
-    assert_eq!(refusal(single(header.size(-1))), "its size is negative");
+    assert_eq!(refusal(single(header.size(-1))), "negative size");
     let star = HeaderBlock::new(Dialect::Star, b'0', b"f").field(476, b"x");
-    assert_eq!(refusal(single(star)), "a numeric field is no number");
+    assert_eq!(refusal(single(star)), "invalid number");
 }
 
 #[test]
 fn a_negative_size_is_refused_even_where_pax_has_another() {
     let header = HeaderBlock::new(Dialect::Gnu, b'0', b"f");
     let archive = TarBuilder::new().pax(&[(b"size", b"0")]).header(header.clone().size(-1));
-    assert_eq!(refusal(archive), "its size is negative");
+    assert_eq!(refusal(archive), "negative size");
     let archive = TarBuilder::new().pax(&[(b"size", b"-1")]).header(header);
-    assert_eq!(refusal(archive), "its size is negative");
+    assert_eq!(refusal(archive), "negative size");
 }
 
 #[test]
@@ -181,6 +181,6 @@ fn checksums_are_of_unsigned_or_of_signed_bytes() {
     }
     assert_ne!(header.clone().finish(), header.clone().finish_signed());
     let wrong = TarBuilder::new().raw(&header.with_checksum(1234));
-    assert_eq!(refusal(wrong), "its checksum is wrong");
-    assert_eq!(refusal(TarBuilder::new().raw(&[b'7'; 512])), "its checksum is wrong");
+    assert_eq!(refusal(wrong), "wrong checksum");
+    assert_eq!(refusal(TarBuilder::new().raw(&[b'7'; 512])), "wrong checksum");
 }

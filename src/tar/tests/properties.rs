@@ -9,7 +9,7 @@ use super::walk;
 
 /// What an archive is put together from.
 #[derive(Debug, Clone)]
-enum ArchivePart {
+enum TarPart {
     Member { dialect: Dialect, typeflag: u8, name: String, owner: i64, time: i64, payload: Vec<u8> },
     LongName(Vec<u8>),
     LongLink(Vec<u8>),
@@ -17,7 +17,7 @@ enum ArchivePart {
     SparseHeader { extra_blocks: usize, payload: Vec<u8> },
 }
 
-impl ArchivePart {
+impl TarPart {
     fn add(&self, builder: TarBuilder) -> TarBuilder {
         match self {
             Self::Member { dialect, typeflag, name, owner, time, payload } => {
@@ -60,7 +60,7 @@ fn dialect() -> impl Strategy<Value = Dialect> {
     prop::sample::select(vec![Dialect::V7, Dialect::Ustar, Dialect::Star, Dialect::Gnu])
 }
 
-fn part() -> impl Strategy<Value = ArchivePart> {
+fn part() -> impl Strategy<Value = TarPart> {
     let member = (
         dialect(),
         prop::sample::select(b"\x0001234567V".to_vec()),
@@ -69,7 +69,7 @@ fn part() -> impl Strategy<Value = ArchivePart> {
         any::<i32>(),
         vec(any::<u8>(), 0..1600),
     )
-        .prop_map(|(dialect, typeflag, name, owner, time, payload)| ArchivePart::Member {
+        .prop_map(|(dialect, typeflag, name, owner, time, payload)| TarPart::Member {
             dialect,
             typeflag,
             name,
@@ -86,12 +86,12 @@ fn part() -> impl Strategy<Value = ArchivePart> {
     );
     prop_oneof![
         6 => member,
-        1 => vec(any::<u8>(), 0..700).prop_map(ArchivePart::LongName),
-        1 => vec(any::<u8>(), 0..700).prop_map(ArchivePart::LongLink),
+        1 => vec(any::<u8>(), 0..700).prop_map(TarPart::LongName),
+        1 => vec(any::<u8>(), 0..700).prop_map(TarPart::LongLink),
         2 => (prop::sample::select(b"xxxg".to_vec()), records)
-            .prop_map(|(typeflag, records)| ArchivePart::Pax { typeflag, records }),
+            .prop_map(|(typeflag, records)| TarPart::Pax { typeflag, records }),
         1 => (0..3_usize, vec(any::<u8>(), 0..700))
-            .prop_map(|(extra_blocks, payload)| ArchivePart::SparseHeader { extra_blocks, payload }),
+            .prop_map(|(extra_blocks, payload)| TarPart::SparseHeader { extra_blocks, payload }),
     ]
 }
 

@@ -74,7 +74,7 @@ fn broken_gzip() -> Vec<Case> {
             blob
         }
     };
-    let broken = |case: Case| case.fails("broken gzip data");
+    let broken = |case: Case| case.fails("corrupt gzip data");
     vec![
         broken(with("gzip-wrong-crc", changed(8))).refused("gzip: invalid checksum"),
         broken(with("gzip-wrong-length", changed(4))).refused("gzip: invalid checksum"),
@@ -93,11 +93,11 @@ fn broken_gzip() -> Vec<Case> {
         broken(with("gzip-then-zeros", |tar| [&gzip(tar)[..], &[0; 512]].concat()))
             .refused("gzip: invalid header"),
         with("gzip-of-another-tar", |_| gzip(&content("another")))
-            .fails("promises")
+            .fails("but the image's config says")
             .refused("does not match"),
         Case::of("gzip-of-a-shorter-tar", &content("gzip-of-a-shorter-tar"))
             .diff_id(Digest::sha256_of(b"longer"))
-            .fails("promises")
+            .fails("but the image's config says")
             .refused("does not match"),
     ]
 }
@@ -121,7 +121,7 @@ fn zstd_quirks() -> Vec<Case> {
         }),
         // 256 MiB to decode one layer is more than podman's zstd takes.
         with("zstd-window-past-128-mib", &|tar| zstd_with(tar, 3, |e| e.window_log(28)))
-            .fails("broken zstd data")
+            .fails("corrupt zstd data")
             .refused("too much memory"),
         with("zstd-frames", &|tar| frames(tar).concat()),
         with("zstd-skippable-first", &|tar| [skippable.clone(), frames(tar).concat()].concat())
@@ -138,17 +138,17 @@ fn zstd_quirks() -> Vec<Case> {
             let blob = zstd_with(tar, 3, |_| Ok(()));
             blob[..blob.len() / 2].to_vec()
         })
-        .fails("broken zstd data")
+        .fails("corrupt zstd data")
         .refused("premature end"),
         with("zstd-then-garbage", &|tar| [&zstd_with(tar, 3, |_| Ok(()))[..], b"garbage"].concat())
-            .fails("broken zstd data")
+            .fails("corrupt zstd data")
             .refused("unsupported format"),
         with("zstd-wrong-checksum", &|tar| {
             let mut blob = zstd_with(tar, 3, |e| e.include_checksum(true));
             *blob.last_mut().unwrap() ^= 1;
             blob
         })
-        .fails("broken zstd data")
+        .fails("corrupt zstd data")
         .refused("doesn't match checksum"),
     ]
 }

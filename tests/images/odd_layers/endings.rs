@@ -26,7 +26,7 @@ fn ends() -> Vec<Case> {
         with("end-with-3-blocks", |t| t.zeros(3 * 512)),
         with("end-with-20-blocks", |t| t.zeros(20 * 512)),
         unpadded("end-without-padding", 0),
-        unpadded("end-in-the-padding", 100).plain("within the padding"),
+        unpadded("end-in-the-padding", 100).plain("in the padding"),
         with("end-in-a-first-zero-block", |t| t.zeros(300))
             .fails("in the middle of a header")
             .refused("unexpected EOF"),
@@ -86,7 +86,7 @@ fn broken() -> Vec<Case> {
             .fails("in the middle of a header")
             .refused("unexpected EOF"),
         Case::of("no-tar-at-length", &b"this is no tar archive\n".repeat(1000))
-            .fails("checksum is wrong")
+            .fails("wrong checksum")
             .refused("invalid tar header"),
     ]
 }

@@ -36,7 +36,7 @@ fn dialects() -> Vec<Case> {
             t.sized(header(b'0', "owned").field(265, b"r\xfct").field(297, b"wheel"), b"content")
         }),
         Case::with("wrong-header-checksum", |t| t.raw(&header(b'0', "bad").with_checksum(1)))
-            .fails("checksum is wrong")
+            .fails("wrong checksum")
             .refused("invalid tar header"),
     ]
 }
@@ -64,14 +64,12 @@ fn numbers() -> Vec<Case> {
         with("number-mode-with-type", |h| h.mode(0o100_644)),
         with("number-mode-setuid", |h| h.mode(0o4755)),
         with("number-mode-all-bits", |h| h.mode(0o7777)),
-        with("number-mode-too-many-bits", |h| h.mode(0o7_777_777))
-            .plain("bits that do not belong to a mode"),
-        with("number-mode-with-another-type", |h| h.mode(0o40_755))
-            .plain("bits that do not belong to a mode"),
+        with("number-mode-too-many-bits", |h| h.mode(0o7_777_777)).plain("has invalid mode bits"),
+        with("number-mode-with-another-type", |h| h.mode(0o40_755)).plain("has invalid mode bits"),
         with("number-device-on-a-file", |h| h.device(3, 4)),
         with("number-link-on-a-file", |h| h.link_name(b"nowhere")).plain("but is not a link"),
         with("number-bad-digits", |h| h.field(108, b"0000089\0"))
-            .fails("no number")
+            .fails("invalid number")
             .refused("invalid tar header"),
         Case::with("number-base-256-size", |t| {
             let size = header(b'0', "sized").field(124, b"\x80\0\0\0\0\0\0\0\0\0\0\x07");
@@ -81,7 +79,7 @@ fn numbers() -> Vec<Case> {
             .fails("in the middle of the payload")
             .refused("unexpected EOF"),
         Case::with("number-negative-size", |t| t.header(header(b'0', "short").size(-1)))
-            .fails("size is negative")
+            .fails("negative size")
             .refused("invalid tar header"),
     ]
 }

@@ -27,7 +27,7 @@ fn spellings() -> Vec<Case> {
         files("name-with-dot", &["./file"]),
         files("name-absolute", &["/file"]),
         files("name-double-slash", &["//file"]),
-        files("name-through-parent", &["x/../file"]).plain("has \"..\" in its name"),
+        files("name-through-parent", &["x/../file"]).plain("contains \"..\""),
         files("name-with-trailing-slash", &["file/"]).plain("the name of a directory"),
         files("name-of-100-bytes", &[&exact]),
         files("name-of-255-bytes", &[&"n".repeat(255)]),
@@ -87,10 +87,10 @@ fn paths() -> Vec<Case> {
             let t = file(t, "dir/sub/file");
             t.header(header(b'5', "dir/sub/").mode(0o750)).header(header(b'5', "dir/").mode(0o711))
         })
-        .plain("no entry for the directory"),
+        .plain("no entry for the parent directory"),
         // Directories without an entry get the time of the pull.
         files("path-no-parent", &["dir/sub/file"])
-            .plain("no entry for the directory")
+            .plain("no entry for the parent directory")
             .without("dir", "mtime_ns")
             .without("dir/sub", "mtime_ns"),
         files("path-no-parent-over-a-base", &["dir/sub/new"])
@@ -98,7 +98,7 @@ fn paths() -> Vec<Case> {
                 file(dir(dir(TarBuilder::new(), "dir/"), "dir/sub/"), "dir/sub/old"),
                 "other/",
             ))
-            .plain("no entry for the directory")
+            .plain("no entry for the parent directory")
             .without("dir", "mtime_ns")
             .without("dir/sub", "mtime_ns"),
         Case::with("path-below-a-file", |t| file(t, "case/below"))
@@ -132,7 +132,7 @@ fn collisions() -> Vec<Case> {
         duplicates(files("twice-with-dot", &["a", "./a"])),
         files("twice-absolute", &["a", "/a"]).plain("same path"),
         files("twice-through-parent", &["a", "x/../a"])
-            .plain("has \"..\" in its name")
+            .plain("contains \"..\"")
             .refused("duplicates of file paths"),
         duplicates(Case::with("twice-a-dir", |t| dir(dir(t, "d/"), "d/"))),
         duplicates(Case::with("twice-a-dir-without-slash", |t| dir(dir(t, "d/"), "d"))),
@@ -161,35 +161,35 @@ fn links() -> Vec<Case> {
             soft(t, "soft", "case").header(link)
         }),
         Case::with("hardlink-to-a-fifo", |t| hard(t.header(header(b'6', "fifo")), "link", "fifo"))
-            .plain("hard link to a device, a FIFO or no earlier file"),
+            .plain("hard link to a device, a FIFO or a path without an earlier file"),
         Case::with("hardlink-of-another-mode", |t| {
             t.header(header(b'1', "link").link_name(b"case").mode(0o600))
         })
-        .plain("other attributes than its target"),
+        .plain("different attributes than its target"),
         Case::with("hardlink-with-more-attributes", |t| {
             let t = t.pax(&[(b"SCHILY.xattr.user.a", b"1")]);
             t.header(header(b'1', "link").link_name(b"case"))
         })
-        .plain("other attributes than its target"),
+        .plain("different attributes than its target"),
         Case::with("hardlink-with-fewer-attributes", |t| {
             let t = t.pax(&[(b"SCHILY.xattr.user.a", b"1")]).header(header(b'0', "more"));
             t.header(header(b'1', "link").link_name(b"more"))
         }),
         Case::with("hardlink-before-its-target", |t| file(hard(t, "link", "later"), "later"))
-            .plain("no earlier file")
+            .plain("without an earlier file")
             .refused("no such file or directory"),
         Case::with("hardlink-to-nothing", |t| hard(t, "link", "nothing"))
-            .plain("no earlier file")
+            .plain("without an earlier file")
             .refused("no such file or directory"),
         Case::with("hardlink-to-a-dir", |t| hard(dir(t, "dir/"), "link", "dir"))
-            .plain("no earlier file")
+            .plain("without an earlier file")
             .refused("operation not permitted"),
         Case::with("hardlink-out", |t| hard(t, "link", "../../etc/passwd"))
-            .plain("no earlier file")
+            .plain("without an earlier file")
             .refused("no such file or directory"),
         Case::with("hardlink-into-the-base", |t| hard(t, "link", "below"))
             .base(file(TarBuilder::new(), "below"))
-            .plain("no earlier file")
+            .plain("without an earlier file")
             .refused("no such file or directory"),
         Case::with("symlink-dangling", |t| soft(t, "link", "nowhere/at/all")),
         Case::with("symlink-absolute", |t| soft(t, "link", "/etc/passwd")),
@@ -218,13 +218,13 @@ fn whiteouts() -> Vec<Case> {
     let of = |name: &'static str, add: fn(TarBuilder) -> TarBuilder| {
         Case::with(name, |t| add(dir(t, "dir/"))).base(base())
     };
-    let same = |case: Case| case.plain("what a whiteout in this layer removes");
+    let same = |case: Case| case.plain("at a path that a whiteout in this layer removes");
     let odd = |case: Case| case.plain("has the name of a whiteout");
     vec![
         of("whiteout", |t| empty(t, "dir/.wh.a")).whiteouts(),
         Case::with("whiteout-without-its-parent", |t| empty(t, "dir/.wh.a"))
             .base(base())
-            .plain("no entry for the directory")
+            .plain("no entry for the parent directory")
             .without("dir", "mtime_ns"),
         odd(of("whiteout-with-content", |t| file(t, "dir/.wh.a"))),
         odd(of("whiteout-that-is-a-dir", |t| dir(t, "dir/.wh.a/"))),

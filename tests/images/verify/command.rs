@@ -118,7 +118,7 @@ fn what_is_wrong_is_told_with_who_minds() {
     let (code, text) = outcome(&["verify", &reference]);
     assert_eq!(code, 8, "{text}");
     assert!(text.contains("error tar-split-position: "), "{text}");
-    let effect = "with partial pulls on fail to pull this layer; full pulls are not affected";
+    let effect = "with partial pulls enabled fail to pull this layer; full pulls are not affected";
     assert!(text.contains(effect), "{text}");
     let report = json_of(&["verify", &reference]);
     let finding = &report["images"][0]["layers"][0]["findings"][0];
