@@ -37,7 +37,7 @@ pub use self::{
     claims::{Annotations, Claims, Span},
     documents::DocumentsCheck,
     finding::{Finding, Findings, Rule},
-    kind::LayerKind,
+    kind::BlobKind,
     left_out::CheckedLeftOut,
     walk::TocTotals,
 };
@@ -68,7 +68,7 @@ pub struct Layer<'a> {
 /// What was found out about a layer.
 #[derive(Debug, Clone)]
 pub struct LayerVerdict {
-    pub kind: LayerKind,
+    pub kind: BlobKind,
     /// Length in bytes of the content that could be read.
     pub tar_len: u64,
     pub totals: Option<TocTotals>,
@@ -80,7 +80,7 @@ pub struct LayerVerdict {
 pub fn layer(layer: Layer<'_>) -> io::Result<LayerVerdict> {
     let mut findings = Findings::default();
     let blob = Section::new(layer.blob, 0, layer.len);
-    let kind = LayerKind::of(&blob.read_at(0, 4)?, layer.annotations);
+    let kind = BlobKind::of(&blob.read_at(0, 4)?, layer.annotations);
     match LayerType::parse(layer.media_type) {
         Some(found) if found.suffix == kind.suffix() => {}
         _ => {
@@ -89,12 +89,12 @@ pub fn layer(layer: Layer<'_>) -> io::Result<LayerVerdict> {
             findings.add(Rule::MediaType, detail);
         }
     }
-    if kind != LayerKind::ZstdChunked && is_chunked(layer.annotations) {
+    if kind != BlobKind::ZstdChunked && is_chunked(layer.annotations) {
         findings
             .add(Rule::NotZstd, format!("the layer has the annotations of a TOC, but is {kind}"));
     }
     let (tar_len, walked) = match kind {
-        LayerKind::ZstdChunked => chunked(layer, blob, &mut findings)?,
+        BlobKind::ZstdChunked => chunked(layer, blob, &mut findings)?,
         _ => (content::check(kind, blob, layer.diff_id, layer.limits, &mut findings), None),
     };
     let totals = walked.as_ref().map(|walked| walked.totals);
@@ -106,7 +106,7 @@ pub fn layer(layer: Layer<'_>) -> io::Result<LayerVerdict> {
 pub(crate) fn content_of(layer: Layer<'_>) -> io::Result<LayerVerdict> {
     let mut findings = Findings::default();
     let blob = Section::new(layer.blob, 0, layer.len);
-    let kind = LayerKind::of(&blob.read_at(0, 4)?, layer.annotations);
+    let kind = BlobKind::of(&blob.read_at(0, 4)?, layer.annotations);
     let tar_len = content::check(kind, blob, layer.diff_id, layer.limits, &mut findings);
     Ok(LayerVerdict { kind, tar_len, totals: None, left_out: CheckedLeftOut::default(), findings })
 }

@@ -120,7 +120,7 @@ pub(crate) async fn image_report(
     counts(image, &mut findings);
     let layers = layers(source, image, Depth::Everything, checks).await?;
     let is_docker = Family::of(&image.raw.media_type) == Some(Family::Docker);
-    if is_docker && layers.iter().any(|layer| layer.kind.is_some_and(check::LayerKind::is_zstd)) {
+    if is_docker && layers.iter().any(|layer| layer.kind.is_some_and(check::BlobKind::is_zstd)) {
         findings.add(Rule::DockerManifest, "zstd layers in a Docker manifest");
     }
     Ok(VerifiedImage {

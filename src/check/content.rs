@@ -12,7 +12,7 @@ use super::{
     documents::CountedReader,
     finding::{Findings, Rule},
     frames::{CheckedFrames, FrameContent},
-    kind::LayerKind,
+    kind::BlobKind,
     section::Section,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 
 /// Decodes it and compares its digest with `expected`; returns its length.
 pub(super) fn check(
-    kind: LayerKind,
+    kind: BlobKind,
     blob: Section<'_>,
     expected: &Digest,
     limits: Limits,
@@ -38,15 +38,13 @@ pub(super) fn check(
 }
 
 /// The tar in a layer's blob.
-pub(crate) fn tar_stream<'a>(kind: LayerKind, blob: impl Read + 'a) -> Box<dyn Read + 'a> {
+pub(crate) fn tar_stream<'a>(kind: BlobKind, blob: impl Read + 'a) -> Box<dyn Read + 'a> {
     match kind {
-        LayerKind::Zstd | LayerKind::ZstdChunked => {
-            Box::new(FrameContent(CheckedFrames::new(blob)))
-        }
-        LayerKind::Gzip | LayerKind::Estargz => {
+        BlobKind::Zstd | BlobKind::ZstdChunked => Box::new(FrameContent(CheckedFrames::new(blob))),
+        BlobKind::Gzip | BlobKind::Estargz => {
             Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(256 << 10, blob)))
         }
-        LayerKind::Uncompressed => Box::new(blob),
+        BlobKind::Uncompressed => Box::new(blob),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::image::media_type::Suffix;
 
 /// By the content, and for a TOC by the annotations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub enum LayerKind {
+pub enum BlobKind {
     #[serde(rename = "uncompressed")]
     Uncompressed,
     #[serde(rename = "gzip")]
@@ -23,7 +23,7 @@ pub enum LayerKind {
     ZstdChunked,
 }
 
-impl fmt::Display for LayerKind {
+impl fmt::Display for BlobKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Uncompressed => "uncompressed",
@@ -35,7 +35,7 @@ impl fmt::Display for LayerKind {
     }
 }
 
-impl LayerKind {
+impl BlobKind {
     /// By the first bytes, and for what lies on top by the annotations.
     pub(crate) fn of(start: &[u8], annotations: &Annotations) -> Self {
         match start {

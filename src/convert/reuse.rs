@@ -17,7 +17,7 @@ use super::{
     plan::{LayerKey, Plan},
 };
 use crate::{
-    check::{self, Annotations, Claims, Findings, LayerKind, LayerVerdict},
+    check::{self, Annotations, BlobKind, Claims, Findings, LayerVerdict},
     chunked::{annotations::ChunkedAnnotations, eligibility::LeftOut, footer::Position},
     image::{BlobId, EntryKind, media_type::OCI_LAYER_ZSTD},
     layer::Outline,
@@ -131,8 +131,8 @@ impl FoundLayer {
             return None;
         }
         let outline = match (format, verdict.kind) {
-            (Format::ZstdChunked, LayerKind::ZstdChunked) => Some(self.outline(verdict)?),
-            (Format::Zstd, LayerKind::Zstd) => None,
+            (Format::ZstdChunked, BlobKind::ZstdChunked) => Some(self.outline(verdict)?),
+            (Format::Zstd, BlobKind::Zstd) => None,
             // Why a layer got no TOC would not be known.
             _ => return None,
         };

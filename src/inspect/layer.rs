@@ -7,7 +7,7 @@ use std::{
 
 use super::report::{InspectedLayer, Largest, TocLine};
 use crate::{
-    check::{self, Claims, Findings, LayerKind, Section, TocEntry},
+    check::{self, BlobKind, Claims, Findings, Section, TocEntry},
     image::{Descriptor, Digest},
     limits::Limits,
     tar::{Reader, TarError, TarStep},
@@ -23,9 +23,9 @@ pub(super) fn look(
     report: &mut InspectedLayer,
 ) -> io::Result<()> {
     let section = Section::new(blob, 0, descriptor.blob.size);
-    let kind = LayerKind::of(&section.read_at(0, 4)?, &descriptor.annotations);
+    let kind = BlobKind::of(&section.read_at(0, 4)?, &descriptor.annotations);
     report.kind = Some(kind);
-    if kind == LayerKind::ZstdChunked {
+    if kind == BlobKind::ZstdChunked {
         let claims = Claims::read(&descriptor.annotations, &mut Findings::default());
         report.toc_size = claims.as_ref().map(|claims| claims.toc.len);
         report.tar_split_size = claims.and_then(|claims| claims.tar_split).map(|span| span.len);
@@ -95,7 +95,7 @@ impl<R: Read> Read for Limited<R> {
     }
 }
 
-fn tar(kind: LayerKind, blob: Section<'_>, report: &mut InspectedLayer) -> Result<(), TarError> {
+fn tar(kind: BlobKind, blob: Section<'_>, report: &mut InspectedLayer) -> Result<(), TarError> {
     let failed = |source| TarError::Io { position: 0, source };
     let tar = Limited { len: blob.len(), inner: check::tar_stream(kind, blob), total: 0 };
     let tar = BufReader::with_capacity(64 << 10, tar);

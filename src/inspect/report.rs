@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
-    check::{LayerKind, TocEntry},
+    check::{BlobKind, TocEntry},
     image::{Descriptor, Digest, Platform},
     report::human::{percent, size},
     store::RawManifest,
@@ -53,7 +53,7 @@ pub struct InspectedLayer {
     /// Length of the blob in bytes.
     pub size: u64,
     /// How it is compressed; nothing for a layer that was not read.
-    pub kind: Option<LayerKind>,
+    pub kind: Option<BlobKind>,
     /// Length of the tar in bytes.
     pub uncompressed_size: Option<u64>,
     /// Entries of the tar.

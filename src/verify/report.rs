@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use serde::Serialize;
 
 use crate::{
-    check::{Findings, LayerKind, LayerVerdict, TocTotals},
+    check::{BlobKind, Findings, LayerVerdict, TocTotals},
     image::{Descriptor, Digest},
 };
 
@@ -77,7 +77,7 @@ pub struct VerifiedLayer {
     /// Length of the blob in bytes.
     pub size: u64,
     /// How it is compressed; nothing for a layer that was not read.
-    pub kind: Option<LayerKind>,
+    pub kind: Option<BlobKind>,
     /// Length of the content in bytes.
     pub uncompressed_size: Option<u64>,
     /// What the TOC has.

@@ -1,7 +1,7 @@
 //! Images that stay as they are, checked as thoroughly as those that are made.
 
 use crate::{
-    check::{Effect, Findings, LayerKind, Rule},
+    check::{BlobKind, Effect, Findings, Rule},
     convert::{ConvertError, format::Format},
     source::{Source, SourceImage},
     verify::{self, Checks},
@@ -25,13 +25,13 @@ pub(in crate::convert) async fn prove(
     Ok(wrong(&report.findings, format, None).into_iter().chain(of_layers).next())
 }
 
-fn wrong(findings: &Findings, format: Format, kind: Option<LayerKind>) -> Option<String> {
+fn wrong(findings: &Findings, format: Format, kind: Option<BlobKind>) -> Option<String> {
     // An image that all clients can read is judged by its content, as they do.
     let counts = |rule: Rule| match format {
         Format::Gzip => {
             matches!(rule.effect(), Effect::NoPull | Effect::Unknown)
                 || rule == Rule::NotZstd
-                || rule == Rule::MediaType && kind.is_some_and(LayerKind::is_zstd)
+                || rule == Rule::MediaType && kind.is_some_and(BlobKind::is_zstd)
         }
         Format::Zstd | Format::ZstdChunked => true,
     };
