@@ -1,9 +1,9 @@
-//! What hangs on an image: signatures, attestations, SBOMs. They name the image by its digest, and
-//! a converted image has another one, so they stay behind unless something is done.
+//! What is attached to an image: signatures, attestations, SBOMs. They name the image by its digest, and
+//! a converted image has another one, so they are left behind unless they are copied.
 //!
-//! [`list`] tells what there is. [`carry_sbom`] takes an SBOM over: the document is rewritten so
+//! [`list`] lists them. [`carry_sbom`] copies an SBOM: the document is rewritten so
 //! that it describes the new image, and attached to that. Signatures and attestations are bound to
-//! what they sign; nobody but their signer can make them anew.
+//! what they sign; only their signer can make new ones.
 
 mod attach;
 mod carry;
@@ -29,10 +29,9 @@ pub use self::{
 };
 use crate::image::Digest;
 
-/// Something that hangs on an image, as the report shows it.
+/// Something attached to an image, as the report shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attached {
-    /// What it is.
     pub kind: AttachedKind,
     /// Of its manifest.
     pub digest: Digest,
@@ -42,13 +41,12 @@ pub struct Attached {
     pub size: u64,
     /// Where it was found.
     pub found_in: FoundIn,
-    /// Whether it hangs on the new image too.
+    /// Whether it is attached to the new image too.
     pub carried: bool,
-    /// Why it does not.
     pub reason: Option<String>,
 }
 
-/// Kinds of what hangs on an image.
+/// Kinds of what is attached to an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AttachedKind {
@@ -74,7 +72,7 @@ impl AttachedKind {
     }
 }
 
-/// Where something that hangs on an image was found. Its text is `referrers`, or the tag.
+/// Where something that is attached to an image was found. Its text is `referrers`, or the tag.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FoundIn {
     /// It refers to the image, and is listed so.

@@ -4,7 +4,7 @@
 mod layer;
 mod report;
 
-pub use self::report::{InspectReport, InspectedLayer, Largest, ListedImage, TocLine};
+pub(crate) use self::report::{InspectReport, InspectedLayer, ListedImage};
 use crate::{
     image::{Descriptor, ImageReference, Platform},
     source::Source,
@@ -12,21 +12,19 @@ use crate::{
     verify::{self, VerifyError},
 };
 
-/// What is to be looked at.
 #[derive(Debug, Clone)]
-pub struct InspectJob {
+pub(crate) struct InspectJob {
     /// The image or index.
-    pub image: ImageReference,
+    pub(crate) image: ImageReference,
     /// Which image of an index; without it they are listed.
-    pub platform: Option<Platform>,
+    pub(crate) platform: Option<Platform>,
     /// With every entry of each TOC.
-    pub toc: bool,
-    /// How registries are talked to.
-    pub access: AccessOptions,
+    pub(crate) toc: bool,
+    pub(crate) access: AccessOptions,
 }
 
-/// Looks at an image, or lists an index.
-pub async fn run(job: &InspectJob) -> Result<InspectReport, VerifyError> {
+/// Inspects an image, or lists an index.
+pub(crate) async fn run(job: &InspectJob) -> Result<InspectReport, VerifyError> {
     let source = Source::open(&job.image, &job.access).await?;
     let raw = source.root().await?;
     let mut report = InspectReport::new(job.image.to_string(), &raw);

@@ -35,7 +35,7 @@ pub mod chunked;
 pub mod cli;
 pub mod convert;
 pub mod image;
-pub mod inspect;
+mod inspect;
 pub mod layer;
 pub mod limits;
 pub mod probe;

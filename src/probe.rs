@@ -25,12 +25,10 @@ use crate::{
 /// After a push, a probe that takes longer is given up: it is not what the run is for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is to be probed.
 #[derive(Debug, Clone)]
 pub struct ProbeJob {
     /// An image or an index in a registry.
     pub image: ImageReference,
-    /// How registries are talked to.
     pub access: AccessOptions,
 }
 
@@ -42,18 +40,10 @@ pub enum ProbeError {
     Source(#[from] SourceError),
     /// There is no blob to ask for.
     #[error("cannot probe the registry with {reference}: {reason}; name another image")]
-    Unfit {
-        /// The image.
-        reference: ImageReference,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Unfit { reference: ImageReference, reason: String },
     /// It is not in a registry.
     #[error("{reference} is an OCI image layout; only a registry can be probed")]
-    NoRegistry {
-        /// The layout.
-        reference: ImageReference,
-    },
+    NoRegistry { reference: ImageReference },
 }
 
 /// Asks the registry that has an image, with one of the image's blobs.

@@ -1,7 +1,7 @@
-//! What a run tells: events while it works, and a summary at its end.
+//! What a run reports: events while it works, and a summary at its end.
 
 mod bars;
-pub mod human;
+pub(crate) mod human;
 mod lines;
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::{
 
 /// What happens, in the order in which it happens.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// The source has been read.
     Planned {
         /// The image to convert.
@@ -43,7 +43,6 @@ pub enum Event<'a> {
     },
     /// A layer has been converted.
     Converted {
-        /// As it was started.
         id: usize,
         /// Which layer of which image.
         label: &'a str,
@@ -52,7 +51,6 @@ pub enum Event<'a> {
     },
     /// A layer's new blob is at the destination.
     Stored {
-        /// As it was started.
         id: usize,
         /// Which layer of which image.
         label: &'a str,
@@ -60,15 +58,9 @@ pub enum Event<'a> {
         report: &'a LayerReport,
     },
     /// The image has been published and read back.
-    Published {
-        /// The whole story.
-        summary: &'a Summary,
-    },
+    Published { summary: &'a Summary },
     /// The destination's registry has been asked what it does for partial pulls.
-    Probed {
-        /// What came out.
-        probed: &'a Probed,
-    },
+    Probed { probed: &'a Probed },
 }
 
 /// What a layer has become.
@@ -100,7 +92,7 @@ impl LayerKind {
     }
 }
 
-/// One layer's story.
+/// One layer: before and after.
 #[derive(Debug, Clone, Serialize)]
 pub struct LayerReport {
     /// Counted from 1, the lowest layer first.
@@ -117,13 +109,11 @@ pub struct LayerReport {
     pub uncompressed_size: Option<u64>,
     /// What it has become.
     pub kind: LayerKind,
-    /// The new blob.
     pub digest: Digest,
     /// Its length in bytes.
     pub size: u64,
     /// Why it has no TOC although one was wanted.
     pub reason: Option<String>,
-    /// The TOC.
     #[serde(flatten, serialize_with = "outline")]
     pub outline: Option<Outline>,
     /// The destination had the new blob before.
@@ -193,20 +183,17 @@ pub struct ManifestReport {
 /// Something of a source index that is not in the new one.
 #[derive(Debug, Clone, Serialize)]
 pub struct LeftReport {
-    /// The manifest.
     pub digest: Digest,
-    /// Why it is not.
     pub reason: String,
 }
 
-/// The whole story of a run, as `--output json` prints it.
+/// All about a run, as `--output json` prints it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
     /// The reference as it was given.
     pub source: String,
     /// The manifest that was converted.
     pub source_digest: Digest,
-    /// The new image.
     pub image: ImageReport,
     /// As in `zstd:chunked`.
     pub format: &'static str,
@@ -238,7 +225,7 @@ pub struct Summary {
     /// What else a reader should know of the entries of an index.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// What hangs on the source: signatures, attestations, SBOMs.
+    /// What is attached to the source: signatures, attestations, SBOMs.
     pub attached: Vec<AttachedReport>,
     /// What of that could not be looked at, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -247,12 +234,12 @@ pub struct Summary {
     pub probe: Option<Probed>,
 }
 
-/// Something that hangs on a manifest of the source.
+/// Something attached to a manifest of the source.
 #[derive(Debug, Clone, Serialize)]
 pub struct AttachedReport {
     /// The manifest of the source.
     pub to: Digest,
-    /// What hangs on it, and whether it was carried over.
+    /// What is attached to it, and whether it was carried over.
     #[serde(flatten)]
     pub item: Attached,
 }
@@ -291,7 +278,7 @@ fn outline<S: serde::Serializer>(
     fields.serialize(serializer)
 }
 
-/// Tells a person what happens, on standard error.
+/// Progress for people, on standard error.
 #[derive(Debug)]
 pub enum Reporter {
     /// A line for each event, for logs.
@@ -307,8 +294,8 @@ impl Reporter {
         if std::io::stderr().is_terminal() { Self::Bars(bars::Bars::new()) } else { Self::Lines }
     }
 
-    /// Tells of an event.
-    pub fn event(&self, event: &Event<'_>) {
+    /// Prints an event.
+    pub(crate) fn event(&self, event: &Event<'_>) {
         match self {
             Self::Lines => lines::print(event),
             Self::Bars(bars) => bars.event(event),

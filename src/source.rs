@@ -25,11 +25,11 @@ const CONFIG_MAX: u64 = 4 << 20;
 const DOCUMENTS_MAX: u64 = 16 << 20;
 
 /// More entries than any index has that people made; each is a request or two.
-pub const ENTRIES_MAX: usize = 1000;
+pub(crate) const ENTRIES_MAX: usize = 1000;
 
 /// A repository or layout that images are read from. Each document is fetched once.
 #[derive(Debug)]
-pub struct Source {
+pub(crate) struct Source {
     reference: ImageReference,
     store: Store,
     documents: Mutex<Fetched>,
@@ -44,24 +44,24 @@ struct Fetched {
 
 /// An image that has been read.
 #[derive(Debug, Clone)]
-pub struct SourceImage {
+pub(crate) struct SourceImage {
     /// Its manifest as it is stored.
-    pub raw: RawManifest,
+    pub(crate) raw: RawManifest,
     /// The same, read.
-    pub manifest: Manifest,
+    pub(crate) manifest: Manifest,
     /// What each layer is.
-    pub layer_types: Vec<LayerType>,
+    pub(crate) layer_types: Vec<LayerType>,
     /// Its config as it is stored.
-    pub config_bytes: Bytes,
+    pub(crate) config_bytes: Bytes,
     /// The same, read.
-    pub config: ImageConfig,
+    pub(crate) config: ImageConfig,
     /// What it runs on: by the index that it was found in, else by its config.
-    pub platform: Option<Platform>,
+    pub(crate) platform: Option<Platform>,
 }
 
 impl Source {
     /// Opens the store that `reference` points into.
-    pub async fn open(
+    pub(crate) async fn open(
         reference: &ImageReference,
         access: &AccessOptions,
     ) -> Result<Self, SourceError> {
@@ -73,35 +73,35 @@ impl Source {
     }
 
     /// What was opened.
-    pub fn reference(&self) -> &ImageReference {
+    pub(crate) fn reference(&self) -> &ImageReference {
         &self.reference
     }
 
     /// Where it is.
-    pub fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         &self.store
     }
 
     /// A store's error as one of the source.
-    pub fn failed(&self, error: StoreError) -> SourceError {
+    pub(crate) fn failed(&self, error: StoreError) -> SourceError {
         SourceError::Store { reference: self.reference.clone(), error: Box::new(error) }
     }
 
     /// What is wrong with a document of the source.
-    pub fn unfit(&self, raw: &RawManifest, error: impl Into<DocumentError>) -> SourceError {
+    pub(crate) fn unfit(&self, raw: &RawManifest, error: impl Into<DocumentError>) -> SourceError {
         let (reference, error) = (self.reference.clone(), error.into());
         let named = self.reference.digest() == Some(&raw.digest);
         SourceError::Unfit { reference, part: (!named).then(|| raw.digest.clone()), error }
     }
 
     /// What the reference leads to: a manifest or an index.
-    pub async fn root(&self) -> Result<RawManifest, SourceError> {
+    pub(crate) async fn root(&self) -> Result<RawManifest, SourceError> {
         let raw = self.store.manifest(&Selector::of(&self.reference)).await;
         self.note(raw.map_err(|error| self.failed(error))?)
     }
 
     /// A manifest or an index by its digest.
-    pub async fn manifest(&self, digest: &Digest) -> Result<RawManifest, SourceError> {
+    pub(crate) async fn manifest(&self, digest: &Digest) -> Result<RawManifest, SourceError> {
         let known = self.lock().manifests.get(digest).cloned();
         if let Some(known) = known {
             return Ok(known);
@@ -111,7 +111,7 @@ impl Source {
     }
 
     /// The entries of an index.
-    pub fn index(&self, raw: &RawManifest) -> Result<Index, SourceError> {
+    pub(crate) fn index(&self, raw: &RawManifest) -> Result<Index, SourceError> {
         let index = raw.index().map_err(|error| self.unfit(raw, error))?;
         if index.entries().count() > ENTRIES_MAX {
             let reason = format!("it has more than {ENTRIES_MAX} entries");
@@ -121,7 +121,7 @@ impl Source {
     }
 
     /// Reads an image by its manifest.
-    pub async fn image(
+    pub(crate) async fn image(
         &self,
         raw: RawManifest,
         platform: Option<&Platform>,
@@ -137,7 +137,7 @@ impl Source {
     /// The image that is meant: the only one there is, or the first one of an index for a platform.
     /// The first, because where an index has several for one platform, those in front are the ones
     /// that every client can read. What is not an image is never chosen.
-    pub async fn choose(
+    pub(crate) async fn choose(
         &self,
         raw: RawManifest,
         platform: Option<&Platform>,
@@ -184,7 +184,7 @@ impl Source {
     }
 
     /// Opens the blob of a layer to be streamed.
-    pub async fn blob(&self, blob: &BlobId) -> Result<BlobReader, SourceError> {
+    pub(crate) async fn blob(&self, blob: &BlobId) -> Result<BlobReader, SourceError> {
         self.store.blob(&blob.digest, blob.size).await.map_err(|error| self.failed(error))
     }
 

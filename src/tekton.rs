@@ -15,7 +15,6 @@ use tempfile::NamedTempFile;
     dir.display()
 )]
 pub struct ResultsError {
-    /// The result.
     pub name: &'static str,
     /// Where it was to be written.
     pub dir: PathBuf,
@@ -35,7 +34,7 @@ pub fn write_results(dir: &Path, results: &[(&'static str, String)]) -> Result<(
         let path = dir.join(name);
         if let Err(error) = file.persist(&path) {
             for path in done {
-                // The first error is the one to tell.
+                // The first error is the one to report.
                 let _ = std::fs::remove_file(path);
             }
             return Err(failure(name)(error.error));

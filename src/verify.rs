@@ -14,11 +14,11 @@ use std::{
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use self::select::{SelectedImage, select};
-pub use self::{
-    error::VerifyError,
-    report::{AgainstReport, SkippedEntry, VerifiedImage, VerifiedLayer, VerifyReport},
+pub use self::error::VerifyError;
+pub(crate) use self::report::{
+    AgainstReport, SkippedEntry, VerifiedImage, VerifiedLayer, VerifyReport,
 };
+use self::select::{SelectedImage, select};
 use crate::{
     check::{self, Findings, LayerVerdict, Rule},
     image::{Descriptor, Digest, ImageReference, Platform, media_type::Family},
@@ -31,19 +31,17 @@ use crate::{
 /// images are compared, both are checked at the same time.
 const LAYERS_MAX: usize = 4;
 
-/// What is to be verified.
 #[derive(Debug, Clone)]
-pub struct VerifyJob {
+pub(crate) struct VerifyJob {
     /// The image or index.
-    pub image: ImageReference,
+    pub(crate) image: ImageReference,
     /// What it is to be the same as.
-    pub against: Option<ImageReference>,
+    pub(crate) against: Option<ImageReference>,
     /// Which images of an index; without it all of them.
-    pub platform: Option<Platform>,
+    pub(crate) platform: Option<Platform>,
     /// What a layer may come to.
-    pub limits: Limits,
-    /// How registries are talked to.
-    pub access: AccessOptions,
+    pub(crate) limits: Limits,
+    pub(crate) access: AccessOptions,
 }
 
 /// Checks layers, each once however many images have it.
@@ -70,7 +68,7 @@ enum Depth {
 
 /// Verifies. What is wrong with the image is in the report; an error says that it could not be
 /// looked at.
-pub async fn run(job: &VerifyJob) -> Result<VerifyReport, VerifyError> {
+pub(crate) async fn run(job: &VerifyJob) -> Result<VerifyReport, VerifyError> {
     let source = Source::open(&job.image, &job.access).await?;
     let raw = source.root().await?;
     let (images, skipped) = select(&source, &raw, job.platform.as_ref()).await?;

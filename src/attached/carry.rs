@@ -1,4 +1,4 @@
-//! Taking an SBOM over to the new image.
+//! Copying an SBOM to the new image.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -12,10 +12,9 @@ use crate::{
 /// The most that is read of an SBOM, in bytes; those of large images have some tens of megabytes.
 pub const SBOM_SIZE_MAX: u64 = 64 << 20;
 
-/// An SBOM that hangs on the new image.
+/// An SBOM that is attached to the new image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CarriedSbom {
-    /// Its format.
     pub format: SbomFormat,
     /// Of the document.
     pub digest: Digest,
@@ -25,7 +24,7 @@ pub struct CarriedSbom {
     pub referrer: Digest,
     /// The tag that cosign looks for it under.
     pub tag: String,
-    /// Of the manifest that hangs on the source.
+    /// Of the manifest that is attached to the source.
     pub source: Digest,
 }
 
@@ -40,7 +39,7 @@ impl CarriedSbom {
     }
 }
 
-/// Why an SBOM stays behind; a reason, and no failure of the run.
+/// Why an SBOM is not copied. The run goes on.
 #[derive(Debug, thiserror::Error)]
 enum LeftBehind {
     #[error("it cannot be read from the source: {}", .0.with_causes())]
@@ -59,11 +58,11 @@ enum LeftBehind {
     Interrupted,
 }
 
-/// Which SBOM is taken over, if there are several.
+/// Which SBOM is copied, if there are several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SbomChoice {
-    /// The only one. Whoever may push to the source can attach one, so out of several different ones
-    /// none is picked.
+    /// The only one. Anyone who may push to the source can attach one, so if several differ, none
+    /// is picked.
     Only,
     /// The one with this digest: of the document, or of the manifest that attaches it.
     Named(Digest),
@@ -82,7 +81,7 @@ struct SbomDocument {
     media_type: String,
 }
 
-/// Takes the SBOM among `found` over from `old`, the image that it is attached to in `source`, to
+/// Copies the SBOM among `found` from `old`, the image that it is attached to in `source`, to
 /// `new`, whose manifest `destination` has already: rewritten, and attached as an OCI referrer and
 /// under cosign's tag; what is there already is not written again. Tells in `found` what was carried
 /// and what not, and why. What is wrong with a document or with the source is such a reason; what

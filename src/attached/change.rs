@@ -20,7 +20,7 @@ pub enum Unfit {
     /// It has no place for what is to be changed.
     #[error("it does not identify the image among its packages")]
     NoSubject,
-    /// It describes another image than it hangs on.
+    /// It describes another image than the one it is attached to.
     #[error("it describes another image, {0}")]
     OtherImage(String),
     /// The digest is of a kind that the new image's cannot take the place of.

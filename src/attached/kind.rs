@@ -30,7 +30,7 @@ pub(super) fn of(entry: &Descriptor) -> AttachedKind {
     }
 }
 
-/// Why something stays behind when nothing is done about it.
+/// Why something is not copied by default.
 pub(super) fn reason(kind: AttachedKind) -> &'static str {
     match kind {
         AttachedKind::Signature => {

@@ -1,4 +1,4 @@
-//! Finding out what hangs on an image.
+//! Listing what is attached to an image.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::{
 
 /// A list that takes longer is given up: it is not what the run is for.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Things that are told. An image that has more has them from somebody who wants to annoy.
+/// Most artifacts that are listed. No real image has more.
 const MOST: usize = 1000;
 /// Manifests that are looked at because their entry in a list does not say what they are.
 const LOOKED_AT: usize = 100;
 /// What cosign puts behind a digest to make a tag (cosign, `pkg/oci/remote/remote.go`).
 const COSIGN: [&str; 3] = [".sig", ".att", ".sbom"];
 
-/// What hangs on an image, as far as it could be found out.
+/// What is attached to an image, as far as it could be found out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
     /// What was found, sorted, each digest once; at most 1000.

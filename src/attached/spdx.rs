@@ -93,7 +93,7 @@ fn packages<'a>(root: &EditableObject<'a>) -> Packages<'a> {
 }
 
 /// The packages that the document describes and that are the image: those that have its digest. If
-/// none has, the only one that is described, for the document hangs on the image.
+/// none has, the only one that is described, for the document is attached to the image.
 fn images<'a>(
     root: &EditableObject<'a>,
     packages: Packages<'a>,

@@ -1,4 +1,4 @@
-//! Manifests of what is no image but hangs on one.
+//! Manifests of what is not an image but attached to one.
 
 use serde_json::json;
 
@@ -12,10 +12,9 @@ use super::{
 /// an Empty Descriptor").
 pub const EMPTY_CONFIG: &[u8] = b"{}";
 
-/// A document that hangs on an image.
+/// A document attached to an image.
 #[derive(Debug, Clone, Copy)]
 pub struct ArtifactBlob<'a> {
-    /// The blob.
     pub blob: &'a BlobId,
     /// Of the blob.
     pub media_type: &'a str,
@@ -23,7 +22,7 @@ pub struct ArtifactBlob<'a> {
     pub file_name: &'a str,
 }
 
-/// The manifest that an artifact hangs on.
+/// The manifest that an artifact is attached to.
 #[derive(Debug, Clone, Copy)]
 pub struct SubjectManifest<'a> {
     /// Of the manifest.

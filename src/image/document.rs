@@ -38,7 +38,6 @@ pub enum DocumentError {
     Within {
         /// Which part.
         part: String,
-        /// What is wrong with it.
         error: Box<DocumentError>,
     },
     /// The document could be read as more than one kind (CVE-2021-41190).

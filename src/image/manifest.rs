@@ -28,7 +28,6 @@ pub struct Manifest {
 /// A blob that takes the place of a layer's; it may be the same one.
 #[derive(Debug, Clone)]
 pub struct NewLayer {
-    /// The blob.
     pub blob: BlobId,
     /// How it is compressed.
     pub suffix: Suffix,

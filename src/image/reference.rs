@@ -130,7 +130,6 @@ impl ImageReference {
         }
     }
 
-    /// The digest, if one was given.
     pub fn digest(&self) -> Option<&Digest> {
         match self {
             Self::Registry(reference) => reference.digest(),

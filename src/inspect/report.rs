@@ -1,4 +1,4 @@
-//! What `inspect` tells, as text and as JSON.
+//! The report of `inspect`, as text and as JSON.
 
 use std::fmt;
 
@@ -13,107 +13,101 @@ use crate::{
 
 /// An image or an index.
 #[derive(Debug, Clone, Serialize)]
-pub struct InspectReport {
+pub(crate) struct InspectReport {
     /// The reference as it was given.
-    pub reference: String,
+    pub(crate) reference: String,
     /// Of the manifest; of an index where that is what is listed.
-    pub digest: Digest,
+    pub(crate) digest: Digest,
     /// Of what the reference leads to.
-    pub media_type: String,
+    pub(crate) media_type: String,
     /// The image ID.
-    pub config_digest: Option<Digest>,
+    pub(crate) config_digest: Option<Digest>,
     /// What is in an index.
-    pub images: Vec<ListedImage>,
+    pub(crate) images: Vec<ListedImage>,
     /// What is in an image, the lowest layer first.
-    pub layers: Vec<InspectedLayer>,
+    pub(crate) layers: Vec<InspectedLayer>,
 }
 
 /// One manifest of an index.
 #[derive(Debug, Clone, Serialize)]
-pub struct ListedImage {
+pub(crate) struct ListedImage {
     /// `OS/ARCH[/VARIANT]`; nothing for attestations and the like.
-    pub platform: Option<String>,
+    pub(crate) platform: Option<String>,
     /// Of the manifest.
-    pub digest: Digest,
+    pub(crate) digest: Digest,
     /// Of the manifest.
-    pub media_type: String,
+    pub(crate) media_type: String,
     /// Marked as having zstd layers (`io.github.containers.compression.zstd`).
-    pub marked_zstd: bool,
+    pub(crate) marked_zstd: bool,
 }
 
-/// One layer.
 #[derive(Debug, Clone, Serialize)]
-pub struct InspectedLayer {
+pub(crate) struct InspectedLayer {
     /// Counted from 1, the lowest layer first.
-    pub number: usize,
+    pub(crate) number: usize,
     /// Of the blob.
-    pub digest: Digest,
+    pub(crate) digest: Digest,
     /// As the manifest has it.
-    pub media_type: String,
+    pub(crate) media_type: String,
     /// Length of the blob in bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// How it is compressed; nothing for a layer that was not read.
-    pub kind: Option<BlobKind>,
+    pub(crate) kind: Option<BlobKind>,
     /// Length of the tar in bytes.
-    pub uncompressed_size: Option<u64>,
+    pub(crate) uncompressed_size: Option<u64>,
     /// Entries of the tar.
-    pub entries: u64,
+    pub(crate) entries: u64,
     /// Files that are not empty.
-    pub files: u64,
+    pub(crate) files: u64,
     /// Length of all files in bytes.
-    pub content_bytes: u64,
+    pub(crate) content_bytes: u64,
     /// Pieces that can be fetched on their own.
-    pub chunks: Option<u64>,
+    pub(crate) chunks: Option<u64>,
     /// Bytes that need not be fetched, for they are zeros.
-    pub hole_bytes: Option<u64>,
+    pub(crate) hole_bytes: Option<u64>,
     /// Compressed length in bytes.
-    pub toc_size: Option<u64>,
+    pub(crate) toc_size: Option<u64>,
     /// Compressed length in bytes.
-    pub tar_split_size: Option<u64>,
+    pub(crate) tar_split_size: Option<u64>,
     /// The largest first.
-    pub largest: Vec<Largest>,
+    pub(crate) largest: Vec<Largest>,
     /// Why something is not known.
-    pub problem: Option<String>,
+    pub(crate) problem: Option<String>,
     /// What the TOC has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub toc: Option<Vec<TocLine>>,
+    pub(crate) toc: Option<Vec<TocLine>>,
 }
 
 /// A large file.
 #[derive(Debug, Clone, Serialize)]
-pub struct Largest {
+pub(crate) struct Largest {
     /// As the tar has it.
-    pub name: String,
+    pub(crate) name: String,
     /// In bytes.
-    pub size: u64,
+    pub(crate) size: u64,
 }
 
 /// A line of the TOC.
 #[derive(Debug, Clone, Serialize)]
-pub struct TocLine {
+pub(crate) struct TocLine {
     /// `reg`, `dir`, `chunk` and so on.
     #[serde(rename = "type")]
-    pub kind: String,
-    /// The name.
-    pub name: String,
-    /// Target of a link.
-    pub link_name: String,
-    /// Permissions.
-    pub mode: i64,
-    /// User.
-    pub uid: i64,
-    /// Group.
-    pub gid: i64,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) link_name: String,
+    pub(crate) mode: i64,
+    pub(crate) uid: i64,
+    pub(crate) gid: i64,
     /// Of the file, or of the chunk, in bytes.
-    pub size: i64,
+    pub(crate) size: i64,
     /// RFC 3339.
-    pub modified: Option<String>,
+    pub(crate) modified: Option<String>,
     /// Where it begins in the blob.
-    pub offset: Option<u64>,
+    pub(crate) offset: Option<u64>,
     /// Where it ends in the blob, as far as the TOC says.
-    pub end_offset: Option<u64>,
+    pub(crate) end_offset: Option<u64>,
     /// A chunk of zeros.
-    pub hole: bool,
+    pub(crate) hole: bool,
 }
 
 impl From<TocEntry> for TocLine {

@@ -98,7 +98,6 @@ pub enum RangeOutcome {
 /// A request for parts of a blob, and its answer.
 #[derive(Debug, Clone, Serialize)]
 pub struct RangeReport {
-    /// The HTTP status.
     pub status: u16,
     /// What came.
     pub outcome: RangeOutcome,
@@ -109,7 +108,6 @@ pub struct RangeReport {
 /// Whether the registry can tell what refers to an image, as signatures do.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReferrersReport {
-    /// The HTTP status.
     pub status: u16,
     /// The registry has the referrers API.
     pub supported: bool,
@@ -142,13 +140,10 @@ pub struct ProbeReport {
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Probed {
-    /// An answer.
     Done(Box<ProbeReport>),
-    /// None.
     Failed {
         /// [`ProbeVerdict::Unknown`].
         verdict: ProbeVerdict,
-        /// Why.
         error: String,
     },
 }

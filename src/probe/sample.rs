@@ -17,7 +17,6 @@ const SIZE_MIN: u64 = 4096;
 /// A blob that could be asked for.
 #[derive(Debug, Clone)]
 pub struct ProbeBlob {
-    /// Digest and size.
     pub blob: BlobId,
     /// Of a zstd:chunked layer, the digest of its TOC, and where TOC and tar-split are.
     pub metadata: Option<(Digest, [Range<u64>; 2])>,

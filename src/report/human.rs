@@ -3,12 +3,12 @@
 use bytesize::ByteSize;
 
 /// A number of bytes, as in `28.4 MiB`.
-pub fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }
 
 /// How much `part` is of `whole`, as in `97 %`.
-pub fn percent(part: u64, whole: u64) -> String {
+pub(crate) fn percent(part: u64, whole: u64) -> String {
     // Only for the eye: a fraction of a per cent lost does not matter.
     #[expect(clippy::cast_precision_loss)]
     let percent = part as f64 * 100.0 / whole.max(1) as f64;

@@ -18,7 +18,7 @@ pub(super) fn print(event: &Event<'_>) {
 }
 
 pub(super) fn print_text(text: &str) {
-    // It fails when nobody reads any more; the work goes on.
+    // Standard error may be closed; the work goes on.
     let _ = writeln!(std::io::stderr(), "{}", mask(text));
 }
 

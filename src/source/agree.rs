@@ -9,18 +9,17 @@ use crate::{
 
 /// What podman gets from an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// Which entry of the index.
-    pub entry: usize,
-    /// The manifest.
-    pub manifest: Digest,
+    pub(crate) entry: usize,
+    pub(crate) manifest: Digest,
     /// The config, which is the identity of the image.
-    pub config: Digest,
+    pub(crate) config: Digest,
 }
 
 impl Source {
     /// What podman gets from an index for a platform. `None` if it gets nothing.
-    pub async fn taken_by_podman(
+    pub(crate) async fn taken_by_podman(
         &self,
         raw: &RawManifest,
         wanted: &Platform,
@@ -64,7 +63,12 @@ impl Source {
     }
 
     /// The error for an index of which podman and others take different images.
-    pub fn disagreement(&self, platform: &Platform, podman: Digest, others: Digest) -> SourceError {
+    pub(crate) fn disagreement(
+        &self,
+        platform: &Platform,
+        podman: Digest,
+        others: Digest,
+    ) -> SourceError {
         SourceError::Disagreement {
             reference: self.reference.clone(),
             platform: Box::new(platform.clone()),

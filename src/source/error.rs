@@ -11,7 +11,6 @@ pub enum SourceError {
     /// Its store failed.
     #[error("cannot read {reference}")]
     Store {
-        /// The image.
         reference: ImageReference,
         /// The store's error.
         #[source]
@@ -20,11 +19,9 @@ pub enum SourceError {
     /// A document of it cannot be worked with, or is of a kind that is not.
     #[error("{}{reference} is {error}", part_of(.part.as_ref()))]
     Unfit {
-        /// The image.
         reference: ImageReference,
         /// The manifest, if it is not the one that the reference names.
         part: Option<Digest>,
-        /// What is wrong with it.
         error: DocumentError,
     },
     /// It is an index, and nobody said which image in it is meant.
@@ -34,7 +31,6 @@ pub enum SourceError {
         out_of(available)
     )]
     Index {
-        /// The index.
         reference: ImageReference,
         /// What it has images for.
         available: Vec<Platform>,
@@ -42,9 +38,7 @@ pub enum SourceError {
     /// The index has no image for the platform.
     #[error("{reference} has no image for {platform}{}", only_for(available))]
     NoSuchPlatform {
-        /// The index.
         reference: ImageReference,
-        /// What was asked for.
         platform: Box<Platform>,
         /// What it has images for.
         available: Vec<Platform>,
@@ -52,9 +46,7 @@ pub enum SourceError {
     /// It is a single image, and one for another platform.
     #[error("{reference} is an image for {}, not for {wanted}", or_unnamed(.found.as_deref()))]
     OtherPlatform {
-        /// The image.
         reference: ImageReference,
-        /// What was asked for.
         wanted: Box<Platform>,
         /// What it is for.
         found: Option<Box<Platform>>,
@@ -65,7 +57,6 @@ pub enum SourceError {
          take {others}; convert one of them by digest"
     )]
     Disagreement {
-        /// The index.
         reference: ImageReference,
         /// What they are for.
         platform: Box<Platform>,
@@ -77,7 +68,6 @@ pub enum SourceError {
     /// More documents than any real image has.
     #[error("the manifests and configs of {reference} exceed {} MiB", limit >> 20)]
     TooLarge {
-        /// The image.
         reference: ImageReference,
         /// What all of them may come to, in bytes.
         limit: u64,

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::{image::ImageReference, source::SourceError};
 
-/// An image that could not be looked at.
+/// An image that could not be verified.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// It could not be read.
@@ -13,27 +13,18 @@ pub enum VerifyError {
     /// There is nothing in it that could be looked at.
     #[error("{reference} has no image that can be verified{}", skipped(.reasons))]
     NoImage {
-        /// The index.
         reference: ImageReference,
         /// What it has instead.
         reasons: Vec<String>,
     },
     /// Several images and a single one cannot be compared.
     #[error("{reference} is a single image; select the image to compare it with using --platform")]
-    WhichPlatform {
-        /// The single image.
-        reference: ImageReference,
-    },
+    WhichPlatform { reference: ImageReference },
     /// No temporary file.
     #[error(
         "cannot write a temporary file in {dir}; set TMPDIR to a directory with room for a layer"
     )]
-    Spool {
-        /// The directory.
-        dir: String,
-        /// The operating system's error.
-        source: io::Error,
-    },
+    Spool { dir: String, source: io::Error },
     /// A download broke off.
     #[error("cannot download a layer")]
     Download(#[source] io::Error),

@@ -1,4 +1,4 @@
-//! What `verify` tells, as text and as JSON.
+//! The report of `verify`, as text and as JSON.
 
 use std::fmt;
 
@@ -10,81 +10,74 @@ use crate::{
     image::{Descriptor, Digest},
 };
 
-/// All that was found.
+/// A verification.
 #[derive(Debug, Clone, Serialize)]
-pub struct VerifyReport {
+pub(crate) struct VerifyReport {
     /// The reference as it was given.
-    pub reference: String,
+    pub(crate) reference: String,
     /// What it led to: a manifest or an index.
-    pub digest: Digest,
-    /// Number of errors; with 0 the image is right.
-    pub errors: u64,
-    /// Number of warnings.
-    pub warnings: u64,
+    pub(crate) digest: Digest,
+    /// With 0 the image is verified.
+    pub(crate) errors: u64,
+    pub(crate) warnings: u64,
     /// Entries of the index that are not images, and were not looked at.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub skipped: Vec<SkippedEntry>,
-    /// Each image.
-    pub images: Vec<VerifiedImage>,
+    pub(crate) skipped: Vec<SkippedEntry>,
+    pub(crate) images: Vec<VerifiedImage>,
 }
 
 /// An entry of an index that was not looked at.
 #[derive(Debug, Clone, Serialize)]
-pub struct SkippedEntry {
-    /// The manifest, or whatever it is.
-    pub digest: Digest,
-    /// Why it was not.
-    pub reason: String,
+pub(crate) struct SkippedEntry {
+    pub(crate) digest: Digest,
+    pub(crate) reason: String,
 }
 
-/// One image.
 #[derive(Debug, Clone, Serialize)]
-pub struct VerifiedImage {
+pub(crate) struct VerifiedImage {
     /// Of its manifest.
-    pub digest: Digest,
+    pub(crate) digest: Digest,
     /// By the index.
-    pub platform: Option<String>,
+    pub(crate) platform: Option<String>,
     /// The image ID.
-    pub config_digest: Digest,
+    pub(crate) config_digest: Digest,
     /// What is wrong with the manifest or the config.
-    pub findings: Findings,
+    pub(crate) findings: Findings,
     /// Each layer, the lowest first.
-    pub layers: Vec<VerifiedLayer>,
+    pub(crate) layers: Vec<VerifiedLayer>,
     /// The image it was compared with.
-    pub against: Option<AgainstReport>,
+    pub(crate) against: Option<AgainstReport>,
 }
 
 /// The image that another one is to be the same as.
 #[derive(Debug, Clone, Serialize)]
-pub struct AgainstReport {
+pub(crate) struct AgainstReport {
     /// The reference as it was given.
-    pub reference: String,
+    pub(crate) reference: String,
     /// Of its manifest.
-    pub digest: Digest,
+    pub(crate) digest: Digest,
     /// What is wrong with the manifest or the config.
-    pub findings: Findings,
+    pub(crate) findings: Findings,
     /// Each layer, of which the content alone was checked.
-    pub layers: Vec<VerifiedLayer>,
+    pub(crate) layers: Vec<VerifiedLayer>,
 }
 
-/// One layer.
 #[derive(Debug, Clone, Serialize)]
-pub struct VerifiedLayer {
+pub(crate) struct VerifiedLayer {
     /// Counted from 1, the lowest layer first.
-    pub number: usize,
+    pub(crate) number: usize,
     /// Of the blob.
-    pub digest: Digest,
+    pub(crate) digest: Digest,
     /// Length of the blob in bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// How it is compressed; nothing for a layer that was not read.
-    pub kind: Option<BlobKind>,
+    pub(crate) kind: Option<BlobKind>,
     /// Length of the content in bytes.
-    pub uncompressed_size: Option<u64>,
+    pub(crate) uncompressed_size: Option<u64>,
     /// What the TOC has.
     #[serde(flatten)]
-    pub totals: Option<TocTotals>,
-    /// What is wrong with it.
-    pub findings: Findings,
+    pub(crate) totals: Option<TocTotals>,
+    pub(crate) findings: Findings,
 }
 
 impl VerifiedLayer {

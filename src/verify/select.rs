@@ -1,5 +1,5 @@
-//! Which images are verified: all that an index has, or those for one platform. What is passed over
-//! is told.
+//! Which images are verified: all that an index has, or those for one platform. Others are
+//! reported as skipped.
 
 use std::collections::VecDeque;
 

@@ -33,7 +33,6 @@ impl RegistryReference {
         self.tag.as_deref()
     }
 
-    /// The digest, if one was given.
     pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
