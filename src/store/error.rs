@@ -176,17 +176,17 @@ impl fmt::Display for Refusal {
         match &self.credentials {
             None => write!(
                 f,
-                "no credentials were found: log in with `podman login {registry}` or set --authfile, \
+                "no credentials were found: log in with `podman login {registry}` or pass --authfile, \
                  and check the repository's name"
             ),
             Some(CredentialOrigin { file, key }) if *status == 401 => write!(
                 f,
-                "the credentials for {key:?} in {} were rejected: log in again or set --authfile",
+                "the credentials for {key:?} in {} were rejected: log in again or pass --authfile",
                 file.display()
             ),
             Some(CredentialOrigin { file, key }) => write!(
                 f,
-                "the credentials for {key:?} in {} lack permission to {verb}: request access or set \
+                "the credentials for {key:?} in {} lack permission to {verb}: request access or pass \
                  --authfile",
                 file.display()
             ),

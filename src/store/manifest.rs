@@ -1,24 +1,19 @@
 //! Manifests as raw bytes.
 
 use bytes::Bytes;
-use oci_client::manifest::{
-    IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
-    OCI_IMAGE_MEDIA_TYPE,
-};
 
-use crate::image::{BlobId, Digest, DocumentError, Index, Manifest, document_type};
+use crate::image::{
+    BlobId, Digest, DocumentError, Index, Manifest, document_type,
+    media_type::{DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST},
+};
 
 /// The largest manifest that is read, in bytes: what a registry has to accept at least
 /// (distribution-spec, "Pushing manifests"), and the limit of containers/image and containerd.
 pub const MANIFEST_SIZE_MAX: u64 = 4 << 20;
 
 /// The media types that are requested, the preferred ones first.
-pub(super) const ACCEPTED: [&str; 4] = [
-    OCI_IMAGE_MEDIA_TYPE,
-    OCI_IMAGE_INDEX_MEDIA_TYPE,
-    IMAGE_MANIFEST_MEDIA_TYPE,
-    IMAGE_MANIFEST_LIST_MEDIA_TYPE,
-];
+pub(super) const ACCEPTED: [&str; 4] =
+    [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_MANIFEST_LIST];
 
 /// A manifest or an index, byte for byte as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +37,7 @@ impl RawManifest {
 
     /// Whether it lists several images and is not one itself.
     pub fn is_index(&self) -> bool {
-        matches!(
-            self.media_type.as_str(),
-            OCI_IMAGE_INDEX_MEDIA_TYPE | IMAGE_MANIFEST_LIST_MEDIA_TYPE
-        )
+        matches!(self.media_type.as_str(), OCI_INDEX | DOCKER_MANIFEST_LIST)
     }
 
     pub fn size(&self) -> u64 {
@@ -65,7 +57,7 @@ impl RawManifest {
         if self.is_index() {
             Index::parse(&self.bytes)
         } else {
-            Err(DocumentError::Shape(OCI_IMAGE_INDEX_MEDIA_TYPE.to_owned()))
+            Err(DocumentError::Shape(OCI_INDEX.to_owned()))
         }
     }
 

@@ -10,7 +10,7 @@ use oci_client::secrets::RegistryAuth;
 use reqwest::{Response, StatusCode, Url};
 use tokio::{sync::Mutex, time::Instant};
 
-use self::credentials::{Credential, Environment, Found};
+use self::credentials::{Credential, Environment, FoundCredential};
 pub(super) use self::{challenge::Challenge, token::Grant};
 use super::http::{Again, Call, Http, RequestFailure};
 use crate::{
@@ -27,7 +27,7 @@ const ANSWER_MAX: u64 = 1 << 20;
 pub(super) struct Login {
     pub(super) repository: String,
     pub(super) intent: Intent,
-    credential: Option<Found>,
+    credential: Option<FoundCredential>,
     // Locked during an exchange, so that all who wait for a token get the same.
     tokens: Mutex<Tokens>,
 }

@@ -56,7 +56,7 @@ impl Credential {
 
 /// A credential, and where it was found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundCredential {
     pub(super) credential: Credential,
     pub(super) origin: CredentialOrigin,
 }
@@ -72,7 +72,7 @@ pub(super) fn find(
     repository: &str,
     authfile: Option<&Path>,
     environment: &Environment,
-) -> Result<Option<Found>, AuthError> {
+) -> Result<Option<FoundCredential>, AuthError> {
     find_with(registry, repository, authfile, environment, &ask_helper)
 }
 
@@ -82,7 +82,7 @@ fn find_with(
     authfile: Option<&Path>,
     environment: &Environment,
     helper: Helper<'_>,
-) -> Result<Option<Found>, AuthError> {
+) -> Result<Option<FoundCredential>, AuthError> {
     let files = match authfile {
         Some(path) => vec![path.to_owned()],
         None => environment.files(),
@@ -155,7 +155,7 @@ impl AuthFile {
         registry: &str,
         repository: &str,
         helper: Helper<'_>,
-    ) -> Result<Option<Found>, AuthError> {
+    ) -> Result<Option<FoundCredential>, AuthError> {
         for (key, name) in self.object("credHelpers")? {
             if entry::names_registry(key, registry)
                 && let Some(name) = name.as_str().filter(|name| !name.is_empty())
@@ -173,7 +173,7 @@ impl AuthFile {
             })?;
             if let Some(credential) = credential {
                 let origin = CredentialOrigin { file: self.path.clone(), key: key.to_owned() };
-                return Ok(Some(Found { credential, origin }));
+                return Ok(Some(FoundCredential { credential, origin }));
             }
         }
         if let Some(Value::String(name)) = self.document.get("credsStore")
@@ -209,15 +209,16 @@ impl AuthFile {
         helper: Helper<'_>,
         server: &str,
         name: &str,
-    ) -> Result<Option<Found>, AuthError> {
+    ) -> Result<Option<FoundCredential>, AuthError> {
         let origin = CredentialOrigin { file: self.path.clone(), key: server.to_owned() };
         match helper(server, name) {
             Ok(DockerCredential::UsernamePassword(user, _)) if user.is_empty() => Ok(None),
-            Ok(DockerCredential::UsernamePassword(user, password)) => {
-                Ok(Some(Found { credential: Credential::Password { user, password }, origin }))
-            }
+            Ok(DockerCredential::UsernamePassword(user, password)) => Ok(Some(FoundCredential {
+                credential: Credential::Password { user, password },
+                origin,
+            })),
             Ok(DockerCredential::IdentityToken(token)) => {
-                Ok(Some(Found { credential: Credential::IdentityToken(token), origin }))
+                Ok(Some(FoundCredential { credential: Credential::IdentityToken(token), origin }))
             }
             // docker-credential-helpers, credentials/error.go: how a helper says "none".
             Err(CredentialRetrievalError::HelperFailure { stdout, .. })

@@ -172,7 +172,7 @@ impl Files {
     }
 }
 
-fn user(found: Option<Found>) -> Option<String> {
+fn user(found: Option<FoundCredential>) -> Option<String> {
     match found?.credential {
         Credential::Password { user, .. } => Some(user),
         other @ Credential::IdentityToken(_) => panic!("{other:?}"),
