@@ -110,6 +110,30 @@ fn every_link_leads_somewhere() {
     assert!(count >= 40, "only {count} links found");
 }
 
+/// What looks like a path of ours in code spans, as in `src/lib.rs`.
+fn paths(path: &str) -> Vec<String> {
+    let text = read(path);
+    let prose = text.split("```").step_by(2).collect::<String>();
+    let spans = prose.split('`').skip(1).step_by(2);
+    let ours = ["src/", "tests/", "hack/", "docs/", "benches/", "fuzz/", "task/", "stepaction/"];
+    let is_ours = |span: &&str| {
+        ours.iter().any(|folder| span.starts_with(folder)) && !span.contains(['*', ' ', '|', '\n'])
+    };
+    spans.filter(is_ours).map(str::to_owned).collect()
+}
+
+#[test]
+fn files_that_documents_name_exist() {
+    let mut count = 0;
+    for path in ["", "docs"].into_iter().flat_map(markdown) {
+        for named in paths(&path) {
+            assert!(Path::new(ROOT).join(&named).exists(), "{path} names {named}");
+            count += 1;
+        }
+    }
+    assert!(count >= 40, "only {count} paths found");
+}
+
 #[test]
 fn the_readme_links_to_every_page() {
     let linked: BTreeSet<_> = links("README.md").into_iter().map(|(file, _)| file).collect();
