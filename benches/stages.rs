@@ -43,7 +43,7 @@ fn random() -> impl FnMut() -> u32 {
     }
 }
 
-/// Text that gzip and zstd halve at least, as program code does.
+/// Text that gzip and zstd compress to half its size or less, like program code.
 fn text(len: usize) -> Vec<u8> {
     let mut next = random();
     let words: Vec<String> = (0..4000).map(|_| format!("{:x}", next() >> (next() % 24))).collect();
@@ -137,8 +137,8 @@ fn crc64(bencher: Bencher) {
     });
 }
 
-/// Encoding a frame, decoding it again and comparing, by the zstd level; the other parameter is the frame's
-/// length in bytes.
+/// Encoding a frame, decoding it again and comparing, by the zstd level; the other parameter is the
+/// frame's length in bytes.
 #[divan::bench(args = [1, 3, 5, 6, 7, 9], consts = [512, 2 << 10, 8 << 10, 32 << 10, 100 << 10, 200 << 10, 1 << 20])]
 fn frames<const SIZE: usize>(bencher: Bencher, level: i32) {
     let text = text(4 << 20);
@@ -153,7 +153,7 @@ fn frames<const SIZE: usize>(bencher: Bencher, level: i32) {
     });
 }
 
-/// What comparing takes of that: decoding alone.
+/// The part of that for decoding.
 #[divan::bench(args = [512, 2 << 10, 8 << 10, 32 << 10, 100 << 10, 200 << 10, 1 << 20])]
 fn decode(bencher: Bencher, size: usize) {
     let text = text(4 << 20);
@@ -186,7 +186,7 @@ fn sums() -> impl FnMut() -> [u8; 32] {
     move || [(); 8].map(|()| next().to_le_bytes()).concat().try_into().unwrap()
 }
 
-/// Writing TOC and tar-split, along with what is asked of each entry.
+/// Writing TOC and tar-split, and checking each entry.
 #[divan::bench]
 fn toc_and_tar_split(bencher: Bencher) {
     let tar = entries();

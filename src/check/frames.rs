@@ -1,5 +1,5 @@
-//! The ordinary frames of a blob, decoded one after the other with an eye on where each begins
-//! (RFC 8878, section 3.1).
+//! The ordinary frames of a blob, decoded one after the other, keeping track of where each
+//! begins (RFC 8878, section 3.1).
 
 use std::io::{self, Read};
 

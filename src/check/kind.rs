@@ -36,7 +36,7 @@ impl fmt::Display for BlobKind {
 }
 
 impl BlobKind {
-    /// By the first bytes, and for what lies on top by the annotations.
+    /// By the first bytes; the annotations say whether there is a TOC.
     pub(crate) fn of(start: &[u8], annotations: &Annotations) -> Self {
         match start {
             [0x1f, 0x8b, ..] if is_estargz(annotations) => Self::Estargz,

@@ -15,7 +15,7 @@ const CUT_MASK: u32 = 0xffff;
 /// Every second of these places is a preferred one.
 const PREFERRED_MASK: u32 = 0x1_ffff;
 /// The sums of a window of zeros. The reference adds 31 to each byte (`charOffset` in
-/// `rollsum.go`), which comes to the same here but for the start.
+/// `rollsum.go`), which only matters at the start.
 const FRESH: (u32, u32) = (0, WINDOW_LEN * (WINDOW_LEN - 1) * 31);
 
 /// One chunk of a file.

@@ -10,7 +10,7 @@ pub(crate) const FOOTER_MAGIC: [u8; 8] = *b"GNUlInUx";
 /// The only manifest type there is (`ManifestTypeCRFS`).
 pub(crate) const MANIFEST_TYPE: u64 = 1;
 
-/// Where a compressed document lies within a blob.
+/// Where a compressed document is in a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// Bytes from the blob's start to the document's compressed form, behind the header of the

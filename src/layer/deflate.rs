@@ -22,7 +22,7 @@ pub(super) fn deflate(piece: &[u8], level: u32) -> Deflated {
         if status.map_err(|_| broken())? == Status::StreamEnd {
             return Err(broken());
         }
-        // Room that is left over is how zlib says that everything has come out.
+        // If there is room left, zlib has written everything.
         if encoder.total_in() == piece.len() as u64 && out.len() < out.capacity() {
             break;
         }

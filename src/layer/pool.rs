@@ -21,7 +21,7 @@ enum EncodeTask {
     Gzip { piece: Vec<u8>, level: u32, done: Sender<Deflated> },
 }
 
-/// A fixed number of threads that encode for whoever asks. They end when the pool goes.
+/// A fixed number of threads that encode for all layers. They end when the pool is dropped.
 pub struct Pool {
     tasks: Option<Sender<EncodeTask>>,
     threads: Vec<JoinHandle<()>>,
@@ -31,7 +31,7 @@ pub struct Pool {
 impl Pool {
     /// Starts `threads` threads, at least one.
     pub fn new(threads: usize) -> std::io::Result<Self> {
-        // Not bounded here: whoever asks has a bounded number of batches to hand in.
+        // Not bounded here: callers have a bounded number of batches to send.
         let (tasks, inbox) = unbounded::<EncodeTask>();
         let threads = threads.max(1);
         let budget = Arc::new(Budget::new(threads));
@@ -83,7 +83,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         self.tasks = None;
         for thread in self.threads.drain(..) {
-            // Whoever waited for a worker that panicked has noticed.
+            // The thread that waited for a worker that panicked has noticed.
             let _ = thread.join();
         }
     }

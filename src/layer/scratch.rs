@@ -40,7 +40,7 @@ impl Shared {
 pub(super) struct Scratch {
     shared: Arc<Shared>,
     /// Length at which readers were last woken.
-    told: u64,
+    announced: u64,
 }
 
 /// Reads the document from its beginning, and waits for what is still to come.
@@ -52,7 +52,7 @@ pub(super) struct ScratchReader {
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        Self { shared: Arc::default(), told: 0 }
+        Self { shared: Arc::default(), announced: 0 }
     }
 
     pub(super) fn reader(&self) -> ScratchReader {
@@ -78,8 +78,8 @@ impl Write for Scratch {
             bytes.len()
         };
         state.len += taken as u64;
-        if state.len - self.told >= PIECE {
-            self.told = state.len;
+        if state.len - self.announced >= PIECE {
+            self.announced = state.len;
             self.shared.grown.notify_all();
         }
         Ok(taken)

@@ -17,7 +17,7 @@ pub const MAX_EXTENSION_BODY: u64 = 1 << 20;
 /// sparse map and the header. Go has no such limit; real archives stay below a tenth of it.
 pub const MAX_METADATA: u64 = 8 << 20;
 
-/// What [`Reader::next_step`] came to.
+/// What [`Reader::next_step`] has read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TarStep {
     /// A member of the archive, whose payload comes next.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The algorithm told the plain way: a ring of 64 bytes, one byte at a time.
+/// The algorithm written plainly: a ring of 64 bytes, one byte at a time.
 fn plainly(data: &[u8], chunk_min: u64) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let mut ring = [0u32; WINDOW];
