@@ -185,8 +185,7 @@ impl Workshop<'_> {
         mut writer: SpoolWriter,
     ) -> Result<LayerReport, ConvertError> {
         let Self { run, pool, .. } = self;
-        let LayerTask { id, label, layer, key, .. } = task;
-        let id = *id;
+        let &LayerTask { id, ref label, layer, key, .. } = task;
         let slot = self.slot().await?;
         let blob = Permitted { blob: run.source.blob(&layer.blob).await?, _slot: slot };
         let progress = Arc::new(LayerProgress::within(run.job.limits));

@@ -135,7 +135,7 @@ impl<'a> EntryList<'a> {
         }
     }
 
-    /// Copies what stays, and lists it, or tells why it cannot be copied.
+    /// Copies what stays and lists it, or reports why it cannot be copied.
     async fn keep(
         &mut self,
         run: &Run<'_>,

@@ -69,7 +69,7 @@ pub(super) struct Arrangement {
     pub(super) left: Vec<(usize, String)>,
 }
 
-/// Where an entry comes to stand: entries of the same rank are in the order of the source.
+/// Where an entry goes: entries of the same rank are in the order of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     /// What all clients can read: old ones take the first entry for their platform.

@@ -210,7 +210,7 @@ proptest! {
             let behind: Vec<bool> = images.map(readable).collect();
             prop_assert!(behind.is_sorted_by(|a, b| a >= b), "{behind:?}");
         }
-        // Every entry of the source is in the result, was made into one, or was told to be left.
+        // Every entry of the source is in the result, was made into one, or is reported as left out.
         for (number, candidate) in entries.iter().enumerate() {
             let used = arrangement.placements.iter().any(|place| place.entry == number);
             let again = entries[..number].iter().any(|other| other.digest == candidate.digest);
