@@ -12,7 +12,7 @@
 //! `cli → {convert, inspect} → verify → {layer, report, probe, attached, source, tekton} → store → {chunked, check, tar} → {limits, image}`.
 //!
 //! * [`cli`] is what was typed, what it means, and the exit codes.
-//! * [`convert`] is the job: plan, run, publish. [`verify`], [`inspect`] and [`probe`] are one room
+//! * [`convert`] is the job: plan, run, publish. [`verify`], `inspect` and [`probe`] are one room
 //!   a question.
 //! * [`source`] opens an image for every command, and chooses it from an index.
 //! * [`layer`] turns one compressed blob into another, on threads.
@@ -26,7 +26,7 @@
 //!
 //! There is no stable API. The library exists for the binary, the benchmarks, the fuzz targets and
 //! the tests, and `pub` is what they use: [`cli::parse`] and [`cli::run`]; a job and its `run` in
-//! [`convert`], [`verify`], [`inspect`] and [`probe`]; [`layer`] and [`check`] for single layers;
+//! [`convert`], [`verify`], `inspect` and [`probe`]; [`layer`] and [`check`] for single layers;
 //! [`store::Store`] and [`image`] for tests that build images.
 
 pub mod attached;

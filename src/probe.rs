@@ -94,7 +94,7 @@ async fn ask(registry: &Repository, sample: &Sample) -> Result<ProbeReport, Stor
     Ok(ProbeReport::new(sample, &single, &two))
 }
 
-/// The blobs of a manifest, as far as the registry has to have them.
+/// The blobs of a manifest that the registry must have.
 fn blobs(manifest: &Manifest) -> Vec<ProbeBlob> {
     let layers = manifest.layers.iter().filter(|layer| !layer.is_foreign());
     let blob = |part: &Descriptor| {

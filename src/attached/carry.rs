@@ -153,7 +153,7 @@ fn chosen(
     found: &mut [Attached],
     choice: &SbomChoice,
 ) -> Vec<SbomCandidate> {
-    // What cannot be read is another document, as far as anybody knows.
+    // An unreadable document counts as a different one.
     let identity = |candidate: &SbomCandidate, found: &[Attached]| match &candidate.document {
         Ok(document) => document.blob.digest.clone(),
         Err(_) => found[candidate.number].digest.clone(),
@@ -234,7 +234,7 @@ async fn rewritten(
     Ok((format, text.into()))
 }
 
-/// Types of SBOMs in JSON. Those that name no form may be in it; the document will tell.
+/// Types of SBOMs in JSON. Some name no encoding; then the document decides.
 fn is_json(media_type: &str) -> bool {
     let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media_type.as_str() {

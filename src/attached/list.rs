@@ -22,7 +22,7 @@ const LOOKED_AT: usize = 100;
 /// What cosign puts behind a digest to make a tag (cosign, `pkg/oci/remote/remote.go`).
 const COSIGN: [&str; 3] = [".sig", ".att", ".sbom"];
 
-/// What is attached to an image, as far as it could be found out.
+/// What is attached to an image, if it could be listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
     /// What was found, sorted, each digest once; at most 1000.

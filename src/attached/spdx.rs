@@ -33,7 +33,7 @@ struct Image<'a> {
 
 /// The edited document.
 ///
-/// Its name becomes that of the new image with its digest, which is how policies tell what an SBOM
+/// Its name becomes that of the new image with its digest, by which policies recognise what an SBOM
 /// is about (conforma/policy, `policy/release/sbom_spdx`), and its namespace one of its own. Where
 /// the package of the image has the old digest it gets the new one. The old image becomes a package
 /// that the new one is `GENERATED_FROM` (SPDX 2.3, table 68: "a binary file has been generated from"
@@ -93,7 +93,7 @@ fn packages<'a>(root: &EditableObject<'a>) -> Packages<'a> {
 }
 
 /// The packages that the document describes and that are the image: those that have its digest. If
-/// none has, the only one that is described, for the document is attached to the image.
+/// none has, the only one that is described, because the document is attached to the image.
 fn images<'a>(
     root: &EditableObject<'a>,
     packages: Packages<'a>,

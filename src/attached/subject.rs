@@ -16,7 +16,7 @@ pub struct Subject {
 
 impl Subject {
     /// The image with `digest` in the repository or layout of `reference`. Of a layout only the
-    /// folder's name is told: paths of one machine say nothing on others.
+    /// directory's name is used: paths of one machine mean nothing on others.
     pub fn new(reference: &ImageReference, digest: &Digest) -> Self {
         let (repository, name) = match reference {
             ImageReference::Registry(reference) => {

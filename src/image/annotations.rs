@@ -17,7 +17,7 @@ pub const ESTARGZ_TOC_DIGEST: &str = "containerd.io/snapshot/stargz/toc.digest";
 
 /// On an entry of an index, `true` for an image with zstd layers: readers that know zstd prefer
 /// such an entry over another of the same platform wherever it stands (containers/image,
-/// `internal/manifest/oci_index.go`), and release tools tell variants of one image by it.
+/// `internal/manifest/oci_index.go`), and release tools distinguish variants of one image by it.
 pub const ZSTD_MARK: &str = "io.github.containers.compression.zstd";
 
 /// On an entry of an index: what `BuildKit` says of an entry that is not an image but speaks of

@@ -43,14 +43,14 @@ fn spelled(entry: &Descriptor) -> Option<Spelled> {
     Some(Spelled { os: text("os"), architecture: text("architecture"), variant: text("variant") })
 }
 
-/// The variants that will do, the best first.
+/// The acceptable variants, the best first.
 fn variants(wanted: &Platform) -> Vec<&str> {
     let compatible: &[&str] = match wanted.architecture.as_str() {
         "arm" => &["v8", "v7", "v6", "v5"],
         "arm64" => &["v8"],
         _ => &[],
     };
-    // podman asks for arm/v7 if it is told nothing but arm.
+    // podman looks for arm/v7 if only arm is given.
     let usual = (wanted.architecture == "arm").then_some("v7");
     let Some(variant) = wanted.variant.as_deref().or(usual) else {
         return [&[""], compatible].concat();

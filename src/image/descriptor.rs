@@ -112,7 +112,7 @@ impl Descriptor {
         annotations::is_chunked(&self.annotations)
     }
 
-    /// What an entry of an index is, as far as its descriptor tells.
+    /// What an entry of an index is, according to its descriptor.
     pub fn entry_kind(&self) -> EntryKind<'_> {
         let is_unknown = self.platform.as_ref().is_some_and(Platform::is_unknown);
         if self.annotations.contains_key(REFERENCE_TYPE) || is_unknown {
@@ -186,7 +186,7 @@ impl Descriptor {
     }
 }
 
-/// What an entry of an index is, as far as its descriptor tells.
+/// What an entry of an index is, according to its descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind<'a> {
     /// A manifest: of an image, or of an artifact.

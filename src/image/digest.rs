@@ -119,7 +119,7 @@ impl FromStr for Digest {
     }
 }
 
-/// Foreign text goes into messages only in part: a megabyte of it would help nobody.
+/// Messages quote only the beginning of foreign text, which may be a megabyte long.
 pub(super) fn shorten(text: &str) -> String {
     const MOST: usize = 160;
     match text.char_indices().nth(MOST) {

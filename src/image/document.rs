@@ -1,4 +1,4 @@
-//! What manifests and indexes have in common: how they are told apart, and how they can be wrong.
+//! What manifests and indexes have in common: how to tell them apart, and how they can be invalid.
 
 use super::{
     DigestError,
@@ -7,7 +7,7 @@ use super::{
 };
 
 /// The fields that readers look for in either kind of document. The last two are those of Docker's
-/// schema 1, by which containers/image tells ambiguous documents.
+/// schema 1, by which containers/image detects ambiguous documents.
 pub(super) const FIELDS: [&str; 10] = [
     "schemaVersion",
     "mediaType",

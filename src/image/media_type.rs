@@ -16,7 +16,7 @@ use oci_client::manifest::{
 
 /// The config of an artifact that needs none, and anything else without content.
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// OCI layer, zstd; zstd:chunked has no media type of its own, its annotations tell it.
+/// OCI layer, zstd; zstd:chunked has no media type of its own, only annotations.
 pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 
 const OCI_NONDISTRIBUTABLE_ZSTD: &str =
@@ -43,7 +43,7 @@ pub enum Suffix {
 pub struct LayerType {
     /// Whether it may be passed on; if not, and it has `urls`, clients fetch it from there.
     pub distributable: bool,
-    /// The compression it tells of.
+    /// The compression that it names.
     pub suffix: Suffix,
 }
 

@@ -137,7 +137,7 @@ impl ImageReference {
         }
     }
 
-    /// Whether both are in the same repository or layout, as far as their names tell.
+    /// Whether both are in the same repository or layout, judged by their names.
     pub fn is_same_place(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Registry(a), Self::Registry(b)) => a.name() == b.name(),

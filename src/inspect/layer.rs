@@ -1,4 +1,4 @@
-//! One layer: counted by its TOC where it has one, and by its tar where not.
+//! One layer: counted by its TOC if it has one, otherwise by its tar.
 
 use std::{
     fs::File,
@@ -76,7 +76,7 @@ fn toc(
     Ok(())
 }
 
-/// A layer's tar, as far as its blob may decompress.
+/// A layer's tar, up to the decompressed size that its blob may have.
 struct Limited<R> {
     inner: R,
     /// Of the blob, in bytes.

@@ -63,7 +63,7 @@ pub(crate) struct InspectedLayer {
     pub(crate) content_bytes: u64,
     /// Pieces that can be fetched on their own.
     pub(crate) chunks: Option<u64>,
-    /// Bytes that need not be fetched, for they are zeros.
+    /// Bytes that need not be fetched because they are zeros.
     pub(crate) hole_bytes: Option<u64>,
     /// Compressed length in bytes.
     pub(crate) toc_size: Option<u64>,
@@ -104,7 +104,7 @@ pub(crate) struct TocLine {
     pub(crate) modified: Option<String>,
     /// Where it begins in the blob.
     pub(crate) offset: Option<u64>,
-    /// Where it ends in the blob, as far as the TOC says.
+    /// Where it ends in the blob, if the TOC says so.
     pub(crate) end_offset: Option<u64>,
     /// A chunk of zeros.
     pub(crate) hole: bool,

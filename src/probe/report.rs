@@ -64,7 +64,7 @@ impl ProbeVerdict {
         }
     }
 
-    /// After two rejected ranges nobody asks for one. A rejected single range is no reason to fall
+    /// After a rejected request for two ranges, clients do not request one. A rejected single range is no reason to fall
     /// back, since by then the pull has begun.
     fn of(single: RangeOutcome, two: RangeOutcome) -> Self {
         match (two, single) {
@@ -105,7 +105,7 @@ pub struct RangeReport {
     pub detail: Option<String>,
 }
 
-/// Whether the registry can tell what refers to an image, as signatures do.
+/// Whether the registry can list what refers to an image, such as signatures.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReferrersReport {
     pub status: u16,

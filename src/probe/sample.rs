@@ -11,7 +11,7 @@ const RANGE_LEN: u64 = 512;
 /// Between TOC and tar-split lies the header of a skippable frame (RFC 8878, section 3.1.2). The
 /// ranges of other blobs lie as far apart: near ranges may be answered as one.
 const GAP: u64 = 8;
-/// Some registries keep very small blobs elsewhere, so one of at least so many bytes tells more.
+/// Some registries keep very small blobs elsewhere, so one of at least so many bytes is preferred.
 const SIZE_MIN: u64 = 4096;
 
 /// A blob that could be asked for.
@@ -36,7 +36,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The cheapest out of the blobs that tell most. TOC and tar-split of a layer are what clients
+    /// The cheapest of the most conclusive blobs. TOC and tar-split of a layer are what clients
     /// ask for first.
     pub fn choose(blobs: Vec<ProbeBlob>) -> Option<Self> {
         let rank = |sample: &Self| {

@@ -24,7 +24,7 @@ pub enum SourceError {
         part: Option<Digest>,
         error: DocumentError,
     },
-    /// It is an index, and nobody said which image in it is meant.
+    /// It is an index, and no platform was given.
     #[error(
         "{reference} is an index; choose one image with --platform{}, or write an index with \
          --all-platforms, --add or --compression-format=dual",

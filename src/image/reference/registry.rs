@@ -84,8 +84,8 @@ impl FromStr for RegistryReference {
 }
 
 /// Registry and repository as `oci_client` reads them: with the names that docker.io had before, and
-/// with `library/`. What it cannot do is done here: to tell what is wrong, to refuse ports that do
-/// not exist, to read IPv6 addresses and hosts of one label in capitals, and to leave out a tag
+/// with `library/`. It cannot do the following: say what is wrong, refuse ports that do
+/// not exist, read IPv6 addresses and hosts of one label in capitals, and leave out a tag
 /// rather than add `latest`.
 fn parsed(host: &str, path: &str) -> Option<(String, String)> {
     let is_read = !host.starts_with('[') && (host == "localhost" || host.contains(['.', ':']));
