@@ -121,7 +121,7 @@ async fn answers_of_no_use_are_told() {
     let cases: [(&str, Vec<String>, Vec<u8>, &str); 4] = [
         ("no index", vec![], b"{}".to_vec(), "no list of manifests"),
         ("too long", vec![], long, "larger than the limit of 4194304 bytes"),
-        ("leads away", vec![away], index(&[entry("x")]), "somewhere else"),
+        ("leads away", vec![away], index(&[entry("x")]), "next page is not in the registry"),
         ("odd entries", vec![], index(&[entry("x"), json!(5), json!({})]), "2 entries"),
     ];
     for (name, headers, body, words) in cases {
