@@ -64,7 +64,7 @@ fn registries_that_do_not_help() {
     fails(&[&at(&format!("{}/app:1", answering("401 Unauthorized")))], 3, &["podman login"]);
     fails(&[&at(&format!("{}/app:1", answering("403 Forbidden")))], 3, &["not allowed to pull"]);
     let Some(registry) = need("registries_that_do_not_help", Registry::start()) else { return };
-    fails(&[&at(&format!("{}/app:1", registry.host()))], 6, &["was not found"]);
+    fails(&[&at(&format!("{}/app:1", registry.host()))], 6, &["not found in"]);
 }
 
 /// A server that says the same to everything.
@@ -176,7 +176,7 @@ fn sources_that_cannot_be_converted() {
         Case {
             name: "exchanged",
             code: 4,
-            words: &["layer 1", "damaged or was exchanged"],
+            words: &["layer 1", "has the wrong content"],
             spoil: |layout| {
                 let digest = layout.manifest["layers"][0]["digest"].as_str().unwrap();
                 let digest: Digest = digest.parse().unwrap();
