@@ -212,7 +212,7 @@ fn entries() -> Vec<Row> {
             });
         })
         .arguments(DUAL)
-        .fails(6, "was not found")
+        .fails(6, "not found in")
         .verify(6),
         index("the same, one platform added", |docs| {
             changed(docs, |entries| {
