@@ -45,7 +45,7 @@ pub struct Cli {
     pub verbose: u8,
     /// What to log: error, warn, info, debug, trace, or a filter
     ///
-    /// Filters have the syntax of tracing, as in recompress_image=debug.
+    /// Filters use the syntax of tracing, for example recompress_image=debug.
     #[arg(long, global = true, env = "RECOMPRESS_LOG", value_name = "FILTER")]
     #[arg(help_heading = "Logging")]
     pub log: Option<String>,
@@ -55,7 +55,7 @@ pub struct Cli {
 pub enum Command {
     /// Convert an image and publish the result
     Convert(Box<ConvertArgs>),
-    /// Check that the layers of an image are what they claim to be, for every client
+    /// Verify the layers of an image, and what every client makes of them
     Verify(Box<VerifyArgs>),
     /// Show what the layers of an image consist of
     Inspect(Box<InspectArgs>),

@@ -27,7 +27,7 @@ use self::{
     attachments::Attachments, destination::Destination, format::Wanted, plan::Plan,
     summary::summary,
 };
-pub use self::{error::ConvertError, publish::has_begun as publishing_has_begun};
+pub use self::{error::ConvertError, publish::tagging_has_begun};
 use crate::{
     attached::SbomChoice,
     image::{DocumentError, ImageReference, media_type::Family},

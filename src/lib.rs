@@ -8,12 +8,12 @@
 //!  destination ◄── upload ◄── spool ◄── assemble: offsets, TOC, tar-split, footer, digest
 //! ```
 //!
-//! The rooms, each of which may call only those to its right:
+//! The modules, each of which may call only those to its right:
 //! `cli → {convert, inspect} → verify → {layer, report, probe, attached, source, tekton} → store → {chunked, check, tar} → {limits, image}`.
 //!
 //! * [`cli`] is what was typed, what it means, and the exit codes.
-//! * [`convert`] is the job: plan, run, publish. [`verify`], `inspect` and [`probe`] are one room
-//!   a question.
+//! * [`convert`] is the job: plan, run, publish. [`verify`], `inspect` and [`probe`] are one
+//!   command each.
 //! * [`source`] opens an image for every command, and chooses it from an index.
 //! * [`layer`] turns one compressed blob into another, on threads.
 //! * [`attached`] lists what is attached to an image, and copies its SBOM.

@@ -51,7 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 result.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from)
             }
             signal = stopped() => signal.context("cannot wait for signals").map(|(name, code)| {
-                complain(&if convert::publishing_has_begun() {
+                complain(&if convert::tagging_has_begun() {
                     format!(
                         "interrupted by {name} while the tag was being published: the destination \
                          may already have the new image; run the same command again to check"

@@ -39,7 +39,7 @@ pub enum ProbeError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// There is no blob to ask for.
-    #[error("cannot probe the registry with {reference}: {reason}; name another image")]
+    #[error("cannot use {reference} to probe the registry: {reason}; try another image")]
     Unfit { reference: ImageReference, reason: String },
     /// It is not in a registry.
     #[error("{reference} is an OCI image layout; only a registry can be probed")]

@@ -138,7 +138,7 @@ impl Store {
         let (size, content) = (content.len() as u64, BlobContent::Bytes(content));
         match self {
             Self::Registry(registry) => {
-                let from = registry.neighbour(from);
+                let from = registry.neighbor(from);
                 registry.put_blob(digest, size, content, from).await
             }
             Self::Layout(layout) => layout.put_blob(digest, size, content).await,

@@ -12,7 +12,7 @@ pub enum Unfit {
     #[error("it is not a JSON object, or has duplicate fields")]
     NotJson,
     /// It is in another format or version.
-    #[error("it is neither SPDX 2.3 nor CycloneDX 1.2 to 1.7 but {0}")]
+    #[error("unsupported SBOM format {0}; expected SPDX 2.3 or CycloneDX 1.2 to 1.7")]
     Unknown(String),
     /// It is signed, and would not be any more.
     #[error("it is signed; a change would break the signature")]

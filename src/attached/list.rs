@@ -31,7 +31,7 @@ pub struct Listing {
     pub unlisted: Vec<String>,
 }
 
-/// Lists what hangs on the manifest `subject`: what refers to it, and what has one of the tags that
+/// Lists what is attached to the manifest `subject`: what refers to it, and what has one of the tags that
 /// are made of its digest. Never fails: what cannot be listed is in the answer.
 pub async fn list(store: &Store, subject: &Digest) -> Listing {
     let mut listing = Listing::default();

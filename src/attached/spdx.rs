@@ -210,7 +210,7 @@ fn source_package(id: &str, change: &Change<'_>) -> Value {
         "licenseConcluded": "NOASSERTION",
         "licenseDeclared": "NOASSERTION",
         "copyrightText": "NOASSERTION",
-        "comment": "The image that this one was made from by compressing its layers anew.",
+        "comment": "The image from which this one was made by recompressing its layers.",
     })
 }
 

@@ -70,7 +70,7 @@ rules! {
     Window "frame-window" Error SomeDecoders;
     /// No dictionary.
     Dictionary "frame-dictionary" Error NoPull;
-    /// The blob begins with an ordinary frame, or it is not recognised as zstd.
+    /// The blob begins with an ordinary frame, or it is not recognized as zstd.
     FirstFrame "first-frame" Error NoFullPull;
     /// The content has the config's diffID.
     DiffId "diff-id" Error NoPull;

@@ -44,7 +44,7 @@ pub struct ConvertArgs {
     #[arg(long, env = "RECOMPRESS_COMPRESSION_FORMAT", value_name = "FORMAT")]
     #[arg(default_value = "zstd:chunked")]
     compression_format: CompressionFormat,
-    /// Compression level, from 1 (fast) to 22 (small), to 9 for gzip
+    /// Compression level: 1 (fastest) to 22 (smallest), for gzip 1 to 9
     ///
     /// With the format dual, it is the level of the zstd:chunked images.
     #[arg(long, env = "RECOMPRESS_COMPRESSION_LEVEL", value_name = "LEVEL", default_value = "6")]
@@ -60,7 +60,8 @@ pub struct ConvertArgs {
     require_chunked: bool,
     /// Image of an index to convert: OS[(VERSION)]/ARCH[/VARIANT]
     ///
-    /// Separate several by commas, or repeat the option. Several require an index as the result.
+    /// Accepts a comma-separated list and can be repeated. More than one platform requires
+    /// --all-platforms, --add or the format dual.
     #[arg(long, env = "RECOMPRESS_PLATFORM", value_name = "PLATFORM")]
     #[arg(value_parser = value::platforms)]
     platform: Vec<Vec<NamedPlatform>>,
@@ -78,7 +79,7 @@ pub struct ConvertArgs {
     add: bool,
     /// How to handle an SBOM attached to the source: none, copy, or the digest of one to copy
     ///
-    /// An SPDX or CycloneDX document is attached to the new image with the digests in it changed.
+    /// An SPDX or CycloneDX document is updated to the new digest and attached to the new image.
     /// copy requires that all SBOMs of the source are the same document; if they differ, give the
     /// digest of one.
     #[arg(long, env = "RECOMPRESS_SBOM", value_name = "none|copy|DIGEST", default_value = "none")]

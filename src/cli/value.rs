@@ -18,8 +18,8 @@ pub(crate) enum ValueError {
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     #[error(
-        "it has no digest; a tag may move before the image is converted, so write \
-         {0}@sha256:…; to find the digest, run skopeo inspect --format '{{{{.Digest}}}}' \
+        "missing digest; expected {0}@sha256:…, because a tag may move before the image is \
+         converted; to find the digest, run skopeo inspect --format '{{{{.Digest}}}}' \
          docker://{0}, or crane digest {0}"
     )]
     NoDigest(String),
@@ -29,7 +29,7 @@ pub(crate) enum ValueError {
     )]
     DestinationDigest,
     #[error(
-        "it names no image; a registry is probed with a blob of an image: write {0}:TAG or {0}@sha256:…"
+        "missing tag or digest; expected {0}:TAG or {0}@sha256:…"
     )]
     NoImage(String),
     #[error(transparent)]

@@ -140,7 +140,7 @@ async fn download(
     // The writer outlives a failure: its end would fail the upload first.
     let (writer, copied) = tokio::task::spawn_blocking(work).await.map_err(lost)?;
     copied.map_err(|error| match error {
-        CopyError::Write(error) => run.destination.no_room(error),
+        CopyError::Write(error) => run.destination.cannot_spool(error),
         CopyError::Read(error) => ConvertError::Copy {
             reference: run.job.source.clone(),
             digest: blob.digest.clone(),

@@ -74,7 +74,7 @@ impl<'a> Destination<'a> {
     }
 
     pub(super) fn spool(&self) -> Result<(SpoolWriter, BlobSpool), ConvertError> {
-        self.store.spool().map_err(|error| self.no_room(error))
+        self.store.spool().map_err(|error| self.cannot_spool(error))
     }
 
     /// Returns whether the destination had the blob already.
@@ -83,7 +83,7 @@ impl<'a> Destination<'a> {
     }
 
     /// The error for a blob that could not be written to its spool.
-    pub(super) fn no_room(&self, error: io::Error) -> ConvertError {
+    pub(super) fn cannot_spool(&self, error: io::Error) -> ConvertError {
         let dir = self.store.spool_dir().display().to_string();
         let advice = match (error.kind(), &self.store) {
             (io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied, _) => {

@@ -18,7 +18,7 @@ pub enum ConvertError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// No document can be made of the source's.
-    #[error("cannot convert {reference}: the result would be {error}")]
+    #[error("cannot convert {reference}: {error}")]
     Unfit { reference: ImageReference, error: DocumentError },
     /// An index has nothing to convert.
     #[error("{reference} has no image that can be converted: {reason}")]

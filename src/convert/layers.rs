@@ -213,7 +213,7 @@ impl Workshop<'_> {
             (writer, converted)
         };
         let failed = |error| match error {
-            LayerError::Spool(error) => run.destination.no_room(error),
+            LayerError::Spool(error) => run.destination.cannot_spool(error),
             error => ConvertError::Layer {
                 label: label.clone(),
                 digest: layer.blob.digest.clone(),

@@ -22,7 +22,7 @@ use crate::{
 static TAGGING: AtomicBool = AtomicBool::new(false);
 
 /// Whether a run of this process has begun to set its tag.
-pub fn has_begun() -> bool {
+pub fn tagging_has_begun() -> bool {
     TAGGING.load(Ordering::Relaxed)
 }
 

@@ -100,7 +100,7 @@ impl<'a> Walker<'a> {
         self.tail(reader.raw())?;
         self.rest(reader.into_inner())?;
         if !self.begun && self.batch.data.is_empty() {
-            // A blob has to begin with an ordinary frame to be recognised as zstd.
+            // A blob has to begin with an ordinary frame to be recognized as zstd.
             self.push_frame(0, FrameOf::Tar);
         }
         self.flush()?;

@@ -70,6 +70,8 @@ pub enum StoreError {
          the proxy variables"
     )]
     Setup(String),
+    #[error("invalid registry URL: {0}")]
+    Url(String),
     #[error("internal error: {0}; please report this bug")]
     Internal(String),
     #[error("cannot read or write {}", path.display())]
@@ -241,7 +243,7 @@ impl StoreError {
     }
 
     pub(super) fn no_url(error: impl fmt::Display) -> Self {
-        Self::Setup(format!("invalid registry URL: {error}"))
+        Self::Url(error.to_string())
     }
 }
 

@@ -33,7 +33,7 @@ pub enum TarError {
         limit: u64,
     },
     /// A bug in the caller.
-    #[error("the tar reader cannot go on at byte {position}: {reason}")]
+    #[error("the tar reader cannot continue at byte {position}: {reason}")]
     OutOfTurn { position: u64, reason: &'static str },
 }
 

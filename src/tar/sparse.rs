@@ -1,4 +1,4 @@
-//! Sparse files: recognised, their maps checked, but not expanded.
+//! Sparse files: recognized, their maps checked, but not expanded.
 
 use ::tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 

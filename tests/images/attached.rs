@@ -94,7 +94,7 @@ async fn put_blob(store: &Store, blob: &[u8]) {
     store.put_blob(&digest, size, content).await.unwrap();
 }
 
-/// Has the two images in `from` and `to`, and carries over what hangs on the first.
+/// Has the two images in `from` and `to`, and carries over what is attached to the first.
 async fn carry(from: &str, to: &str) -> Result<(Option<CarriedSbom>, Vec<Attached>), StoreError> {
     let (source, destination) = (open(from, Intent::Pull).await, open(to, Intent::Push).await);
     let (old, new) = (image("old"), image("new"));

@@ -253,7 +253,7 @@ async fn copy_from(store: &Store, from: &str) {
 /// 201 to a request to mount: done. 202: the client uploads into that session. 403 and 405: it
 /// uploads.
 #[tokio::test]
-async fn a_blob_of_a_neighbour_is_mounted_or_sent() {
+async fn a_blob_of_a_neighbor_is_mounted_or_sent() {
     // What the registry says to the wish, and how many POSTs and PUTs that makes.
     let counts = [(1, 0), (1, 1), (2, 1), (2, 1)];
     let said = [201, 202, 403, 405];

@@ -95,7 +95,7 @@ impl Http {
                 answer = request.send() => answer.map_err(|error| self.failed(call, &url, &error))?,
                 () = stalled(self.patience.idle, &handed_over) => {
                     let error = error::timeout(&self.host_of(&url), self.patience.idle);
-                    return Err(RequestFailure::passing(error));
+                    return Err(RequestFailure::transient(error));
                 }
             };
             if self.is_home(&url) {
@@ -107,7 +107,7 @@ impl Http {
             }
             tracing::debug!(to = %url.origin().ascii_serialization(), "redirected");
         }
-        Err(RequestFailure::last(self.protocol(&call.action, "too many redirects")))
+        Err(RequestFailure::fatal(self.protocol(&call.action, "too many redirects")))
     }
 
     async fn request(
@@ -135,7 +135,7 @@ impl Http {
             RequestBody::File(part) => {
                 let pieces = part.pieces(Arc::clone(handed_over)).await;
                 let pieces =
-                    pieces.map_err(StoreError::io(&part.path)).map_err(RequestFailure::last)?;
+                    pieces.map_err(StoreError::io(&part.path)).map_err(RequestFailure::fatal)?;
                 let length = HeaderValue::from(part.length);
                 request.header(CONTENT_LENGTH, length).body(reqwest::Body::wrap_stream(pieces))
             }
@@ -152,7 +152,7 @@ impl Http {
             Err(reason) => {
                 let host = url.host_str().unwrap_or("nowhere");
                 let reason = format!("it refers to {host}: {reason}");
-                Err(RequestFailure::last(self.protocol(&call.action, reason)))
+                Err(RequestFailure::fatal(self.protocol(&call.action, reason)))
             }
         }
     }
@@ -168,7 +168,7 @@ impl Http {
         if !call.follows_redirects || !matches!(status, 301 | 302 | 303 | 307 | 308) {
             return Ok(None);
         }
-        let refused = |reason: &str| Err(RequestFailure::last(self.protocol(&call.action, reason)));
+        let refused = |reason: &str| Err(RequestFailure::fatal(self.protocol(&call.action, reason)));
         // Whatever else the status says, it is not that the same is to be sent elsewhere
         // (RFC 9110, section 15.4).
         if !call.is_read() && !matches!(status, 307 | 308) {
@@ -186,7 +186,7 @@ impl Http {
         let host = self.host_of(url);
         if let Some(forbidden) = error::find::<Forbidden>(error) {
             let reason = format!("it refers to {host}: {forbidden}");
-            return RequestFailure::last(self.protocol(&call.action, reason));
+            return RequestFailure::fatal(self.protocol(&call.action, reason));
         }
         let is_known = self.met.load(Ordering::Relaxed) || !self.is_home(url);
         error::failed(&host, error, is_known)

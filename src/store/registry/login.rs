@@ -153,7 +153,7 @@ impl Login {
                             return Grant::from_answer(body.as_deref(), asked)
                                 .map_err(|reason| http.protocol(&call.action, reason));
                         }
-                        Err(error) => RequestFailure::passing(error),
+                        Err(error) => RequestFailure::transient(error),
                     }
                 }
                 Ok(response) => self.refused_exchange(http, call, response).await,

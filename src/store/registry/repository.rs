@@ -88,7 +88,7 @@ impl Repository {
     }
 
     /// The repository of an image, if it is another one of this registry.
-    pub(crate) fn neighbour<'a>(&self, image: &'a ImageReference) -> Option<&'a str> {
+    pub(crate) fn neighbor<'a>(&self, image: &'a ImageReference) -> Option<&'a str> {
         match image {
             ImageReference::Registry(image)
                 if image.registry() == self.http.registry
@@ -125,14 +125,14 @@ impl Repository {
     /// after a 401, because tokens expire in the middle of a job.
     async fn attempt(&self, call: &Call) -> Result<Response, RequestFailure> {
         let also = call.also_pulls.as_deref();
-        let grant = self.login.grant(&self.http, also).await.map_err(RequestFailure::last)?;
+        let grant = self.login.grant(&self.http, also).await.map_err(RequestFailure::fatal)?;
         let response = self.http.send(call, &grant.auth).await?;
         if response.status() != StatusCode::UNAUTHORIZED || !self.http.is_home(response.url()) {
             return Ok(response);
         }
         let challenge = Challenge::of(response.headers());
         let renewed = self.login.renew(&self.http, &grant, challenge, also).await;
-        let renewed = renewed.map_err(RequestFailure::last)?;
+        let renewed = renewed.map_err(RequestFailure::fatal)?;
         match &renewed.auth {
             RegistryAuth::Bearer(_) => {}
             same if *same == grant.auth => return Ok(response),

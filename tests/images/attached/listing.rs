@@ -1,4 +1,4 @@
-//! Lists of what hangs on an image, and registries that make it hard.
+//! Lists of what is attached to an image, and registries that make it hard.
 
 use recompress_image::{
     attached::{AttachedKind, FoundIn, Listing, list},

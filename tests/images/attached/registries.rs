@@ -29,7 +29,7 @@ use super::{
 const SPDX: &str = "application/spdx+json";
 const SIGNATURE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 
-/// Puts the old image with all that hangs on it into `from`, and the new one into `to`.
+/// Puts the old image with all that is attached to it into `from`, and the new one into `to`.
 async fn prepare(from: &str, to: &str, sbom: &RawManifest, blobs: &[&[u8]]) {
     let source = open(from, Intent::Push).await;
     for blob in [&b"{}"[..], b"signature"].iter().chain(blobs) {

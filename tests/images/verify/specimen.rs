@@ -209,7 +209,7 @@ impl Parts {
         }
     }
 
-    /// Numbers the objects anew.
+    /// Renumbers the objects.
     pub(crate) fn renumber(&mut self) {
         for (number, object) in self.tar_split.iter_mut().enumerate() {
             object["position"] = number.into();

@@ -99,7 +99,7 @@ pub(super) async fn scheme(
                 return Ok("http");
             }
             Ok(Err(error)) => error::failed(registry, &error, false),
-            Err(_) => RequestFailure::passing(error::timeout(registry, patience.idle)),
+            Err(_) => RequestFailure::transient(error::timeout(registry, patience.idle)),
         };
         retries.pause(failure).await?;
     }

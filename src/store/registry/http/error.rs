@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn plain_http_in_answer_to_a_handshake_is_recognised() {
+    async fn plain_http_in_answer_to_a_handshake_is_recognized() {
         use tokio::io::AsyncWriteExt as _;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}/v2/", listener.local_addr().unwrap());

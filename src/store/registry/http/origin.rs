@@ -21,7 +21,7 @@ const LOOKUP: Duration = Duration::from_secs(5);
 pub(super) enum Reach {
     /// From everywhere.
     Public,
-    /// From an organisation's network (RFC 1918, RFC 4193, RFC 6598).
+    /// From an organization's network (RFC 1918, RFC 4193, RFC 6598).
     Private,
     /// From this machine.
     Loopback,
@@ -83,7 +83,7 @@ impl Reach {
     }
 
     /// Whether a registry of this reach may send us to an address of `other` reach. From this
-    /// machine that is the neighbourhood too: a mirror on it fetches from there.
+    /// machine that is the neighborhood too: a mirror on it fetches from there.
     fn may_name(self, other: Self) -> bool {
         other == Self::Public || other == self || (self == Self::Loopback && other == Self::Private)
     }

@@ -47,7 +47,7 @@ pub(crate) enum Again {
 
 impl Again {
     pub(crate) fn of(response: &Response) -> Self {
-        if is_passing(response.status()) {
+        if is_transient_status(response.status()) {
             Self::After(retry_after(response.headers()))
         } else {
             Self::No
@@ -56,21 +56,21 @@ impl Again {
 }
 
 impl RequestFailure {
-    pub(crate) fn last(error: StoreError) -> Self {
+    pub(crate) fn fatal(error: StoreError) -> Self {
         Self { error, again: Again::No, status: None }
     }
 
-    pub(crate) fn passing(error: StoreError) -> Self {
+    pub(crate) fn transient(error: StoreError) -> Self {
         Self { error, again: Again::After(None), status: None }
     }
 
-    pub(crate) fn is_passing(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         self.again != Again::No
     }
 }
 
 /// Statuses of transient failures: the server's own trouble, and rate limits.
-pub(crate) fn is_passing(status: StatusCode) -> bool {
+pub(crate) fn is_transient_status(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
@@ -209,13 +209,13 @@ mod tests {
         let first_delay = Duration::from_millis(1);
         let patience = Patience { tries: 3, first_delay, ..Patience::default() };
         let mut retries = Retries::new(patience, &"test".into());
-        retries.pause(RequestFailure::passing(broken())).await.unwrap();
-        retries.pause(RequestFailure::passing(broken())).await.unwrap();
-        let error = retries.pause(RequestFailure::passing(broken())).await.unwrap_err().to_string();
+        retries.pause(RequestFailure::transient(broken())).await.unwrap();
+        retries.pause(RequestFailure::transient(broken())).await.unwrap();
+        let error = retries.pause(RequestFailure::transient(broken())).await.unwrap_err().to_string();
         assert!(error.contains(" after 3 attempts in "), "{error}");
         retries.progressed();
-        retries.pause(RequestFailure::passing(broken())).await.unwrap();
-        let error = retries.pause(RequestFailure::last(broken())).await.unwrap_err().to_string();
+        retries.pause(RequestFailure::transient(broken())).await.unwrap();
+        let error = retries.pause(RequestFailure::fatal(broken())).await.unwrap_err().to_string();
         assert!(error.contains(" after 2 attempts in "), "{error}");
     }
 
@@ -236,6 +236,6 @@ mod tests {
         let mut retries = Retries::new(patience, &"test".into());
         let Some(begin) = Instant::now().checked_sub(DEADLINE) else { return };
         retries.begin = begin;
-        retries.pause(RequestFailure::passing(broken())).await.unwrap_err();
+        retries.pause(RequestFailure::transient(broken())).await.unwrap_err();
     }
 }

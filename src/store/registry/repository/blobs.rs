@@ -87,7 +87,7 @@ impl Repository {
         digest: &Digest,
         image: &ImageReference,
     ) -> bool {
-        matches!(self.mount(digest, self.neighbour(image)).await, Some(Begun::Mounted))
+        matches!(self.mount(digest, self.neighbor(image)).await, Some(Begun::Mounted))
     }
 
     /// Tries to mount a blob. A refusal, of whatever kind, is no reason to stop.

@@ -86,7 +86,7 @@ impl BlobDownload {
     ) -> Result<(), RequestFailure> {
         loop {
             let next = self.repository.http.chunk(&mut body.response, &mut body.pace).await;
-            let Some(mut piece) = next.map_err(RequestFailure::passing)? else { break };
+            let Some(mut piece) = next.map_err(RequestFailure::transient)? else { break };
             let known = body.skip.min(piece.len() as u64);
             body.skip -= known;
             // Not more than the piece has.
@@ -102,7 +102,7 @@ impl BlobDownload {
         }
         if self.offset < self.size && body.is_open_ended {
             let reason = format!("it ends after {} of {} bytes", self.offset, self.size);
-            return Err(RequestFailure::passing(
+            return Err(RequestFailure::transient(
                 self.repository.http.protocol(&self.call.action, reason),
             ));
         }
@@ -142,7 +142,7 @@ impl BlobDownload {
                     return Ok(Some(DownloadBody::new(response, 0)));
                 }
                 let reason = "it sends a different part of the blob than requested";
-                Err(RequestFailure::last(self.repository.http.protocol(&call.action, reason)))
+                Err(RequestFailure::fatal(self.repository.http.protocol(&call.action, reason)))
             }
             _ => Ok(Some(DownloadBody::new(response, self.offset))),
         }

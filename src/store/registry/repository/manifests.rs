@@ -112,7 +112,7 @@ impl Repository {
                             let limit = MANIFEST_SIZE_MAX;
                             return Err(StoreError::TooLarge { what, place, limit });
                         }
-                        Err(error) => RequestFailure::passing(error),
+                        Err(error) => RequestFailure::transient(error),
                     }
                 }
                 Err(failure) => failure,

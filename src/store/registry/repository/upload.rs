@@ -190,7 +190,7 @@ impl BlobUpload {
     ) -> Result<UploadStep, UploadStop> {
         // The answer to the last request may have been lost, and the blob be there all the same.
         if let Some((digest, size)) = &piece.last
-            && failure.is_passing()
+            && failure.is_transient()
             && self.is_there(digest, *size).await?
         {
             return Ok(UploadStep::Done);
@@ -210,17 +210,17 @@ impl BlobUpload {
                         session.offset = offset;
                         Ok(UploadStep::Further)
                     }
-                    _ => Err(UploadStop::Restart(Some(RequestFailure::passing(failure.error)))),
+                    _ => Err(UploadStop::Restart(Some(RequestFailure::transient(failure.error)))),
                 };
             }
             // The registry has another offset than we think, or it means the chunk's size.
-            Some(416) if in_chunks => RequestFailure::passing(failure.error),
+            Some(416) if in_chunks => RequestFailure::transient(failure.error),
             // The session has ended.
             Some(404) => {
-                return Err(UploadStop::Restart(Some(RequestFailure::passing(failure.error))));
+                return Err(UploadStop::Restart(Some(RequestFailure::transient(failure.error))));
             }
             Some(401 | 403) => return Err(UploadStop::End(failure.error)),
-            _ if failure.is_passing() => {
+            _ if failure.is_transient() => {
                 // What is large and breaks is sent in parts, and those that break in smaller ones.
                 if in_chunks {
                     self.chunk = (self.chunk / 2).max(CHUNK_SMALLEST);
@@ -255,7 +255,7 @@ impl BlobUpload {
         tracing::debug!(%error, "the registry does not support chunks");
         self.chunks_refused = true;
         self.shape = Shape::Whole;
-        UploadStop::Restart(Some(RequestFailure::passing(error)))
+        UploadStop::Restart(Some(RequestFailure::transient(error)))
     }
 
     async fn is_there(&self, digest: &Digest, size: u64) -> Result<bool, UploadStop> {

@@ -143,7 +143,7 @@ impl Session {
         self.sending = None;
         let answer = answer.unwrap_or_else(|error| {
             // Only if it has panicked.
-            Err(RequestFailure::last(StoreError::internal(&error)))
+            Err(RequestFailure::fatal(StoreError::internal(&error)))
         });
         let response = self.repository.judge(&call, answer?).await?;
         if is_last {
