@@ -8,8 +8,12 @@
 //!  destination ◄── upload ◄── spool ◄── assemble: offsets, TOC, tar-split, footer, digest
 //! ```
 //!
-//! The modules, each of which may call only those to its right:
-//! `cli → {convert, inspect} → verify → {layer, report, probe, attached, source, tekton} → store → {chunked, check, tar} → {limits, image}`.
+//! The modules, each of which may use only those to its right, and none that shares its braces:
+//!
+//! ```text
+//! cli → {convert, inspect} → {report, verify, tekton} →
+//!     {probe, layer} → {source, attached} → {store, check, chunked} → {image, tar, limits}
+//! ```
 //!
 //! * [`cli`] is what was typed, what it means, and the exit codes.
 //! * [`convert`] is the job: plan, run, publish. [`verify`], `inspect` and [`probe`] are one

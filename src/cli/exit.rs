@@ -156,9 +156,7 @@ fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
         | StoreError::UnexpectedStatus { .. }
         | StoreError::Protocol { .. }
         | StoreError::Abandoned { .. } => ExitCode::Registry,
-        StoreError::NothingSelected(_) | StoreError::Tag(_) | StoreError::Url(_) => {
-            ExitCode::Usage
-        }
+        StoreError::NothingSelected(_) | StoreError::Tag(_) | StoreError::Url(_) => ExitCode::Usage,
         StoreError::Internal(_) => ExitCode::Internal,
         StoreError::Layout(_)
         | StoreError::Credentials(_)

@@ -28,9 +28,7 @@ pub(crate) enum ValueError {
          name it by tag only"
     )]
     DestinationDigest,
-    #[error(
-        "missing tag or digest; expected {0}:TAG or {0}@sha256:…"
-    )]
+    #[error("missing tag or digest; expected {0}:TAG or {0}@sha256:…")]
     NoImage(String),
     #[error(transparent)]
     Platform(#[from] PlatformError),

@@ -3,6 +3,7 @@
 //! binary of its own, because it tests definitions and documents, which change without the library.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod architecture;
 mod chains;
 mod conforma;
 mod definition;

@@ -168,7 +168,8 @@ impl Http {
         if !call.follows_redirects || !matches!(status, 301 | 302 | 303 | 307 | 308) {
             return Ok(None);
         }
-        let refused = |reason: &str| Err(RequestFailure::fatal(self.protocol(&call.action, reason)));
+        let refused =
+            |reason: &str| Err(RequestFailure::fatal(self.protocol(&call.action, reason)));
         // Whatever else the status says, it is not that the same is to be sent elsewhere
         // (RFC 9110, section 15.4).
         if !call.is_read() && !matches!(status, 307 | 308) {

@@ -211,7 +211,8 @@ mod tests {
         let mut retries = Retries::new(patience, &"test".into());
         retries.pause(RequestFailure::transient(broken())).await.unwrap();
         retries.pause(RequestFailure::transient(broken())).await.unwrap();
-        let error = retries.pause(RequestFailure::transient(broken())).await.unwrap_err().to_string();
+        let error =
+            retries.pause(RequestFailure::transient(broken())).await.unwrap_err().to_string();
         assert!(error.contains(" after 3 attempts in "), "{error}");
         retries.progressed();
         retries.pause(RequestFailure::transient(broken())).await.unwrap();
