@@ -249,6 +249,6 @@ fn a_repository_alone_is_not_enough() {
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(told.contains(words), "{told}");
     };
-    fails("quay.io/org/app", "write quay.io/org/app:TAG or quay.io/org/app@sha256:…");
+    fails("quay.io/org/app", "expected quay.io/org/app:TAG or quay.io/org/app@sha256:…");
     fails("oci:somewhere", "only a registry can be probed");
 }
