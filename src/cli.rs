@@ -19,11 +19,15 @@ pub mod verify;
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
 
 use self::{
     convert::ConvertArgs,
     exit::{CommandError, EXIT_CODES},
+    given::Given,
     inspect::InspectArgs,
     probe::ProbeArgs,
     verify::VerifyArgs,
@@ -67,10 +71,32 @@ pub enum Command {
 /// help or the version.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let command = Cli::command();
-    let arguments = given::arguments(&command, arguments);
-    let mut command = with_variables(given::environment(command));
-    let matches = command.try_get_matches_from_mut(arguments)?;
+    let given = Given::of(&command, arguments);
+    let mut command = given.environment(with_variables(command));
+    let matches = command.try_get_matches_from_mut(given.arguments).map_err(printable)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// The same error without control characters in what it repeats of the arguments: these may be an
+/// image's or somebody else's words, and must not look like lines of ours.
+fn printable(mut error: clap::Error) -> clap::Error {
+    let escape =
+        |text: &str| text.chars().any(char::is_control).then(|| text.escape_debug().to_string());
+    let escaped: Vec<_> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(text) => Some((kind, ContextValue::String(escape(text)?))),
+            _ => None,
+        })
+        .collect();
+    if !escaped.is_empty() {
+        // It repeats them, too.
+        error.insert(ContextKind::Suggested, ContextValue::None);
+    }
+    for (kind, value) in escaped {
+        error.insert(kind, value);
+    }
+    error
 }
 
 /// The same command, with the variable of an option only in its long help, so that one line is

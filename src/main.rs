@@ -27,7 +27,15 @@ const SIGNALS: [(SignalKind, &str, u8); 2] =
 fn main() -> ExitCode {
     // Before anything can fail: results of an earlier run would pass for those of this one.
     cli::convert::clear_results(std::env::args_os());
-    let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            let _ = write!(std::io::stderr(), "{}", store::mask(&error.render().to_string()));
+            return ExitCode::from(cli::exit::ExitCode::Usage as u8);
+        }
+        // Help, or the version.
+        Err(error) => error.exit(),
+    };
     match run(cli) {
         Ok(code) => code,
         Err(error) => {

@@ -24,7 +24,7 @@ pub enum Unfit {
     #[error("it describes another image, {0}")]
     OtherImage(String),
     /// The digest is of a kind that the new image's cannot take the place of.
-    #[error("the image has a {0} digest")]
+    #[error("the digests of source and result use different algorithms (source: {0})")]
     Algorithm(&'static str),
 }
 

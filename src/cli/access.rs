@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, builder::BoolishValueParser};
+use clap::ArgAction;
 
+use super::value;
 use crate::store::{AccessOptions, Patience};
 
 #[derive(Debug, clap::Args)]
@@ -18,7 +19,7 @@ pub(crate) struct AccessArgs {
     /// Require HTTPS with a valid certificate
     #[arg(long, env = "RECOMPRESS_TLS_VERIFY", value_name = "BOOL", default_value = "true")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    #[arg(action = ArgAction::Set, value_parser = value::boolean)]
     #[arg(hide_possible_values = true)]
     tls_verify: bool,
     /// PEM file with additional certificate authorities to trust
@@ -27,7 +28,7 @@ pub(crate) struct AccessArgs {
     /// Ignore --ca-file if it does not exist or is empty
     #[arg(long, env = "RECOMPRESS_CA_FILE_OPTIONAL", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    #[arg(action = ArgAction::Set, value_parser = value::boolean)]
     #[arg(hide_possible_values = true)]
     ca_file_optional: bool,
     /// Directory with CA certificates and a client certificate

@@ -9,7 +9,7 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{ArgAction, builder::BoolishValueParser};
+use clap::ArgAction;
 
 use super::{
     access::AccessArgs,
@@ -55,7 +55,7 @@ pub struct ConvertArgs {
     /// Without it, such a layer becomes plain zstd, and the report says why.
     #[arg(long, env = "RECOMPRESS_REQUIRE_CHUNKED", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    #[arg(action = ArgAction::Set, value_parser = value::boolean)]
     #[arg(hide_possible_values = true)]
     require_chunked: bool,
     /// Image of an index to convert: OS[(VERSION)]/ARCH[/VARIANT]
@@ -68,13 +68,13 @@ pub struct ConvertArgs {
     /// Convert every image of an index, and write an index of the results
     #[arg(long, env = "RECOMPRESS_ALL_PLATFORMS", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    #[arg(action = ArgAction::Set, value_parser = value::boolean)]
     #[arg(hide_possible_values = true)]
     all_platforms: bool,
     /// Keep all entries of an index, and add the converted images that it lacks
     #[arg(long, env = "RECOMPRESS_ADD", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    #[arg(action = ArgAction::Set, value_parser = value::boolean)]
     #[arg(hide_possible_values = true)]
     add: bool,
     /// How to handle an SBOM attached to the source: none, copy, or the digest of one to copy
@@ -109,7 +109,7 @@ pub struct ConvertArgs {
     /// Test afterwards whether the destination serves partial pulls
     #[arg(long, env = "RECOMPRESS_PROBE", value_name = "BOOL", default_value = "true")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    #[arg(action = ArgAction::Set, value_parser = value::boolean)]
     #[arg(hide_possible_values = true)]
     probe: bool,
     /// Maximum decompressed layer size

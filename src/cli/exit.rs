@@ -65,7 +65,7 @@ Exit codes:
        instead of an image, a layer compressed with xz or bzip2, no image for the platform, a layer
        that cannot become zstd:chunked with --require-chunked, no SBOM with the given digest
   6    a registry cannot be reached, sent an invalid response, or does not have the image
-  7    local I/O failed: a full disk, a directory that cannot be written
+  7    local I/O failed: a full disk, a directory that cannot be written, no such image in a layout
   8    verify found errors
   130  interrupted by SIGINT
   143  interrupted by SIGTERM";

@@ -1,61 +1,92 @@
 //! Empty values count as not given, so that a Task can pass each of its parameters on without a
 //! shell.
 
-use std::ffi::{OsStr, OsString};
+use std::{
+    any::TypeId,
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
 
-use clap::{Arg, Command};
+use clap::{Arg, Command, Id};
 
-/// The same command, which does not read variables that are empty.
-pub(super) fn environment(command: Command) -> Command {
-    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
-    command
-        .mut_args(
-            |arg| if arg.get_env().is_some_and(is_empty) { arg.env(None::<&str>) } else { arg },
-        )
-        .mut_subcommands(environment)
+/// Arguments without those that are empty, and the ids of those.
+pub(super) struct Given {
+    pub(super) arguments: Vec<OsString>,
+    empty: Vec<Id>,
 }
 
-/// The arguments without options that have an empty value, and without empty positional arguments
-/// but the first: the others would move up into its place.
-pub(super) fn arguments(
-    command: &Command,
-    arguments: impl IntoIterator<Item = OsString>,
-) -> Vec<OsString> {
-    let mut arguments = arguments.into_iter();
-    let mut given: Vec<OsString> = arguments.next().into_iter().collect();
-    let mut known: Vec<&Arg> = command.get_arguments().collect();
-    let (mut in_subcommand, mut positionals) = (false, 0);
-    while let Some(argument) = arguments.next() {
-        let text = argument.to_str().unwrap_or("not an option");
-        if text == "--" {
-            given.push(argument);
-            given.extend(arguments);
-            break;
-        }
-        let option = |name: &str| {
-            let name = name.strip_prefix("--")?;
-            known.iter().find(|arg| arg.get_long() == Some(name) && arg.get_action().takes_values())
-        };
-        if text.strip_suffix('=').is_some_and(|name| option(name).is_some()) {
-            continue;
-        }
-        if option(text).is_some_and(|arg| !arg.is_require_equals_set()) {
-            match arguments.next() {
-                Some(value) if value.is_empty() => {}
-                value => given.extend([argument].into_iter().chain(value)),
+impl Given {
+    /// The same command, which reads no variable that is empty, or that an empty argument overrides.
+    pub(super) fn environment(&self, command: Command) -> Command {
+        let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+        let unread =
+            |arg: &Arg| arg.get_env().is_some_and(is_empty) || self.empty.contains(arg.get_id());
+        command
+            .mut_args(|arg| if unread(&arg) { arg.env(None::<&str>) } else { arg })
+            .mut_subcommands(|subcommand| self.environment(subcommand))
+    }
+
+    /// Leaves out options with an empty value and empty positional arguments. Those for which that
+    /// could do harm stay, and are refused: switches and paths, as in `--require-chunked=$UNSET`,
+    /// and positional arguments into whose place others would move up.
+    pub(super) fn of(command: &Command, arguments: impl IntoIterator<Item = OsString>) -> Self {
+        let mut arguments = arguments.into_iter();
+        let mut given = Self { arguments: arguments.next().into_iter().collect(), empty: vec![] };
+        let mut known: Vec<&Arg> = command.get_arguments().collect();
+        let (mut in_subcommand, mut positionals, mut left_out) = (false, 0, None);
+        while let Some(argument) = arguments.next() {
+            let text = argument.to_string_lossy();
+            if text == "--" {
+                if let Some(at) = left_out.take() {
+                    given.arguments.insert(at, OsString::new());
+                }
+                given.arguments.push(argument);
+                given.arguments.extend(arguments);
+                break;
             }
-            continue;
-        }
-        if !in_subcommand && let Some(subcommand) = command.find_subcommand(text) {
-            known.extend(subcommand.get_arguments());
-            in_subcommand = true;
-        } else if !text.starts_with('-') {
-            positionals += 1;
-            if text.is_empty() && positionals > 1 {
+            let option = |name: &str| {
+                let name = name.strip_prefix("--")?;
+                known
+                    .iter()
+                    .find(|arg| arg.get_long() == Some(name))
+                    .filter(|arg| may_be_empty(arg))
+            };
+            if let Some(arg) = text.strip_suffix('=').and_then(option) {
+                given.empty.push(arg.get_id().clone());
                 continue;
             }
+            if let Some(arg) = option(&text) {
+                match arguments.next() {
+                    Some(value) if value.is_empty() => given.empty.push(arg.get_id().clone()),
+                    value => given.arguments.extend([argument].into_iter().chain(value)),
+                }
+                continue;
+            }
+            if !in_subcommand && let Some(subcommand) = command.find_subcommand(&*text) {
+                known.extend(subcommand.get_arguments());
+                in_subcommand = true;
+            } else if !text.starts_with('-') {
+                positionals += 1;
+                // It would move up.
+                if let Some(at) = left_out.take() {
+                    given.arguments.insert(at, OsString::new());
+                }
+                let arg = known.iter().filter(|arg| arg.is_positional()).nth(positionals - 1);
+                if let Some(arg) = arg.filter(|_| text.is_empty() && positionals > 1) {
+                    given.empty.push(arg.get_id().clone());
+                    left_out = Some(given.arguments.len());
+                    continue;
+                }
+            }
+            given.arguments.push(argument);
         }
-        given.push(argument);
+        given
     }
-    given
+}
+
+/// Whether it is an option for which an empty value means none.
+pub(super) fn may_be_empty(arg: &Arg) -> bool {
+    arg.get_action().takes_values()
+        && !arg.is_require_equals_set()
+        && arg.get_value_parser().type_id() != TypeId::of::<PathBuf>()
 }

@@ -51,7 +51,11 @@ fn values(arg: &Arg) -> String {
     }
     let possible = arg.get_possible_values().into_iter().filter(|value| !value.is_hide_set());
     let possible: Vec<_> = possible.map(|value| format!("`{}`", value.get_name())).collect();
-    if possible.is_empty() { code(value_name(arg)) } else { possible.join(", ") }
+    match value_name(arg) {
+        Some(name) if name == "BOOL" => "`true`, `false`".to_owned(),
+        name if possible.is_empty() => code(name),
+        _ => possible.join(", "),
+    }
 }
 
 fn default(arg: &Arg) -> String {

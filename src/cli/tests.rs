@@ -64,7 +64,7 @@ fn is_boolean(arg: &Arg) -> bool {
 
 #[test]
 fn empty_variables_and_options_count_as_not_given() {
-    let mut seen = 0;
+    let (mut seen, mut refused) = (0, 0);
     for_each(|subcommand, arg| {
         let plain = parsed(&needed(subcommand), &[]);
         assert!(plain.starts_with("Cli {"), "{plain}");
@@ -73,16 +73,24 @@ fn empty_variables_and_options_count_as_not_given() {
             let empty = [(name.clone(), String::new())];
             assert_eq!(parsed(&needed(subcommand), &empty), plain, "{subcommand} {name}");
         }
-        if let Some(name) = arg.get_long().filter(|_| arg.get_action().takes_values()) {
-            let mut arguments = needed(subcommand);
-            arguments.push(format!("--{name}="));
-            if !arg.is_require_equals_set() {
-                arguments.extend([format!("--{name}"), String::new()]);
+        let Some(name) = arg.get_long().filter(|_| arg.get_action().takes_values()) else { return };
+        // It is the argument that counts, and not the variable, whatever that is.
+        let environment = variable(arg).map(|name| (name, "§".to_owned()));
+        let environment: Vec<_> = environment.into_iter().collect();
+        for empty in [&[format!("--{name}=")][..], &[format!("--{name}"), String::new()]] {
+            if arg.is_require_equals_set() && empty.len() > 1 {
+                continue;
             }
-            assert_eq!(parsed(&arguments, &[]), plain, "{subcommand} --{name}");
+            let result = parsed(&[&needed(subcommand), empty].concat(), &environment);
+            if given::may_be_empty(arg) {
+                assert_eq!(result, plain, "{subcommand} --{name}");
+            } else {
+                refused += 1;
+                assert!(!result.starts_with("Cli {"), "{subcommand} {empty:?}: {result}");
+            }
         }
     });
-    assert!(seen > 40, "{seen}");
+    assert!(seen > 40 && refused > 10, "{seen} {refused}");
 }
 
 #[test]
@@ -97,6 +105,36 @@ fn an_empty_source_is_refused_and_an_empty_variable_is_not_a_source() {
     let destination = [needed("convert"), words(&["", "--jobs", "3"])].concat();
     let without = [needed("convert"), words(&["--jobs", "3"])].concat();
     assert_eq!(parsed(&destination, &[]), parsed(&without, &[]));
+    let ignored = [("RECOMPRESS_DESTINATION".to_owned(), "oci:dir:x".to_owned())];
+    assert_eq!(parsed(&destination, &ignored), parsed(&without, &[]));
+    // None moves up, and none is too many unnoticed.
+    for (subcommand, more) in [("convert", &["", "oci:dir:x"][..]), ("inspect", &[""])] {
+        let result = parsed(&[needed(subcommand), words(more)].concat(), &[]);
+        assert!(!result.starts_with("Cli {"), "{result}");
+    }
+}
+
+#[test]
+fn an_argument_that_is_not_unicode_is_none_more() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let mut arguments: Vec<_> =
+        ["recompress-image", "convert", "", "oci:f:y"].map(Into::into).into();
+    arguments.insert(2, OsString::from_vec(b"--authfile=/\xff".to_vec()));
+    let error = parse(arguments).unwrap_err().to_string();
+    assert!(error.contains("invalid value '' for '<SOURCE>'"), "{error}");
+}
+
+#[test]
+fn what_is_repeated_of_the_arguments_has_no_control_characters() {
+    for argument in
+        ["quay.io/a\u{1b}[31mX\nanother line", "--a\nb", "--jobs=\n1", "--platform=li\nnux"]
+    {
+        let source = needed("convert").pop().unwrap();
+        let arguments = ["recompress-image", "convert", argument, &source, "more"];
+        let error = parse(arguments.map(OsString::from)).unwrap_err().to_string();
+        assert!(error.lines().all(|line| !line.chars().any(char::is_control)), "{error:?}");
+        assert!(!error.contains("\nanother") && !error.contains("\nnux"), "{error:?}");
+    }
 }
 
 #[test]

@@ -36,8 +36,12 @@ pub(crate) enum ValueError {
     Sbom,
     #[error("expected a number and one of the units s, m, h, d and w, as in 5d")]
     Period,
-    #[error("expected a number with a unit, as in 300GiB")]
+    #[error("expected a size greater than 0, as in 300GiB")]
     Size,
+    #[error("expected true or false")]
+    Boolean,
+    #[error("expected a whole number, {min} or more")]
+    AtLeast { min: u64 },
     #[error("expected a whole number from {min} to {max}")]
     Number { min: u64, max: u64 },
 }
@@ -128,6 +132,15 @@ pub(super) fn period(text: &str) -> Result<String, ValueError> {
     if is_period { Ok(text.to_owned()) } else { Err(ValueError::Period) }
 }
 
+/// `true` or `false`, and the words that pipelines have for them.
+pub(super) fn boolean(text: &str) -> Result<bool, ValueError> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" => Ok(false),
+        _ => Err(ValueError::Boolean),
+    }
+}
+
 /// A number of bytes, more than none.
 pub(super) fn size(text: &str) -> Result<u64, ValueError> {
     let size = text.parse().map(|size: ByteSize| size.as_u64());
@@ -143,7 +156,10 @@ where
 {
     move |text| {
         let bound = |bound: N| bound.try_into().unwrap_or(u64::MAX);
-        let error = || ValueError::Number { min: bound(*range.start()), max: bound(*range.end()) };
+        let error = || match (bound(*range.start()), bound(*range.end())) {
+            (min, u64::MAX) => ValueError::AtLeast { min },
+            (min, max) => ValueError::Number { min, max },
+        };
         text.parse().ok().filter(|number| range.contains(number)).ok_or_else(error)
     }
 }

@@ -18,7 +18,8 @@ pub enum LayoutError {
     Version { path: PathBuf, version: String },
     #[error("{} is damaged: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String },
-    #[error("{} has no image {wanted}; it has: {listed}", root.display())]
+    #[error("{} has no image{wanted}; it has: {listed}", root.display())]
+    /// `wanted` is a space and a tag, or empty.
     NoImage { root: PathBuf, wanted: String, listed: String },
     /// More than one image matches the selection.
     #[error("{} has several images; choose one by tag or digest: {listed}", root.display())]

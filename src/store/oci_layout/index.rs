@@ -47,8 +47,8 @@ impl LayoutIndex {
         let root = root.to_owned();
         let Some((first, others)) = matching.split_first() else {
             let wanted = match which {
-                Selector::Tag(tag) => tag.clone(),
-                _ => "at all".to_owned(),
+                Selector::Tag(tag) => format!(" {tag}"),
+                _ => String::new(),
             };
             return Err(LayoutError::NoImage { root, wanted, listed: self.listed() });
         };

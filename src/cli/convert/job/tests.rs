@@ -146,8 +146,8 @@ fn values_are_checked_and_empty_ones_are_none() {
     assert_eq!(with("--max-layer-size=2GiB").unwrap().limits.size, 2 << 30);
     assert_eq!(with("--max-compression-ratio=5").unwrap().limits.ratio, 5);
     for none in ["0", "-1", "much", "1.5x"] {
-        bad(&format!("--max-layer-size={none}"), "expected a number with a unit, as in 300GiB");
-        bad(&format!("--max-compression-ratio={none}"), "expected a whole number from 1");
+        bad(&format!("--max-layer-size={none}"), "expected a size greater than 0, as in 300GiB");
+        bad(&format!("--max-compression-ratio={none}"), "expected a whole number, 1 or more");
     }
     assert!(!with("--tls-verify=false").unwrap().access.tls_verify);
     assert!(with("--tls-verify").unwrap().access.tls_verify);

@@ -64,7 +64,7 @@ impl Call {
             headers: HeaderMap::new(),
             body: RequestBody::Empty,
             action: action.into(),
-            target: "the repository".to_owned(),
+            target: "repository".to_owned(),
             accepted: &[],
             also_pulls: None,
             follows_redirects: true,

@@ -76,6 +76,7 @@ impl Repository {
         let name = tag.unwrap_or(manifest.digest.as_str());
         let (what, url) = (format!("manifest {name}"), self.url(&format!("manifests/{name}"))?);
         let call = Call::new(Method::PUT, url, format!("upload of {what}"))
+            .target(format!("repository for {what}"))
             .accept(&[200, 201, 202, 203, 204])
             .header(CONTENT_TYPE, &manifest.media_type)
             .bytes(manifest.bytes.clone());
