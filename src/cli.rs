@@ -9,6 +9,7 @@ pub mod convert;
 pub mod exit;
 mod given;
 pub mod inspect;
+mod limits;
 mod output;
 pub mod probe;
 #[cfg(test)]

@@ -5,30 +5,9 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use properties::layer;
-use recompress_image::{
-    layer::{Cuts, LayerError, Pool, Recipe},
-    tar::{Reader, TarStep},
-};
+use recompress_image::layer::{Cuts, LayerError, Pool, Recipe};
 
 static POOL: LazyLock<Pool> = LazyLock::new(|| Pool::new(1).unwrap());
-
-/// Whether the tar reader alone takes it.
-fn is_tar(tar: &[u8]) -> bool {
-    let mut reader = Reader::new(tar);
-    let mut buf = [0; 4096];
-    loop {
-        match reader.next_step() {
-            Ok(TarStep::Entry(_)) => {}
-            Ok(TarStep::End) => return true,
-            Err(_) => return false,
-        }
-        while reader.payload_left() > 0 {
-            if reader.read_payload(&mut buf).is_err() {
-                return false;
-            }
-        }
-    }
-}
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (choice, tar) = input;
@@ -45,10 +24,10 @@ fuzz_target!(|input: (u8, &[u8])| {
         Recipe { chunked: choice & 0x80 == 0, level: 1, metadata_level: 1, cuts, lowest: true };
     match layer::convert(tar, recipe, &POOL) {
         Ok(made) => {
-            assert!(is_tar(tar));
+            assert!(layer::is_tar(tar));
             layer::check(tar, recipe, &made);
         }
-        Err(LayerError::Tar(_)) => assert!(!is_tar(tar)),
+        Err(LayerError::Tar(_)) => assert!(!layer::is_tar(tar)),
         // xz, bzip2 or a skippable frame by its first bytes.
         Err(LayerError::Decompress { .. } | LayerError::Unsupported(_)) => {}
         Err(error) => panic!("{error:?}"),

@@ -20,7 +20,6 @@ pub(crate) struct AccessArgs {
     #[arg(long, env = "RECOMPRESS_TLS_VERIFY", value_name = "BOOL", default_value = "true")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
-    #[arg(hide_possible_values = true)]
     tls_verify: bool,
     /// PEM file with additional certificate authorities to trust
     #[arg(long, env = "RECOMPRESS_CA_FILE", value_name = "FILE")]
@@ -29,7 +28,6 @@ pub(crate) struct AccessArgs {
     #[arg(long, env = "RECOMPRESS_CA_FILE_OPTIONAL", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
-    #[arg(hide_possible_values = true)]
     ca_file_optional: bool,
     /// Directory with CA certificates and a client certificate
     ///

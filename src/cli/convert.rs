@@ -14,6 +14,7 @@ use clap::ArgAction;
 use super::{
     access::AccessArgs,
     exit::CommandError,
+    limits::LimitsArgs,
     output::{OutputFormat, print},
     value::{self, CompressionFormat, ManifestType, NamedPlatform},
 };
@@ -56,7 +57,6 @@ pub struct ConvertArgs {
     #[arg(long, env = "RECOMPRESS_REQUIRE_CHUNKED", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
-    #[arg(hide_possible_values = true)]
     require_chunked: bool,
     /// Image of an index to convert: OS[(VERSION)]/ARCH[/VARIANT]
     ///
@@ -69,13 +69,11 @@ pub struct ConvertArgs {
     #[arg(long, env = "RECOMPRESS_ALL_PLATFORMS", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
-    #[arg(hide_possible_values = true)]
     all_platforms: bool,
     /// Keep all entries of an index, and add the converted images that it lacks
     #[arg(long, env = "RECOMPRESS_ADD", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
-    #[arg(hide_possible_values = true)]
     add: bool,
     /// How to handle an SBOM attached to the source: none, copy, or the digest of one to copy
     ///
@@ -110,21 +108,9 @@ pub struct ConvertArgs {
     #[arg(long, env = "RECOMPRESS_PROBE", value_name = "BOOL", default_value = "true")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
-    #[arg(hide_possible_values = true)]
     probe: bool,
-    /// Maximum decompressed layer size
-    #[arg(long, env = "RECOMPRESS_MAX_LAYER_SIZE", value_name = "SIZE", default_value = "256GiB")]
-    #[arg(value_parser = value::size)]
-    max_layer_size: u64,
-    /// Maximum ratio of decompressed to compressed size, for layers over 1 GiB
-    #[arg(
-        long,
-        env = "RECOMPRESS_MAX_COMPRESSION_RATIO",
-        value_name = "N",
-        default_value = "1000"
-    )]
-    #[arg(value_parser = value::within(1..=u64::MAX))]
-    max_compression_ratio: u64,
+    #[command(flatten)]
+    limits: LimitsArgs,
     /// Number of compression threads [default: one per available core]
     #[arg(long, env = "RECOMPRESS_JOBS", value_name = "N")]
     #[arg(value_parser = value::within(1..=1024_usize))]

@@ -33,13 +33,11 @@ impl Given {
         let mut arguments = arguments.into_iter();
         let mut given = Self { arguments: arguments.next().into_iter().collect(), empty: vec![] };
         let mut known: Vec<&Arg> = command.get_arguments().collect();
-        let (mut in_subcommand, mut positionals, mut left_out) = (false, 0, None);
+        let (mut in_subcommand, mut positionals, mut trailing) = (false, 0, None);
         while let Some(argument) = arguments.next() {
             let text = argument.to_string_lossy();
             if text == "--" {
-                if let Some(at) = left_out.take() {
-                    given.arguments.insert(at, OsString::new());
-                }
+                trailing = None;
                 given.arguments.push(argument);
                 given.arguments.extend(arguments);
                 break;
@@ -67,18 +65,16 @@ impl Given {
                 in_subcommand = true;
             } else if !text.starts_with('-') {
                 positionals += 1;
-                // It would move up.
-                if let Some(at) = left_out.take() {
-                    given.arguments.insert(at, OsString::new());
-                }
                 let arg = known.iter().filter(|arg| arg.is_positional()).nth(positionals - 1);
-                if let Some(arg) = arg.filter(|_| text.is_empty() && positionals > 1) {
-                    given.empty.push(arg.get_id().clone());
-                    left_out = Some(given.arguments.len());
-                    continue;
-                }
+                let arg = arg.filter(|_| text.is_empty() && positionals > 1);
+                // With another one behind it, it has to stay: the other would move up.
+                trailing = arg.map(|arg| (given.arguments.len(), arg.get_id().clone()));
             }
             given.arguments.push(argument);
+        }
+        if let Some((at, id)) = trailing {
+            given.arguments.remove(at);
+            given.empty.push(id);
         }
         given
     }

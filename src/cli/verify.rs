@@ -4,12 +4,12 @@
 use super::{
     access::AccessArgs,
     exit::CommandError,
+    limits::LimitsArgs,
     output::{OutputFormat, print},
     value,
 };
 use crate::{
     image::{ImageReference, Platform},
-    limits::Limits,
     verify::{self, VerifyJob},
 };
 
@@ -28,19 +28,8 @@ pub struct VerifyArgs {
     /// Without it, all images of the index are verified.
     #[arg(long, env = "RECOMPRESS_PLATFORM")]
     platform: Option<Platform>,
-    /// Maximum decompressed layer size
-    #[arg(long, env = "RECOMPRESS_MAX_LAYER_SIZE", value_name = "SIZE", default_value = "256GiB")]
-    #[arg(value_parser = value::size)]
-    max_layer_size: u64,
-    /// Maximum ratio of decompressed to compressed size, for layers over 1 GiB
-    #[arg(
-        long,
-        env = "RECOMPRESS_MAX_COMPRESSION_RATIO",
-        value_name = "N",
-        default_value = "1000"
-    )]
-    #[arg(value_parser = value::within(1..=u64::MAX))]
-    max_compression_ratio: u64,
+    #[command(flatten)]
+    limits: LimitsArgs,
     /// What to print to standard output
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
     output: OutputFormat,
@@ -53,7 +42,7 @@ pub(super) async fn run(args: VerifyArgs) -> Result<(), CommandError> {
         image: args.image,
         against: args.against,
         platform: args.platform,
-        limits: Limits { size: args.max_layer_size, ratio: args.max_compression_ratio },
+        limits: args.limits.into(),
         access: args.access.into(),
     };
     let report = verify::run(&job).await?;

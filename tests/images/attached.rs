@@ -22,9 +22,9 @@ use serde_json::{Value, json};
 /// The digest of `{}`.
 const EMPTY_JSON: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
-/// The manifest of a small image; `name` makes it one of its own.
-fn image(name: &str) -> RawManifest {
-    let document = json!({
+/// The manifest of an image with an empty config.
+fn manifest(layers: &[Value]) -> Value {
+    json!({
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": {
@@ -32,9 +32,14 @@ fn image(name: &str) -> RawManifest {
             "digest": EMPTY_JSON,
             "size": 2,
         },
-        "layers": [],
-        "annotations": { "name": name },
-    });
+        "layers": layers,
+    })
+}
+
+/// The manifest of a small image; `name` makes it one of its own.
+fn image(name: &str) -> RawManifest {
+    let mut document = manifest(&[]);
+    document["annotations"] = json!({ "name": name });
     RawManifest::new(document.to_string(), OCI_MANIFEST)
 }
 
@@ -67,17 +72,7 @@ fn tagged(media_type: &str, blob: &[u8]) -> RawManifest {
     let layer = json!({
         "mediaType": media_type, "digest": Digest::sha256_of(blob), "size": blob.len(),
     });
-    let document = json!({
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": EMPTY_JSON,
-            "size": 2,
-        },
-        "layers": [layer],
-    });
-    RawManifest::new(document.to_string(), OCI_MANIFEST)
+    RawManifest::new(manifest(&[layer]).to_string(), OCI_MANIFEST)
 }
 
 async fn open(image: &str, intent: Intent) -> Store {

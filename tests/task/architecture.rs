@@ -25,14 +25,8 @@ fn code(path: &Path) -> String {
         return entries.map(|entry| code(&entry.unwrap().path())).collect();
     }
     let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).fold(
-        String::new(),
-        |mut code, line| {
-            code.push_str(line);
-            code.push('\n');
-            code
-        },
-    )
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.collect::<Vec<_>>().join("\n")
 }
 
 /// The first names in the paths that begin with `crate::`.

@@ -14,7 +14,6 @@ use crate::{
     },
     image::{ImageReference, Platform, media_type::Family},
     layer::{Cuts, Recipe, gzip},
-    limits::Limits,
 };
 
 /// zstd level of TOC and tar-split. Higher ones take many times as long and save little: the TOC
@@ -53,7 +52,7 @@ impl TryFrom<ConvertArgs> for ConvertJob {
                 lowest: false,
             },
             gzip_level,
-            limits: Limits { size: args.max_layer_size, ratio: args.max_compression_ratio },
+            limits: args.limits.into(),
             require_chunked: args.require_chunked,
             jobs: args.jobs.unwrap_or_else(cores),
             expires_after: args.expires_after,

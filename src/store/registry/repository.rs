@@ -67,14 +67,11 @@ impl Repository {
         let call = Call::new(Method::GET, root, "first request");
         let mut retries = self.http.retries(&call.action);
         let ping = loop {
-            let failure = match self.http.send(&call, &RegistryAuth::Anonymous).await {
-                Ok(response) => match self.judge(&call, response).await {
-                    Ok(response) => break response,
-                    Err(failure) => failure,
-                },
-                Err(failure) => failure,
-            };
-            retries.pause(failure).await?;
+            let answer = self.http.send(&call, &RegistryAuth::Anonymous).await;
+            match self.judge(&call, answer).await {
+                Ok(response) => break response,
+                Err(failure) => retries.pause(failure).await?,
+            }
         };
         // Who we are is nobody's business but the registry's own.
         let is_asked = ping.status() == StatusCode::UNAUTHORIZED && self.http.is_home(ping.url());
@@ -110,14 +107,11 @@ impl Repository {
     async fn send(&self, call: &Call) -> Result<Response, StoreError> {
         let mut retries = self.http.retries(&call.action);
         loop {
-            let failure = match self.attempt(call).await {
-                Ok(response) => match self.judge(call, response).await {
-                    Ok(response) => return Ok(response),
-                    Err(failure) => failure,
-                },
-                Err(failure) => failure,
-            };
-            retries.pause(failure).await?;
+            let answer = self.attempt(call).await;
+            match self.judge(call, answer).await {
+                Ok(response) => return Ok(response),
+                Err(failure) => retries.pause(failure).await?,
+            }
         }
     }
 
@@ -133,17 +127,21 @@ impl Repository {
         let challenge = Challenge::of(response.headers());
         let renewed = self.login.renew(&self.http, &grant, challenge, also).await;
         let renewed = renewed.map_err(RequestFailure::fatal)?;
-        match &renewed.auth {
-            RegistryAuth::Bearer(_) => {}
-            same if *same == grant.auth => return Ok(response),
-            _ => {}
+        let is_token = matches!(renewed.auth, RegistryAuth::Bearer(_));
+        if !is_token && renewed.auth == grant.auth {
+            return Ok(response);
         }
         drop(response);
         self.http.send(call, &renewed.auth).await
     }
 
     /// Makes a response that is no success a failure.
-    async fn judge(&self, call: &Call, response: Response) -> Result<Response, RequestFailure> {
+    async fn judge(
+        &self,
+        call: &Call,
+        answer: Result<Response, RequestFailure>,
+    ) -> Result<Response, RequestFailure> {
+        let response = answer?;
         let (status, again) = (response.status(), Again::of(&response));
         if again == Again::No && call.accepts(status) {
             return Ok(response);

@@ -1,6 +1,6 @@
 //! Sizes of files, holes, and where chunks and batches end.
 
-use test_support::archive::Dialect;
+use test_support::{archive::Dialect, trees::noise};
 
 use super::case::{Case, tar};
 
@@ -68,18 +68,4 @@ fn many<const N: usize>(name: &str, contents: [Vec<u8>; N]) -> Case {
     Case::with(name, |t| {
         named.fold(t, |t, (file, content)| t.file(Dialect::Ustar, file.as_bytes(), &content))
     })
-}
-
-/// Bytes that no compressor shrinks (xorshift64*, Vigna 2016).
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut x = seed;
-    let words = std::iter::repeat_with(|| {
-        x ^= x >> 12;
-        x ^= x << 25;
-        x ^= x >> 27;
-        x.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes()
-    });
-    let mut bytes: Vec<u8> = words.take(len.div_ceil(8)).flatten().collect();
-    bytes.truncate(len);
-    bytes
 }

@@ -8,6 +8,7 @@ use recompress_image::{
     chunked::{chunker::Chunker, footer::Position},
     image::Digest,
     layer::{self, Converted, LayerError, LayerProgress, Outline, Pool, Recipe},
+    tar::{Reader, TarStep},
 };
 use serde_json::Value;
 
@@ -15,6 +16,24 @@ use serde_json::Value;
 pub struct Made {
     pub blob: Vec<u8>,
     pub converted: Converted,
+}
+
+/// Whether the tar reader alone takes it.
+pub fn is_tar(tar: &[u8]) -> bool {
+    let mut reader = Reader::new(tar);
+    let mut buf = vec![0; 1 << 16];
+    loop {
+        match reader.next_step() {
+            Ok(TarStep::Entry(_)) => {}
+            Ok(TarStep::End) => return true,
+            Err(_) => return false,
+        }
+        while reader.payload_left() > 0 {
+            if reader.read_payload(&mut buf).is_err() {
+                return false;
+            }
+        }
+    }
 }
 
 /// Converts a blob in memory.

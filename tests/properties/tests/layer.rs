@@ -5,12 +5,9 @@ mod inputs;
 
 use std::{io::Write as _, sync::LazyLock};
 
-use properties::layer::{check, convert};
+use properties::layer::{check, convert, is_tar};
 use proptest::{collection::vec, prelude::*, sample::Index};
-use recompress_image::{
-    layer::{Cuts, LayerError, Pool, Recipe},
-    tar::{Reader, TarStep},
-};
+use recompress_image::layer::{Cuts, LayerError, Pool, Recipe};
 use test_support::archive::{Dialect, TarBuilder};
 
 use self::inputs::{Pieces, Stretch, content, recipe, tar};
@@ -19,24 +16,6 @@ static POOLS: LazyLock<[Pool; 3]> = LazyLock::new(|| [1, 2, 8].map(|n| Pool::new
 
 const CHUNKED: Recipe =
     Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE, lowest: true };
-
-/// Whether the tar reader alone takes it.
-fn is_tar(tar: &[u8]) -> bool {
-    let mut reader = Reader::new(tar);
-    let mut buf = vec![0; 1 << 16];
-    loop {
-        match reader.next_step() {
-            Ok(TarStep::Entry(_)) => {}
-            Ok(TarStep::End) => return true,
-            Err(_) => return false,
-        }
-        while reader.payload_left() > 0 {
-            if reader.read_payload(&mut buf).is_err() {
-                return false;
-            }
-        }
-    }
-}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]

@@ -32,6 +32,11 @@ impl Noise {
     }
 }
 
+/// Bytes that no compressor shrinks; `seed` is not 0.
+pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+    Noise(seed).bytes(length)
+}
+
 fn header(kind: EntryType, mode: u32) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);

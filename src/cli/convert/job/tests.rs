@@ -8,6 +8,7 @@ use crate::{
     attached::SbomChoice,
     cli::{Command, parse},
     convert::SbomPolicy,
+    limits::Limits,
 };
 
 fn parsed(args: &[&str]) -> Result<ConvertArgs, clap::Error> {

@@ -133,8 +133,8 @@ impl BlobDownload {
                 call = call.header(IF_RANGE, etag);
             }
         }
-        let response = self.repository.attempt(&call).await?;
-        let response = self.repository.judge(&call, response).await?;
+        let answer = self.repository.attempt(&call).await;
+        let response = self.repository.judge(&call, answer).await?;
         match response.status() {
             StatusCode::RANGE_NOT_SATISFIABLE => Ok(None),
             StatusCode::PARTIAL_CONTENT => {

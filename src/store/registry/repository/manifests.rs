@@ -99,11 +99,8 @@ impl Repository {
     pub(super) async fn document(&self, call: &Call) -> Result<(HeaderMap, Bytes), StoreError> {
         let mut retries = self.http.retries(&call.action);
         loop {
-            let response = match self.attempt(call).await {
-                Ok(response) => self.judge(call, response).await,
-                Err(failure) => Err(failure),
-            };
-            let failure = match response {
+            let answer = self.attempt(call).await;
+            let failure = match self.judge(call, answer).await {
                 Ok(response) => {
                     let headers = response.headers().clone();
                     match self.http.read_bounded(response, MANIFEST_SIZE_MAX).await {

@@ -110,15 +110,13 @@ impl Repository {
         let patience = Patience { tries: patience.tries.min(TRIES), ..patience };
         let mut retries = Retries::new(patience, &call.action);
         loop {
-            let (failure, trouble) = match self.attempt(call).await {
-                Ok(response) => {
-                    let trouble = (response.status().as_u16(), self.redirected_to(&response));
-                    match self.judge(call, response).await {
-                        Ok(response) => return Ok(Answer::Response(response)),
-                        Err(failure) => (failure, Some(trouble)),
-                    }
-                }
-                Err(failure) => (failure, None),
+            let answer = self.attempt(call).await;
+            let trouble = answer.as_ref().ok();
+            let trouble =
+                trouble.map(|response| (response.status().as_u16(), self.redirected_to(response)));
+            let failure = match self.judge(call, answer).await {
+                Ok(response) => return Ok(Answer::Response(response)),
+                Err(failure) => failure,
             };
             match (retries.pause(failure).await, trouble) {
                 (Ok(()), _) => {}

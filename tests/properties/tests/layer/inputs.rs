@@ -4,7 +4,10 @@ use std::io::{self, Read};
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use recompress_image::layer::{Cuts, Recipe};
-use test_support::archive::{Dialect, HeaderBlock, TarBuilder};
+use test_support::{
+    archive::{Dialect, HeaderBlock, TarBuilder},
+    trees::noise,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -46,24 +49,10 @@ pub(crate) fn content(stretches: &[Stretch]) -> Vec<u8> {
     for stretch in stretches {
         match *stretch {
             Stretch::Run { len, byte } => content.resize(content.len() + len, byte),
-            Stretch::Noise { len, seed } => content.extend(noise(len, seed)),
+            Stretch::Noise { len, seed } => content.extend(noise(len, seed | 1)),
         }
     }
     content
-}
-
-/// Bytes without a pattern (xorshift64*, Vigna 2016).
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut x = seed | 1;
-    let words = std::iter::repeat_with(|| {
-        x ^= x >> 12;
-        x ^= x << 25;
-        x ^= x >> 27;
-        x.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes()
-    });
-    let mut bytes: Vec<u8> = words.take(len.div_ceil(8)).flatten().collect();
-    bytes.truncate(len);
-    bytes
 }
 
 fn stretch() -> impl Strategy<Value = Stretch> {

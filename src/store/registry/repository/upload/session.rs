@@ -145,7 +145,7 @@ impl Session {
             // Only if it has panicked.
             Err(RequestFailure::fatal(StoreError::internal(&error)))
         });
-        let response = self.repository.judge(&call, answer?).await?;
+        let response = self.repository.judge(&call, answer).await?;
         if is_last {
             self.is_open = false;
         } else {
