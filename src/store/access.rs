@@ -40,11 +40,22 @@ pub struct Patience {
     pub first_delay: Duration,
     /// A connection on which nothing moves for this long is dead.
     pub idle: Duration,
+    /// How long a registry may take to answer once an upload has been sent completely. Large blobs
+    /// get more.
+    pub commit: Duration,
+    /// How long something that was written successfully may remain invisible to readers.
+    pub lag: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { tries: 6, first_delay: Duration::from_secs(1), idle: Duration::from_secs(120) }
+        Self {
+            tries: 6,
+            first_delay: Duration::from_secs(1),
+            idle: Duration::from_secs(120),
+            commit: Duration::from_secs(900),
+            lag: Duration::from_secs(60),
+        }
     }
 }
 

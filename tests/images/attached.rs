@@ -77,8 +77,13 @@ fn tagged(media_type: &str, blob: &[u8]) -> RawManifest {
 
 async fn open(image: &str, intent: Intent) -> Store {
     // Nothing is waited for longer than a test should take.
-    let patience =
-        Patience { tries: 3, first_delay: Duration::from_millis(2), idle: Duration::from_secs(5) };
+    let patience = Patience {
+        tries: 3,
+        first_delay: Duration::from_millis(2),
+        idle: Duration::from_secs(5),
+        commit: Duration::from_secs(4),
+        lag: Duration::from_millis(500),
+    };
     let options = AccessOptions { patience, ..AccessOptions::default() };
     Store::open(&image.parse().unwrap(), intent, &options).await.unwrap()
 }

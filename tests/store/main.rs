@@ -65,7 +65,12 @@ fn told(error: &dyn std::error::Error) -> String {
 
 /// Options for registries in trouble: nothing is waited for longer than a test should take.
 fn quick() -> AccessOptions {
-    let patience =
-        Patience { tries: 5, first_delay: Duration::from_millis(2), idle: Duration::from_secs(2) };
+    let patience = Patience {
+        tries: 5,
+        first_delay: Duration::from_millis(2),
+        idle: Duration::from_secs(2),
+        commit: Duration::from_secs(4),
+        lag: Duration::from_millis(500),
+    };
     AccessOptions { patience, ..AccessOptions::default() }
 }

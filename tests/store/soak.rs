@@ -105,8 +105,13 @@ fn job(source: &str, destination: &str) -> ConvertJob {
     let words = ["recompress-image", "convert", source, destination, "--probe=false"];
     let cli = cli::parse(words.map(Into::into)).unwrap();
     let Command::Convert(args) = cli.command else { panic!() };
-    let patience =
-        Patience { tries: 4, first_delay: Duration::from_millis(5), idle: Duration::from_secs(1) };
+    let patience = Patience {
+        tries: 4,
+        first_delay: Duration::from_millis(5),
+        idle: Duration::from_secs(1),
+        commit: Duration::from_secs(10),
+        lag: Duration::from_secs(5),
+    };
     let mut job = ConvertJob::try_from(*args).unwrap();
     job.access = AccessOptions { patience, ..AccessOptions::default() };
     job
