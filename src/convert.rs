@@ -72,6 +72,9 @@ pub struct ConvertJob {
     pub(crate) sbom: SbomPolicy,
     /// Ask the destination afterwards whether it serves partial pulls.
     pub(crate) probe: bool,
+    /// How the registry of the source is accessed.
+    pub source_access: AccessOptions,
+    /// How the registry of the destination is accessed.
     pub access: AccessOptions,
     /// The directory for Tekton's results.
     pub(crate) results_dir: Option<PathBuf>,
@@ -103,7 +106,7 @@ struct Run<'a> {
 /// Converts an image and publishes it. May be dropped at any time: nothing half-done is published.
 pub async fn run(job: &ConvertJob, reporter: &Reporter) -> Result<Summary, ConvertError> {
     results::prepare(job)?;
-    let source = Source::open(&job.source, &job.access).await?;
+    let source = Source::open(&job.source, &job.source_access).await?;
     let plan = plan::plan(job, &source).await?;
     documents::check_sizes(job, &plan)?;
     results::check_size(job, &plan)?;

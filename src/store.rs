@@ -19,7 +19,7 @@ use std::{path::PathBuf, sync::Arc};
 use bytes::Bytes;
 
 use self::blob::{blob_error, blob_name};
-pub use access::{AccessOptions, Intent, Patience, Selector};
+pub use access::{AccessOptions, Creds, Intent, Patience, Selector};
 pub(crate) use blob::CopyError;
 pub use blob::{BlobContent, BlobMismatch, BlobReader};
 pub use error::{
@@ -112,6 +112,14 @@ impl Store {
         match self {
             Self::Registry(registry) => registry.has_blob(digest, size).await,
             Self::Layout(layout) => layout.has_blob(digest, size).await,
+        }
+    }
+
+    /// Fails if nothing can be pushed here, before work is done for it.
+    pub(crate) async fn check_push(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Registry(registry) => registry.check_push().await,
+            Self::Layout(_) => Ok(()),
         }
     }
 

@@ -74,7 +74,7 @@ pub(crate) async fn run(job: &VerifyJob) -> Result<VerifyReport, VerifyError> {
     let (images, skipped) = select(&source, &raw, job.platform.as_ref()).await?;
     let other = match &job.against {
         Some(reference) => {
-            let other = Source::open(reference, &job.access).await?;
+            let other = Source::open(reference, &job.access.toward(&job.image, reference)).await?;
             let raw = other.root().await?;
             let config =
                 |selected: &SelectedImage| selected.image.manifest.config.blob.digest.clone();

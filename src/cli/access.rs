@@ -1,12 +1,15 @@
 //! How registries are accessed: the same options for each subcommand.
 #![allow(clippy::doc_markdown, reason = "the comments on arguments are their help texts")]
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use clap::ArgAction;
 
-use super::value;
-use crate::store::{AccessOptions, Patience};
+use super::{usage::UsageError, value};
+use crate::{
+    image::ImageReference,
+    store::{AccessOptions, Creds, Patience},
+};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Registry access")]
@@ -16,6 +19,11 @@ pub(crate) struct AccessArgs {
     /// Without it, credentials are looked up where podman, docker and Tekton keep them.
     #[arg(long, env = "RECOMPRESS_AUTHFILE", value_name = "FILE")]
     authfile: Option<PathBuf>,
+    /// User name and password for the registry
+    ///
+    /// Other users of the machine can see arguments; the variable and files are safer.
+    #[arg(long, env = "RECOMPRESS_CREDS", value_name = "USER:PASSWORD", hide_env_values = true)]
+    creds: Option<GivenCreds>,
     /// Require HTTPS with a valid certificate
     #[arg(long, env = "RECOMPRESS_TLS_VERIFY", value_name = "BOOL", default_value = "true")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -37,10 +45,89 @@ pub(crate) struct AccessArgs {
     cert_dir: Option<PathBuf>,
 }
 
-impl From<AccessArgs> for AccessOptions {
-    fn from(args: AccessArgs) -> Self {
-        let AccessArgs { authfile, tls_verify, ca_file, ca_file_optional, cert_dir } = args;
+/// Credentials for the registries of the source and of the destination.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Registry access")]
+pub(crate) struct SidesArgs {
+    /// File with credentials for the source, instead of --authfile
+    #[arg(long, env = "RECOMPRESS_SRC_AUTHFILE", value_name = "FILE")]
+    src_authfile: Option<PathBuf>,
+    /// User name and password for the registry of the source
+    #[arg(long, env = "RECOMPRESS_SRC_CREDS", value_name = "USER:PASSWORD")]
+    #[arg(hide_env_values = true)]
+    src_creds: Option<GivenCreds>,
+    /// File with credentials for the destination, instead of --authfile
+    #[arg(long, env = "RECOMPRESS_DEST_AUTHFILE", value_name = "FILE")]
+    dest_authfile: Option<PathBuf>,
+    /// User name and password for the registry of the destination
+    #[arg(long, env = "RECOMPRESS_DEST_CREDS", value_name = "USER:PASSWORD")]
+    #[arg(hide_env_values = true)]
+    dest_creds: Option<GivenCreds>,
+}
+
+/// `USER:PASSWORD`. It is not parsed by the parser of arguments, which would quote what is wrong.
+#[derive(Clone)]
+struct GivenCreds(String);
+
+impl From<&str> for GivenCreds {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for GivenCreds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl GivenCreds {
+    fn parse(self, option: &'static str) -> Result<Creds, UsageError> {
+        match self.0.split_once(':') {
+            Some((user, password)) if !user.is_empty() && !password.is_empty() => {
+                Ok(Creds { user: user.to_owned(), password: password.to_owned() })
+            }
+            _ => Err(UsageError::Creds { option }),
+        }
+    }
+}
+
+impl TryFrom<AccessArgs> for AccessOptions {
+    type Error = UsageError;
+
+    fn try_from(args: AccessArgs) -> Result<Self, UsageError> {
+        let AccessArgs { authfile, creds, tls_verify, ca_file, ca_file_optional, cert_dir } = args;
+        let creds = creds.map(|creds| creds.parse("--creds")).transpose()?;
         let patience = Patience::default();
-        Self { authfile, tls_verify, ca_file, ca_file_optional, cert_dir, patience }
+        Ok(Self { authfile, creds, tls_verify, ca_file, ca_file_optional, cert_dir, patience })
+    }
+}
+
+impl SidesArgs {
+    /// How the source and the destination are accessed. What is given for one side replaces what is
+    /// given for both.
+    pub(super) fn apart(
+        self,
+        both: &AccessOptions,
+        source: &ImageReference,
+        destination: &ImageReference,
+    ) -> Result<(AccessOptions, AccessOptions), UsageError> {
+        let side = |authfile: Option<PathBuf>, creds: Option<GivenCreds>, option| {
+            let own = creds.map(|creds| creds.parse(option)).transpose()?;
+            let is_own = authfile.is_some() || own.is_some();
+            let creds = if is_own { own } else { both.creds.clone() };
+            let authfile = authfile.or_else(|| both.authfile.clone());
+            Ok((AccessOptions { authfile, creds, ..both.clone() }, is_own))
+        };
+        let (of_source, one) = side(self.src_authfile, self.src_creds, "--src-creds")?;
+        let (of_destination, other) = side(self.dest_authfile, self.dest_creds, "--dest-creds")?;
+        let differ = match (source.registry(), destination.registry()) {
+            (Some(source), Some(destination)) => source != destination,
+            _ => false,
+        };
+        if both.creds.is_some() && differ && !one && !other {
+            return Err(UsageError::CredsOfTwo);
+        }
+        Ok((of_source, of_destination))
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use clap::ArgAction;
 
 use super::{
-    access::AccessArgs,
+    access::{AccessArgs, SidesArgs},
     exit::CommandError,
     limits::LimitsArgs,
     output::{OutputFormat, print},
@@ -117,6 +117,8 @@ pub struct ConvertArgs {
     jobs: Option<usize>,
     #[command(flatten)]
     access: AccessArgs,
+    #[command(flatten)]
+    sides: SidesArgs,
 }
 
 /// Removes the results of an earlier run, going by the bare arguments: even if these make no sense,

@@ -34,7 +34,7 @@ pub struct InspectArgs {
 
 pub(super) async fn run(args: InspectArgs) -> Result<(), CommandError> {
     let InspectArgs { image, toc, platform, output, access } = args;
-    let job = InspectJob { image, platform, toc, access: access.into() };
+    let job = InspectJob { image, platform, toc, access: access.try_into()? };
     let report = inspect::run(&job).await?;
     print(output, &report, &report).map_err(CommandError::Print)
 }

@@ -29,6 +29,6 @@ pub struct ProbeArgs {
 
 pub(super) async fn run(args: ProbeArgs) -> Result<(), CommandError> {
     let ProbeArgs { image, output, access } = args;
-    let report = probe::run(&ProbeJob { image, access: access.into() }).await?;
+    let report = probe::run(&ProbeJob { image, access: access.try_into()? }).await?;
     print(output, &report, &report).map_err(CommandError::Print)
 }

@@ -10,12 +10,20 @@ pub(super) fn tables(root: &Command) -> String {
     for command in root.get_subcommands() {
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         let (access, own): (Vec<_>, Vec<_>) =
-            command.get_arguments().partition(|arg| arg.get_help_heading().is_some());
+            command.get_arguments().partition(|arg| is_shared(root, arg));
         text += &format!("### {}\n\n{about}.\n\n{}\n", command.get_name(), table(own));
         shared.get_or_insert(access);
     }
     let shared = shared.into_iter().flatten().chain(root.get_arguments());
     text + &format!("### Options of every subcommand\n\n{}", table(shared))
+}
+
+/// Whether every subcommand has the option, about the same matter.
+fn is_shared(root: &Command, arg: &Arg) -> bool {
+    arg.get_help_heading().is_some()
+        && root
+            .get_subcommands()
+            .all(|command| command.get_arguments().any(|other| other.get_id() == arg.get_id()))
 }
 
 fn table<'a>(arguments: impl IntoIterator<Item = &'a Arg>) -> String {

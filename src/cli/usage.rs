@@ -25,6 +25,13 @@ pub enum UsageError {
     DockerZstd,
     #[error("--manifest-type=docker cannot be used for an index; remove it, or convert one image")]
     DockerIndex,
+    #[error("invalid value for {option}; expected USER:PASSWORD")]
+    Creds { option: &'static str },
+    #[error(
+        "--creds is for one registry, but source and destination are in different ones; use \
+         --src-creds and --dest-creds"
+    )]
+    CredsOfTwo,
     /// The derived tag does not fit the destination.
     #[error("cannot derive a tag for {destination}: {error}")]
     DerivedTag { destination: String, error: ReferenceError },

@@ -43,7 +43,7 @@ pub(super) async fn run(args: VerifyArgs) -> Result<(), CommandError> {
         against: args.against,
         platform: args.platform,
         limits: args.limits.into(),
-        access: args.access.into(),
+        access: args.access.try_into()?,
     };
     let report = verify::run(&job).await?;
     print(args.output, &report, &report).map_err(CommandError::Print)?;

@@ -137,6 +137,14 @@ impl ImageReference {
         }
     }
 
+    /// Host and perhaps port of the registry; a layout has none.
+    pub fn registry(&self) -> Option<&str> {
+        match self {
+            Self::Registry(reference) => Some(reference.registry()),
+            Self::Layout(_) => None,
+        }
+    }
+
     /// Whether both are in the same repository or layout, judged by their names.
     pub fn is_same_place(&self, other: &Self) -> bool {
         match (self, other) {

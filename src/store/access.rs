@@ -1,6 +1,6 @@
 //! How stores are opened, and what is asked of them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use crate::image::{Digest, ImageReference};
 
@@ -18,6 +18,8 @@ pub struct AccessOptions {
     /// The only file to look for credentials in; without it the usual files are searched
     /// (containers-auth.json(5)).
     pub authfile: Option<PathBuf>,
+    /// Used instead of what any file has.
+    pub creds: Option<Creds>,
     /// Whether HTTPS and a certificate that can be verified are required. Otherwise any certificate
     /// is accepted, and plain HTTP too if the registry does not support TLS.
     pub tls_verify: bool,
@@ -29,6 +31,29 @@ pub struct AccessOptions {
     /// searched (containers-certs.d(5)).
     pub cert_dir: Option<PathBuf>,
     pub patience: Patience,
+}
+
+/// A user name and a password, for one registry.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Creds {
+    pub user: String,
+    pub password: String,
+}
+
+impl fmt::Debug for Creds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Creds").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl AccessOptions {
+    /// The options for `other`, if these are for `own`: given credentials are not for another
+    /// registry.
+    #[must_use]
+    pub fn toward(&self, own: &ImageReference, other: &ImageReference) -> Self {
+        let creds = self.creds.clone().filter(|_| own.registry() == other.registry());
+        Self { creds, ..self.clone() }
+    }
 }
 
 /// How long to wait for a registry in trouble.
@@ -63,6 +88,7 @@ impl Default for AccessOptions {
     fn default() -> Self {
         Self {
             authfile: None,
+            creds: None,
             tls_verify: true,
             ca_file: None,
             ca_file_optional: false,

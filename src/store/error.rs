@@ -90,13 +90,10 @@ impl fmt::Display for Tried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.times {
             0 | 1 => Ok(()),
-            times => {
-                write!(
-                    f,
-                    " (gave up after {times} attempts in {:.0} s)",
-                    self.elapsed.as_secs_f64()
-                )
-            }
+            times => match self.elapsed.as_secs() {
+                0 => write!(f, "; gave up after {times} attempts"),
+                seconds => write!(f, "; gave up after {times} attempts in {seconds} s"),
+            },
         }
     }
 }
@@ -159,11 +156,22 @@ pub struct Refusal {
 
 /// Where a credential came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialOrigin {
-    /// The file that had it, or that named the helper that had it.
-    pub file: PathBuf,
-    /// The key in that file.
-    pub key: String,
+pub enum CredentialOrigin {
+    /// The user gave it.
+    Given { user: String },
+    /// A file had it, or named the helper that had it.
+    File { file: PathBuf, key: String },
+}
+
+impl fmt::Display for CredentialOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given { user } => write!(f, "the given credentials of user {user:?}"),
+            Self::File { file, key } => {
+                write!(f, "the credentials for {key:?} in {}", file.display())
+            }
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -181,17 +189,18 @@ impl fmt::Display for Refusal {
                 "no credentials were found: log in with `podman login {registry}` or pass --authfile, \
                  and check the repository's name"
             ),
-            Some(CredentialOrigin { file, key }) if *status == 401 => write!(
-                f,
-                "the credentials for {key:?} in {} were rejected: log in again or pass --authfile",
-                file.display()
-            ),
-            Some(CredentialOrigin { file, key }) => write!(
-                f,
-                "the credentials for {key:?} in {} lack permission to {verb}: request access or pass \
-                 --authfile",
-                file.display()
-            ),
+            Some(origin @ CredentialOrigin::Given { .. }) if *status == 401 => {
+                write!(f, "{origin} were rejected: check user name and password")
+            }
+            Some(origin) if *status == 401 => {
+                write!(f, "{origin} were rejected: log in again or pass --authfile")
+            }
+            Some(origin @ CredentialOrigin::Given { .. }) => {
+                write!(f, "{origin} lack permission to {verb}: request access")
+            }
+            Some(origin) => {
+                write!(f, "{origin} lack permission to {verb}: request access or pass --authfile")
+            }
         }
     }
 }

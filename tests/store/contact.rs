@@ -33,10 +33,10 @@ fn at(host: &str) -> String {
 async fn nobody_on_that_port_is_told_soon() {
     let host = format!("127.0.0.1:{}", free_port());
     let output = run(convert(&at(&host), "oci:nowhere")).await;
-    let words = ["connection refused", "check the port", "(gave up after 3 attempts in"];
+    let words = ["connection refused", "check the port", "; gave up after 3 attempts"];
     let text = ends(&output, 6, &words);
     assert_eq!(text.matches("retrying in").count(), 2, "each retry is told once: {text}");
-    assert!(text.contains("(attempt 2 of 3)") && text.contains("(attempt 3 of 3)"), "{text}");
+    assert!(text.contains(", attempt 2 of 3") && text.contains(", attempt 3 of 3"), "{text}");
 }
 
 /// The host name does not exist: exit code 6, and the error says so.

@@ -84,7 +84,7 @@ async fn the_last_failure_is_told_with_the_number_of_tries() {
         panic!("{read:?}")
     };
     assert!(
-        told(&read).contains("returned 503: overloaded (gave up after 5 attempts in"),
+        told(&read).contains("returned 503: overloaded; gave up after 5 attempts"),
         "{}",
         told(&read)
     );

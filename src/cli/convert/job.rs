@@ -38,6 +38,8 @@ impl TryFrom<ConvertArgs> for ConvertJob {
         let texts: Vec<_> = platforms.iter().map(|named| named.text.as_str()).collect();
         let tag = |place: &_| derived_tag(&args.source, place, &texts, &suffix(&wanted));
         let destination = destination(args.destination, &args.source, tag)?;
+        let access = args.access.try_into()?;
+        let (source_access, access) = args.sides.apart(&access, &args.source, &destination)?;
         Ok(Self {
             source: args.source,
             destination,
@@ -58,7 +60,8 @@ impl TryFrom<ConvertArgs> for ConvertJob {
             expires_after: args.expires_after,
             sbom: args.sbom,
             probe: args.probe,
-            access: args.access.into(),
+            source_access,
+            access,
             results_dir: args.results_dir.map(super::results_folder),
             results_limit: args.results_limit,
         })

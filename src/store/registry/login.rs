@@ -47,6 +47,18 @@ impl Login {
         intent: Intent,
         options: &AccessOptions,
     ) -> Result<Self, StoreError> {
+        let credential = match options.creds.as_ref().map(FoundCredential::given) {
+            None => Self::search(reference, options).await?,
+            given => given,
+        };
+        let (repository, tokens) = (reference.repository().to_owned(), Mutex::default());
+        Ok(Self { repository, intent, credential, tokens })
+    }
+
+    async fn search(
+        reference: &RegistryReference,
+        options: &AccessOptions,
+    ) -> Result<Option<FoundCredential>, StoreError> {
         let (wanted, authfile) = (reference.clone(), options.authfile.clone());
         let search = move || {
             let environment = Environment::of_process();
@@ -54,9 +66,7 @@ impl Login {
             credentials::find(registry, repository, authfile.as_deref(), &environment)
         };
         let found = tokio::task::spawn_blocking(search).await;
-        let credential = found.map_err(|error| StoreError::internal(&error))??;
-        let (repository, tokens) = (reference.repository().to_owned(), Mutex::default());
-        Ok(Self { repository, intent, credential, tokens })
+        Ok(found.map_err(|error| StoreError::internal(&error))??)
     }
 
     /// Begins with what the registry asked for at the first contact.

@@ -114,7 +114,7 @@ impl Retries {
             return Err(error.after(Tried { times: self.failed, elapsed }));
         }
         tracing::warn!(
-            "{} failed: {}; retrying in {:.1} s (attempt {} of {tries})",
+            "{} failed: {}; retrying in {:.1} s, attempt {} of {tries}",
             self.action,
             error.cause(),
             delay.as_secs_f64(),
@@ -213,11 +213,11 @@ mod tests {
         retries.pause(RequestFailure::transient(broken())).await.unwrap();
         let error =
             retries.pause(RequestFailure::transient(broken())).await.unwrap_err().to_string();
-        assert!(error.contains(" after 3 attempts in "), "{error}");
+        assert!(error.contains("; gave up after 3 attempts"), "{error}");
         retries.progressed();
         retries.pause(RequestFailure::transient(broken())).await.unwrap();
         let error = retries.pause(RequestFailure::fatal(broken())).await.unwrap_err().to_string();
-        assert!(error.contains(" after 2 attempts in "), "{error}");
+        assert!(error.contains("; gave up after 2 attempts"), "{error}");
     }
 
     #[tokio::test]
@@ -228,7 +228,7 @@ mod tests {
         retries.pause(absent()).await.unwrap();
         retries.pause(absent()).await.unwrap();
         let error = retries.pause(absent()).await.unwrap_err().to_string();
-        assert!(error.contains(" after 3 attempts in "), "{error}");
+        assert!(error.contains("; gave up after 3 attempts"), "{error}");
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
+    sync::Once,
 };
 
 use docker_credential::{CredentialRetrievalError, DockerCredential};
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 pub(super) use environment::Environment;
 
 use crate::store::{
+    access::Creds,
     error::{AuthError, CredentialOrigin},
     secrets,
 };
@@ -61,6 +63,17 @@ pub(super) struct FoundCredential {
     pub(super) origin: CredentialOrigin,
 }
 
+impl FoundCredential {
+    /// What the user gave.
+    pub(super) fn given(creds: &Creds) -> Self {
+        let Creds { user, password } = creds.clone();
+        let origin = CredentialOrigin::Given { user: user.clone() };
+        let credential = Credential::Password { user, password };
+        credential.remember();
+        Self { credential, origin }
+    }
+}
+
 /// Asks a credential helper: server first, then the helper's name.
 type Helper<'a> = &'a dyn Fn(&str, &str) -> Result<DockerCredential, CredentialRetrievalError>;
 
@@ -90,14 +103,24 @@ fn find_with(
     for path in files {
         let content = match read(&path) {
             Ok(content) => content,
+            Err(_) if authfile.is_none() && environment.names(&path) && !path.exists() => {
+                static TOLD: Once = Once::new();
+                TOLD.call_once(|| {
+                    tracing::warn!(
+                        "REGISTRY_AUTH_FILE names {}, which does not exist; looking for credentials \
+                         elsewhere",
+                        path.display()
+                    );
+                });
+                continue;
+            }
             Err(error) if authfile.is_none() && is_skipped(&path, &error) => continue,
             Err(source) => return Err(AuthError::File { path, source }),
         };
         let file = AuthFile::parse(path, &content)?;
         if let Some(found) = file.find(registry, repository, helper)? {
             found.credential.remember();
-            tracing::debug!(registry, repository, file = %found.origin.file.display(),
-                key = found.origin.key, "found credentials");
+            tracing::debug!(registry, repository, origin = %found.origin, "found credentials");
             return Ok(Some(found));
         }
     }
@@ -164,7 +187,7 @@ impl AuthFile {
                 return Ok(Some(found));
             }
         }
-        let auths = self.object("auths")?;
+        let auths = if self.is_legacy() { &self.document } else { self.object("auths")? };
         for key in entry::matching_keys(auths.keys(), registry, repository) {
             let Some(value) = auths.get(key) else { continue };
             let credential = entry::credential(value).map_err(|_| {
@@ -172,7 +195,7 @@ impl AuthFile {
                 AuthError::Malformed { path: self.path.clone(), place }
             })?;
             if let Some(credential) = credential {
-                let origin = CredentialOrigin { file: self.path.clone(), key: key.to_owned() };
+                let origin = self.origin(key);
                 return Ok(Some(FoundCredential { credential, origin }));
             }
         }
@@ -190,6 +213,18 @@ impl AuthFile {
             });
         }
         Ok(None)
+    }
+
+    /// Whether it has the form of docker's `.dockercfg`: the keys without anything around them.
+    fn is_legacy(&self) -> bool {
+        let is_entry =
+            |value: &Value| value.get("auth").is_some() || value.get("username").is_some();
+        !["auths", "credHelpers", "credsStore"].iter().any(|name| self.document.contains_key(*name))
+            && self.document.values().any(is_entry)
+    }
+
+    fn origin(&self, key: &str) -> CredentialOrigin {
+        CredentialOrigin::File { file: self.path.clone(), key: key.to_owned() }
     }
 
     fn object(&self, field: &str) -> Result<&Map<String, Value>, AuthError> {
@@ -210,7 +245,7 @@ impl AuthFile {
         server: &str,
         name: &str,
     ) -> Result<Option<FoundCredential>, AuthError> {
-        let origin = CredentialOrigin { file: self.path.clone(), key: server.to_owned() };
+        let origin = self.origin(server);
         match helper(server, name) {
             Ok(DockerCredential::UsernamePassword(user, _)) if user.is_empty() => Ok(None),
             Ok(DockerCredential::UsernamePassword(user, password)) => Ok(Some(FoundCredential {

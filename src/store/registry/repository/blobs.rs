@@ -62,6 +62,12 @@ impl Repository {
         self.url(&format!("blobs/{digest}"))
     }
 
+    /// Fails if this may not push: begins an upload and cancels it. A token alone does not tell,
+    /// because token servers leave out what they do not grant.
+    pub(crate) async fn check_push(self: &Arc<Self>) -> Result<(), StoreError> {
+        Session::begin(self, &"check for permission to push".into(), None).await.map(drop)
+    }
+
     /// Uploads a blob. The registry checks the digest. With `from`, another repository of the same
     /// registry, it is asked to mount the blob from there.
     pub(crate) async fn put_blob(

@@ -29,16 +29,17 @@ struct Scope<'a> {
 impl<'a> Scope<'a> {
     fn of(key: &'a str) -> Self {
         let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
-        let (registry, path) = match bare.unwrap_or(key).split_once('/') {
-            Some((registry, path)) => (registry, path.trim_end_matches('/')),
-            None => (bare.unwrap_or(key), ""),
-        };
+        let (registry, path) =
+            bare.unwrap_or(key).split_once('/').unwrap_or((bare.unwrap_or(key), ""));
         let is_hub = registry == DOCKER_HUB || DOCKER_HUB_ALIASES.contains(&registry);
-        // Docker's keys are URLs of the API. It ends there: no path of a repository.
-        let is_api = matches!(path, "v1" | "v2") && (bare.is_some() || is_hub);
+        // Docker's keys are URLs of the API. It ends there: no path of a repository. Without a scheme
+        // only the slash at the end tells one from the path of a repository
+        // (kubernetes, pkg/credentialprovider/keyring.go).
+        let is_api = matches!(path, "v1/" | "v2/")
+            || (matches!(path, "v1" | "v2") && (bare.is_some() || is_hub));
         Self {
             registry: if is_hub { DOCKER_HUB } else { registry },
-            path: if is_api { "" } else { path },
+            path: if is_api { "" } else { path.trim_end_matches('/') },
             had_scheme: bare.is_some(),
         }
     }

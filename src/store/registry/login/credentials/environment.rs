@@ -41,6 +41,11 @@ impl Environment {
         }
     }
 
+    /// Whether `REGISTRY_AUTH_FILE` names the file.
+    pub(super) fn names(&self, file: &Path) -> bool {
+        self.registry_auth_file.as_deref() == Some(file)
+    }
+
     /// The files to look into, the first that has a match wins.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let below_home = |directory: &str| self.home.as_ref().map(|home| home.join(directory));
@@ -52,6 +57,7 @@ impl Environment {
             config_home.map(|directory| directory.join("containers/auth.json")),
             docker_config.map(|directory| directory.join("config.json")),
             self.tekton.as_ref().map(|directory| directory.join(".docker/config.json")),
+            self.home.as_ref().map(|home| home.join(".dockercfg")),
         ]
         .into_iter()
         .flatten()

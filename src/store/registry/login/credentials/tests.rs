@@ -58,6 +58,12 @@ fn keys_match_whole_segments_of_one_host() {
         (&["https://quay.io/org"], "quay.io/other/app", None),
         (&["https://quay.io", "quay.io"], "quay.io/org/app", Some("quay.io")),
         (&["quay.io/v2"], "quay.io/org/app", None),
+        (&["quay.io/v2/"], "quay.io/org/app", Some("quay.io/v2/")),
+        (&["localhost:5000/v1/"], "localhost:5000/app", Some("localhost_5000/v1/")),
+        (&["quay.io/v2/", "quay.io/org"], "quay.io/org/app", Some("quay.io/org")),
+        (&["quay.io/v2"], "quay.io/v2/app", Some("quay.io/v2")),
+        (&["quay.io/v2/org/"], "quay.io/org/app", None),
+        (&["quay.io/v2/"], "ghcr.io/org/app", None),
         (&["*.quay.io", ""], "quay.io/org/app", None),
         (
             &["https://index.docker.io/v1/"],
@@ -97,6 +103,18 @@ fn forms_of_an_entry() {
     }
     let token = json!({ "auth": BASE64_STANDARD.encode("me:"), "identitytoken": "secret" });
     assert_eq!(find(token).unwrap().as_deref(), Some("<token>"));
+}
+
+#[test]
+fn the_legacy_form_has_its_keys_at_the_top() {
+    let document = json!({ "https://quay.io/v1/": entry("legacy"), "ghcr.io": entry("other") });
+    let find = |image| lookup(&document, image, &no_helper).unwrap();
+    assert_eq!(find("quay.io/org/app").as_deref(), Some("legacy"));
+    assert_eq!(find("ghcr.io/org/app").as_deref(), Some("other"));
+    assert_eq!(find("docker.io/org/app"), None);
+    // An entry beside `auths` is none.
+    let both = json!({ "auths": {}, "quay.io": entry("stray") });
+    assert_eq!(lookup(&both, "quay.io/org/app", &no_helper).unwrap(), None);
 }
 
 #[test]
@@ -218,6 +236,7 @@ fn variables_replace_places_below_home() {
         "/config/containers/auth.json".into(),
         "/docker/config.json".into(),
         files.path("tekton/.docker/config.json"),
+        files.path("home/.dockercfg"),
     ];
     assert_eq!(environment.files(), expected);
     assert_eq!(Environment::default().files(), <[PathBuf; 0]>::default(), "HOME may be unset");
