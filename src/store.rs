@@ -73,6 +73,19 @@ impl Store {
         }
     }
 
+    /// The same for the manifest `expected` that was written before: a registry may need a while to
+    /// show it, or go on showing another one under its tag. What is found last is returned.
+    pub async fn manifest_soon(
+        &self,
+        which: &Selector,
+        expected: &Digest,
+    ) -> Result<RawManifest, StoreError> {
+        match self {
+            Self::Registry(registry) => registry.manifest_soon(which, expected).await,
+            Self::Layout(layout) => layout.manifest(which).await,
+        }
+    }
+
     /// Reads something that is stored like a manifest, of any media type, at most
     /// [`MANIFEST_SIZE_MAX`] bytes. Its digest and its length have been checked, its form has not.
     pub(crate) async fn document(
@@ -120,6 +133,12 @@ impl Store {
         match self {
             Self::Registry(registry) => registry.check_push().await,
             Self::Layout(_) => Ok(()),
+    /// The same for a blob that was written before: a registry may need a while to show it, and has
+    /// to serve it, not only to know of it.
+    pub async fn has_blob_soon(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        match self {
+            Self::Registry(registry) => registry.has_blob_soon(digest, size).await,
+            Self::Layout(layout) => layout.has_blob(digest, size).await,
         }
     }
 

@@ -123,6 +123,13 @@ impl Fake {
                 answer(202, &headers, b"")
             }
             "GET" if path == "/v2/" => answer(200, &[], b""),
+            "GET" if name.starts_with("sha256:") => match held.blobs.get(&name) {
+                Some(blob) if request.header("range") == "bytes=0-0" && !blob.is_empty() => {
+                    answer(206, &[&format!("Content-Range: bytes 0-0/{}", blob.len())], &blob[..1])
+                }
+                Some(blob) => answer(200, &[], blob),
+                None => answer(404, &[], b""),
+            },
             method => {
                 let Some(session) = held.sessions.get_mut(&name) else {
                     return answer(404, &[], br#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}"#);

@@ -11,6 +11,8 @@ mod ends;
 mod fake;
 mod faults;
 mod fronted;
+mod heads;
+mod lag;
 mod layout;
 mod limits;
 mod nginx;

@@ -2,6 +2,7 @@
 
 mod blobs;
 mod download;
+mod lag;
 mod manifests;
 pub(super) mod ranges;
 mod referrers;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use reqwest::{Method, StatusCode, Url, header::CONTENT_LENGTH};
+use reqwest::{
+    Method, StatusCode, Url,
+    header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderName, RANGE},
+};
 use tokio::sync::mpsc;
 
 use super::{
@@ -29,6 +32,21 @@ const PIECES_WAITING: usize = 4;
 /// for the digest is as long either way.
 const FOLLOWED_FROM: u64 = 32 << 20;
 
+/// What a registry says of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    Absent,
+    /// With its size in bytes, if that is known.
+    There(Option<u64>),
+}
+
+impl Presence {
+    /// A blob of another size is damaged: better sent again than relied on.
+    pub(super) fn is_of(self, size: u64) -> bool {
+        matches!(self, Self::There(found) if found.is_none_or(|found| found == size))
+    }
+}
+
 impl Repository {
     /// Opens a blob. A download that is interrupted resumes where it was.
     pub(crate) async fn blob(
@@ -48,14 +66,42 @@ impl Repository {
     pub(crate) async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
         let what = blob_name(digest);
         let call = Call::new(Method::HEAD, self.blob_url(digest)?, format!("check for {what}"));
-        let response = self.send(&call.target(what).accept(&[200, 404])).await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(false);
+        let response = self.send(&call.target(what)).await?;
+        let by_head = length(response.headers());
+        match response.status() {
+            StatusCode::NOT_FOUND => return Ok(false),
+            StatusCode::OK if by_head == Some(size) => return Ok(true),
+            _ => {}
         }
-        let length = response.headers().get(CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        // A blob of another size is damaged: better sent again than relied on.
-        Ok(length.is_none_or(|length| length == size))
+        // Not every server answers HEAD like GET: presigned URLs are good for GET alone, and some
+        // have no length, or 0.
+        Ok(match self.presence_by_get(digest).await? {
+            Presence::There(None) if response.status() == StatusCode::OK => {
+                Presence::There(by_head.filter(|&length| length > 0)).is_of(size)
+            }
+            presence => presence.is_of(size),
+        })
+    }
+
+    /// Asks for the first byte of a blob.
+    pub(super) async fn presence_by_get(&self, digest: &Digest) -> Result<Presence, StoreError> {
+        let what = blob_name(digest);
+        let call = Call::new(Method::GET, self.blob_url(digest)?, format!("check for {what}"));
+        let whole = call.target(what).accept(&[200, 404]);
+        let byte = whole.clone().accept(&[200, 206, 400, 404, 405, 416, 501]);
+        let mut response = self.send(&byte.header(RANGE, "bytes=0-0")).await?;
+        if matches!(response.status().as_u16(), 400 | 405 | 501) {
+            // It may be the range that is refused. The body is not read.
+            response = self.send(&whole).await?;
+        }
+        let total = || content_range_total(response.headers());
+        Ok(match response.status().as_u16() {
+            404 => Presence::Absent,
+            200 => Presence::There(length(response.headers())),
+            // Only an empty blob has no first byte.
+            416 => Presence::There(total().or(Some(0))),
+            _ => Presence::There(total()),
+        })
     }
 
     fn blob_url(&self, digest: &Digest) -> Result<Url, StoreError> {
@@ -127,4 +173,17 @@ impl Repository {
         };
         upload.run(None).await
     }
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    text(headers, CONTENT_LENGTH)?.parse().ok()
+}
+
+/// The size of the whole, from `bytes 0-0/SIZE` or `bytes */SIZE`.
+fn content_range_total(headers: &HeaderMap) -> Option<u64> {
+    text(headers, CONTENT_RANGE)?.rsplit_once('/')?.1.trim().parse().ok()
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
 }

@@ -169,7 +169,8 @@ impl BlobUpload {
         };
         // Some registries take chunks and keep only the last one.
         let is_trusted = is_confirmed && self.shape == Shape::Whole;
-        if is_trusted || self.is_there(digest, *size).await? {
+        let has_it = || self.repository.has_blob_soon(digest, *size);
+        if is_trusted || has_it().await.map_err(UploadStop::End)? {
             return Ok(UploadStep::Done);
         }
         let reason = "it reports success but does not have the blob";
