@@ -28,7 +28,7 @@ pub use error::{
 pub use manifest::{MANIFEST_SIZE_MAX, RawManifest};
 pub use oci_layout::OciLayout;
 pub use referrers::Referrers;
-pub(crate) use registry::{RangeAnswer, RangeContent, RangePart};
+pub(crate) use registry::{RangeAnswer, RangeContent, RangePart, UploadSession};
 pub use registry::{Repository, uploads_cancelled};
 pub use secrets::mask;
 pub use spool::{BlobSpool, SpoolWriter};
@@ -128,17 +128,20 @@ impl Store {
         }
     }
 
-    /// Fails if nothing can be pushed here, before work is done for it.
-    pub(crate) async fn check_push(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Registry(registry) => registry.check_push().await,
-            Self::Layout(_) => Ok(()),
     /// The same for a blob that was written before: a registry may need a while to show it, and has
     /// to serve it, not only to know of it.
     pub async fn has_blob_soon(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
         match self {
             Self::Registry(registry) => registry.has_blob_soon(digest, size).await,
             Self::Layout(layout) => layout.has_blob(digest, size).await,
+        }
+    }
+
+    /// Begins an upload before there is anything to upload. Fails if this may not push.
+    pub(crate) async fn begin_upload(&self) -> Result<Option<UploadSession>, StoreError> {
+        match self {
+            Self::Registry(registry) => registry.begin_upload().await,
+            Self::Layout(_) => Ok(None),
         }
     }
 
@@ -199,8 +202,17 @@ impl Store {
     /// Writes a blob that may still be growing; the upload of a large one begins at once. Fails if
     /// the spool is abandoned. Returns whether the store had the blob already.
     pub async fn put_spool(&self, spool: BlobSpool) -> Result<bool, StoreError> {
+        self.put_spool_into(spool, None).await
+    }
+
+    /// The same with an upload that was begun before.
+    pub(crate) async fn put_spool_into(
+        &self,
+        spool: BlobSpool,
+        session: Option<UploadSession>,
+    ) -> Result<bool, StoreError> {
         match self {
-            Self::Registry(registry) => registry.put_spool(spool).await,
+            Self::Registry(registry) => registry.put_spool(spool, session).await,
             Self::Layout(layout) => layout.put_spool(spool).await,
         }
     }

@@ -73,7 +73,7 @@ async fn refer(
             list_in_index(store, manifest, &entry).await?;
         }
     }
-    store.manifest(&by_digest).await?;
+    store.manifest_soon(&by_digest, &referring.digest).await?;
     Ok(referring.digest)
 }
 
@@ -118,6 +118,8 @@ async fn list_in_index(
         }
         let after = RawManifest::new(after.to_json(), OCI_INDEX);
         store.put_manifest(&after, Some(&tag)).await?;
+        // What is found is judged in the next round.
+        let _ = store.manifest_soon(&Selector::Tag(tag.clone()), &after.digest).await;
     }
     if is_in_index(store, manifest, entry).await? {
         return Ok(());
@@ -142,7 +144,7 @@ async fn tag(
     }
     put_blob(store, config.into()).await?;
     store.put_manifest(&cosign, Some(&tag)).await?;
-    let found = store.manifest(&selector).await?;
+    let found = store.manifest_soon(&selector, &cosign.digest).await?;
     if found.bytes == cosign.bytes {
         return Ok(tag);
     }

@@ -119,7 +119,9 @@ fn of_convert(error: &ConvertError) -> ExitCode {
         ConvertError::Source(error) => of_source(error),
         ConvertError::Verify(error) => of_verify(error),
         ConvertError::Kept { .. } => ExitCode::BrokenSource,
-        ConvertError::Destination { error, .. } => of_store(error, ExitCode::Registry),
+        ConvertError::Destination { error, .. } | ConvertError::TagTaken { error, .. } => {
+            of_store(error, ExitCode::Registry)
+        }
         ConvertError::Layer { error, .. } => of_layer(error),
         ConvertError::Copy { error, .. } => of_blob(error),
         ConvertError::NoIndex { .. } | ConvertError::ResultsTooLarge { .. } => ExitCode::Usage,

@@ -39,7 +39,7 @@ pub(super) async fn copy(
 async fn image(run: &Run<'_>, raw: &RawManifest) -> Result<(), ConvertError> {
     let manifest = raw.manifest().map_err(|error| run.source.unfit(raw, error))?;
     blobs(run, &manifest).await?;
-    run.destination.put_manifest(raw, None).await
+    run.destination.put_manifest(raw).await
 }
 
 /// An index with everything below it, the deepest first.
@@ -69,7 +69,7 @@ async fn index(run: &Run<'_>, digest: Digest) -> Result<Result<(), String>, Conv
     }
     for (raw, _) in found.iter().rev() {
         if raw.is_index() {
-            run.destination.put_manifest(raw, None).await?;
+            run.destination.put_manifest(raw).await?;
         } else {
             image(run, raw).await?;
         }
@@ -107,17 +107,20 @@ async fn unknown(run: &Run<'_>, entry: &Descriptor) -> Result<Result<(), String>
 }
 
 async fn blobs(run: &Run<'_>, manifest: &Manifest) -> Result<(), ConvertError> {
-    for wanted in manifest.needed_blobs() {
-        blob(run, wanted).await?;
+    for wanted in run.destination.lacks(manifest.needed_blobs()).await? {
+        obtain(run, wanted).await?;
     }
     Ok(())
 }
 
 async fn blob(run: &Run<'_>, blob: &BlobId) -> Result<(), ConvertError> {
+    if run.destination.has_blob(blob).await? { Ok(()) } else { obtain(run, blob).await }
+}
+
+/// Mounts or copies a blob that the destination lacks.
+async fn obtain(run: &Run<'_>, blob: &BlobId) -> Result<(), ConvertError> {
     let destination = &run.destination;
-    if destination.has_blob(blob).await?
-        || destination.store.mount(&blob.digest, &run.job.source).await
-    {
+    if destination.store.mount(&blob.digest, &run.job.source).await {
         return Ok(());
     }
     let reader = run.source.blob(blob).await?;

@@ -1,20 +1,33 @@
 //! Where the image is published. Each error says so.
 
-use std::io;
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+};
 
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::OnceCell;
 
 use super::ConvertError;
 use crate::{
-    image::{BlobId, Digest, ImageReference, Manifest},
+    image::{BlobId, Digest, ImageReference},
     store::{
         AccessOptions, BlobSpool, Intent, RawManifest, Selector, SpoolWriter, Store, StoreError,
+        UploadSession,
     },
 };
+
+/// Requests of one kind that are under way at the same time.
+const CHECKS: usize = 8;
 
 pub(super) struct Destination<'a> {
     pub(super) reference: &'a ImageReference,
     pub(super) store: Store,
+    /// Whether something may be pushed: asked once.
+    allowed: OnceCell<()>,
+    /// What that began, for the first blob.
+    session: Mutex<Option<UploadSession>>,
 }
 
 impl<'a> Destination<'a> {
@@ -22,26 +35,98 @@ impl<'a> Destination<'a> {
         reference: &'a ImageReference,
         access: &AccessOptions,
     ) -> Result<Self, ConvertError> {
-        match Store::open(reference, Intent::Push, access).await {
-            Ok(store) => Ok(Self { reference, store }),
-            Err(error) => Err(failed(reference, error)),
-        }
+        let failed = |error| failed(reference, error);
+        let store = Store::open(reference, Intent::Push, access).await.map_err(failed)?;
+        Ok(Self { reference, store, allowed: OnceCell::new(), session: Mutex::default() })
+    }
+
+    /// Fails if nothing may be pushed. To be called before work is done for that.
+    pub(super) async fn check_push(&self) -> Result<(), ConvertError> {
+        let ask = async || {
+            let session = self.store.begin_upload().await.map_err(|error| self.failed(error))?;
+            *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
+            Ok(())
+        };
+        self.allowed.get_or_try_init(ask).await.map(drop)
     }
 
     pub(super) fn failed(&self, error: StoreError) -> ConvertError {
         failed(self.reference, error)
     }
 
-    pub(super) async fn manifest(&self, which: &Selector) -> Result<RawManifest, ConvertError> {
-        self.store.manifest(which).await.map_err(|error| self.failed(error))
+    /// A manifest that was written as `expected`, or what is there in its place.
+    pub(super) async fn manifest_soon(
+        &self,
+        which: &Selector,
+        expected: &Digest,
+    ) -> Result<RawManifest, ConvertError> {
+        let found = self.store.manifest_soon(which, expected).await;
+        found.map_err(|error| self.failed(error))
     }
 
-    pub(super) async fn put_manifest(
+    /// Fails unless all of these manifests, which were written, are served.
+    pub(super) async fn await_manifests<'b>(
         &self,
-        manifest: &RawManifest,
-        tag: Option<&str>,
+        digests: impl Iterator<Item = &'b Digest>,
     ) -> Result<(), ConvertError> {
-        self.store.put_manifest(manifest, tag).await.map_err(|error| self.failed(error))
+        let found = digests.map(async |digest| {
+            self.manifest_soon(&Selector::Digest(digest.clone()), digest).await.map(drop)
+        });
+        stream::iter(found).buffer_unordered(CHECKS).try_collect().await
+    }
+
+    /// Fails unless all of these blobs, which were written, are served.
+    pub(super) async fn await_blobs<'b>(
+        &self,
+        blobs: impl Iterator<Item = &'b BlobId>,
+    ) -> Result<(), ConvertError> {
+        let found = blobs.map(async |BlobId { digest, size }| {
+            match self.store.has_blob_soon(digest, *size).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(ConvertError::Lost {
+                    reference: self.reference.clone(),
+                    digest: digest.clone(),
+                }),
+                Err(error) => Err(self.failed(error)),
+            }
+        });
+        stream::iter(found).buffer_unordered(CHECKS).try_collect().await
+    }
+
+    /// Writes a manifest under its digest.
+    pub(super) async fn put_manifest(&self, manifest: &RawManifest) -> Result<(), ConvertError> {
+        let Err(error) = self.store.put_manifest(manifest, None).await else { return Ok(()) };
+        // Some registries refuse to accept again what they have.
+        let which = Selector::Digest(manifest.digest.clone());
+        match self.store.find_manifest(&which).await {
+            Ok(Some(_)) if error.is_refusal() => Ok(()),
+            _ => Err(self.failed(error)),
+        }
+    }
+
+    /// Writes a manifest under the tag of the reference, unless that names it already: a registry
+    /// may have made its tags immutable.
+    pub(super) async fn tag(&self, manifest: &RawManifest) -> Result<(), ConvertError> {
+        let which = Selector::of(self.reference);
+        // What the tag names may be something that cannot be read; it is replaced all the same.
+        let named = async || self.store.find_manifest(&which).await.ok().flatten();
+        let is_it = |found: &RawManifest| found.bytes == manifest.bytes;
+        if named().await.as_ref().is_some_and(is_it) {
+            tracing::debug!(tag = self.reference.tag(), "the tag names the image already");
+            return Ok(());
+        }
+        let Err(error) = self.store.put_manifest(manifest, self.reference.tag()).await else {
+            return Ok(());
+        };
+        match named().await {
+            Some(found) if is_it(&found) => Ok(()),
+            Some(found) if error.is_refusal() => Err(ConvertError::TagTaken {
+                reference: self.reference.clone(),
+                names: found.digest,
+                error,
+            }),
+            _ => Err(self.failed(error)),
+        }
     }
 
     pub(super) async fn has_blob(&self, blob: &BlobId) -> Result<bool, ConvertError> {
@@ -49,17 +134,16 @@ impl<'a> Destination<'a> {
         has.map_err(|error| self.failed(error))
     }
 
-    /// The first blob that `manifest` needs and the destination does not have.
-    pub(super) async fn missing(
+    /// Which of these blobs the destination does not have, in their order.
+    pub(super) async fn lacks<'b>(
         &self,
-        manifest: &Manifest,
-    ) -> Result<Option<Digest>, ConvertError> {
-        for blob in manifest.needed_blobs() {
-            if !self.has_blob(blob).await? {
-                return Ok(Some(blob.digest.clone()));
-            }
-        }
-        Ok(None)
+        blobs: impl IntoIterator<Item = &'b BlobId>,
+    ) -> Result<Vec<&'b BlobId>, ConvertError> {
+        let has = blobs.into_iter().map(async |blob| {
+            self.has_blob(blob).await.map(|has| if has { None } else { Some(blob) })
+        });
+        let found: Vec<_> = stream::iter(has).buffered(CHECKS).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Writes a small blob that the image `from` has too.
@@ -79,7 +163,8 @@ impl<'a> Destination<'a> {
 
     /// Returns whether the destination had the blob already.
     pub(super) async fn put_spool(&self, spool: BlobSpool) -> Result<bool, ConvertError> {
-        self.store.put_spool(spool).await.map_err(|error| self.failed(error))
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.store.put_spool_into(spool, session).await.map_err(|error| self.failed(error))
     }
 
     /// The error for a blob that could not be written to its spool.

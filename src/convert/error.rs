@@ -108,13 +108,28 @@ pub enum ConvertError {
         #[source]
         error: StoreError,
     },
+    /// The registry does not let the tag name another image.
+    #[error(
+        "cannot publish to {reference}: the tag is immutable and names {names}; choose another tag, \
+         or delete this one"
+    )]
+    TagTaken {
+        reference: ImageReference,
+        /// What the tag names.
+        names: Digest,
+        #[source]
+        error: StoreError,
+    },
     /// What was published is not what was sent.
     #[error(
         "{reference} does not match what was pushed: found {found}, expected {pushed}; either \
          something else pushes to that tag at the same time, or the registry is faulty"
     )]
     ReadBack { reference: ImageReference, pushed: Digest, found: Digest },
-    #[error("{reference} has no blob {digest} right after it was pushed; the registry is faulty")]
+    #[error(
+        "{reference} was pushed, but the registry does not serve its blob {digest}; try again, and \
+         report this to its operator"
+    )]
     Lost { reference: ImageReference, digest: Digest },
     #[error("cannot write results to the directory {dir}: {error}; nothing was published")]
     ResultsDir { dir: String, error: io::Error },

@@ -140,6 +140,7 @@ impl Workshop<'_> {
             reporter.event(&Event::Converted { id, label, report: &report });
             return Ok(report);
         }
+        destination.check_push().await?;
         let (writer, spool) = destination.spool()?;
         let (mut report, already_there) =
             tokio::try_join!(self.convert(task, writer), destination.put_spool(spool))?;

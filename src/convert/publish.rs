@@ -1,7 +1,10 @@
 //! The last steps, in this order: configs, manifests, index, tag, and a look at what the destination
 //! has of them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use super::{
     ConvertError, Run,
@@ -14,7 +17,7 @@ use super::{
     plan::{IndexPlan, Slot, Variant, new_entry},
 };
 use crate::{
-    image::{Descriptor, media_type::OCI_INDEX},
+    image::{Descriptor, Manifest, media_type::OCI_INDEX},
     report::{ImageReport, LayerReport, LeftReport, ManifestReport},
     store::{RawManifest, Selector},
 };
@@ -59,7 +62,7 @@ pub(super) async fn manifests(
             run.destination.copy_blob(&config.digest, content, &run.job.source).await?;
         }
         let NewDocument { raw, removed } = documents::manifest(run, *variant, layers)?;
-        run.destination.put_manifest(&raw, None).await?;
+        run.destination.put_manifest(&raw).await?;
         new.all.push(raw);
         new.removed.extend(removed);
     }
@@ -82,13 +85,13 @@ pub(super) async fn publish(
             }
             let index = list.index(run, index)?;
             removed.extend(index.removed);
-            run.destination.put_manifest(&index.raw, None).await?;
+            run.destination.put_manifest(&index.raw).await?;
             Some(index.raw)
         }
     };
     let tagged = tagged.ok_or_else(|| ConvertError::Internal("nothing was made".into()))?;
     TAGGING.store(true, Ordering::Relaxed);
-    run.destination.put_manifest(&tagged, run.job.destination.tag()).await?;
+    run.destination.tag(&tagged).await?;
     read_back(run, &tagged, made.iter().chain(&list.kept)).await?;
     removed.sort_unstable();
     removed.dedup();
@@ -234,14 +237,14 @@ fn kept_report(entry: &Descriptor, format: Option<Format>) -> ManifestReport {
     }
 }
 
-/// Fails unless the destination has the tag, each manifest and each blob.
+/// Fails unless the destination serves the tag, each manifest and each blob.
 async fn read_back<'a>(
     run: &Run<'_>,
     tagged: &'a RawManifest,
     manifests: impl Iterator<Item = &'a RawManifest>,
 ) -> Result<(), ConvertError> {
     let reference = &run.job.destination;
-    let found = run.destination.manifest(&Selector::of(reference)).await?;
+    let found = run.destination.manifest_soon(&Selector::of(reference), &tagged.digest).await?;
     if found.bytes != tagged.bytes {
         return Err(ConvertError::ReadBack {
             reference: reference.clone(),
@@ -249,16 +252,14 @@ async fn read_back<'a>(
             found: found.digest,
         });
     }
-    for manifest in manifests.chain([tagged]) {
-        run.destination.manifest(&Selector::Digest(manifest.digest.clone())).await?;
-        if manifest.is_index() {
-            continue;
-        }
-        let unfit = |error| ConvertError::Unfit { reference: reference.clone(), error };
-        let read = manifest.manifest().map_err(unfit)?;
-        if let Some(digest) = run.destination.missing(&read).await? {
-            return Err(ConvertError::Lost { reference: reference.clone(), digest });
-        }
-    }
-    Ok(())
+    let distinct: HashMap<_, _> =
+        manifests.chain([tagged]).map(|manifest| (&manifest.digest, manifest)).collect();
+    run.destination.await_manifests(distinct.keys().copied()).await?;
+    let unfit = |error| ConvertError::Unfit { reference: reference.clone(), error };
+    let images = distinct.values().filter(|manifest| !manifest.is_index());
+    let images: Vec<_> =
+        images.map(|image| image.manifest().map_err(unfit)).collect::<Result<_, _>>()?;
+    let blobs: HashMap<_, _> =
+        images.iter().flat_map(Manifest::needed_blobs).map(|blob| (&blob.digest, blob)).collect();
+    run.destination.await_blobs(blobs.into_values()).await
 }

@@ -234,6 +234,15 @@ impl StoreError {
         }
     }
 
+    /// Whether a registry understood the request and does not do it.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Unauthorized(_) | Self::Denied(_) => true,
+            Self::UnexpectedStatus { status, .. } => (400..500).contains(status),
+            _ => false,
+        }
+    }
+
     /// The same error with the number of tries, if it reports that.
     pub(super) fn after(mut self, count: Tried) -> Self {
         if let Self::Unreachable { tried, .. } | Self::UnexpectedStatus { tried, .. } = &mut self {

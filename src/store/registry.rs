@@ -14,5 +14,8 @@ mod http;
 mod login;
 mod repository;
 
-pub(crate) use self::repository::ranges::{RangeAnswer, RangeContent, RangePart};
 pub use self::repository::{Repository, upload::uploads_cancelled};
+pub(crate) use self::repository::{
+    ranges::{RangeAnswer, RangeContent, RangePart},
+    upload::Session as UploadSession,
+};

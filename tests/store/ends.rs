@@ -129,7 +129,7 @@ async fn a_registry_that_cannot_be_written() {
     let peer = Peer::read_only();
     let source = layout(dir.path(), 1000).await;
     let to = format!("{}/org/app:new", peer.host());
-    ends(&run(convert(&source, &to)).await, 6, &["405", "upload of"]);
+    ends(&run(convert(&source, &to)).await, 6, &["405", "check for permission to push"]);
     assert!(!has(&to).await);
     assert!(peer.count("POST", 405) > 0, "{:?}", peer.requests());
 }

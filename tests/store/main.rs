@@ -21,6 +21,7 @@ mod peer;
 mod probe;
 mod probe_after_push;
 mod proxy;
+mod publish;
 mod pull_push;
 mod retries;
 mod sample;

@@ -108,10 +108,14 @@ impl Repository {
         self.url(&format!("blobs/{digest}"))
     }
 
-    /// Fails if this may not push: begins an upload and cancels it. A token alone does not tell,
-    /// because token servers leave out what they do not grant.
-    pub(crate) async fn check_push(self: &Arc<Self>) -> Result<(), StoreError> {
-        Session::begin(self, &"check for permission to push".into(), None).await.map(drop)
+    /// Begins an upload for [`Repository::put_spool`], or fails if this may not push. A token alone
+    /// does not tell, because token servers leave out what they do not grant.
+    pub(crate) async fn begin_upload(self: &Arc<Self>) -> Result<Option<Session>, StoreError> {
+        let action = "check for permission to push".into();
+        Ok(match Session::begin(self, &action, None).await? {
+            Begun::Session(session) => Some(session),
+            Begun::Mounted => None,
+        })
     }
 
     /// Uploads a blob. The registry checks the digest. With `from`, another repository of the same
@@ -155,10 +159,11 @@ impl Repository {
     }
 
     /// Uploads a blob that may still be growing, unless it turns out that the registry has it.
-    /// Returns whether it has.
+    /// Returns whether it has. A session that is given is used, or cancelled.
     pub(crate) async fn put_spool(
         self: &Arc<Self>,
         mut spool: BlobSpool,
+        session: Option<Session>,
     ) -> Result<bool, StoreError> {
         let upload = match spool.wait_for(FOLLOWED_FROM).await {
             SpoolExtent::Finished(digest, size) => {
@@ -171,7 +176,7 @@ impl Repository {
             }
             SpoolExtent::Enough | SpoolExtent::Abandoned => BlobUpload::following(self, spool),
         };
-        upload.run(None).await
+        upload.run(session).await
     }
 }
 

@@ -5,10 +5,11 @@ mod source;
 
 use std::sync::Arc;
 
+pub(crate) use self::session::Session;
 use self::session::UploadPiece;
 pub use self::session::uploads_cancelled;
 pub(super) use self::{
-    session::{Begun, Session},
+    session::Begun,
     source::{UploadSource, upload_of},
 };
 use super::{
