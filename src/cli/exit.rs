@@ -163,6 +163,7 @@ fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
         StoreError::Layout(_)
         | StoreError::Credentials(_)
         | StoreError::CaFile { .. }
+        | StoreError::Proxy { .. }
         | StoreError::Setup(_)
         | StoreError::Io { .. } => ExitCode::Local,
     }

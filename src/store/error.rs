@@ -64,6 +64,9 @@ pub enum StoreError {
     Credentials(#[from] AuthError),
     #[error("cannot use certificates from {}: {reason}; expected PEM files", path.display())]
     CaFile { path: PathBuf, reason: String },
+    /// The value is not told, because it may have a password.
+    #[error("cannot use the proxy in {variable}: {reason}; expected a URL as in http://HOST:PORT")]
+    Proxy { variable: &'static str, reason: String },
     /// No HTTP client could be created.
     #[error(
         "cannot set up HTTPS: {0}; check the CA certificates of the system or SSL_CERT_FILE, and \
@@ -104,8 +107,20 @@ pub enum Unreachable {
     Dns,
     Refused,
     Tls,
+    /// The certificate is not from a CA that is trusted, and the user has named none.
+    Untrusted,
+    /// The same, although the user has named some.
+    OtherAuthority,
+    /// The certificate is for other names.
+    Name,
     /// The certificate has expired, or is not valid yet.
     Validity,
+    /// The server wants a client certificate, or another one.
+    ClientCertificate,
+    /// The server does not speak TLS.
+    PlainHttp,
+    /// The proxy failed, and not the registry.
+    Proxy,
     Timeout,
     /// The connection broke, or failed for another reason.
     Broken,
@@ -116,12 +131,19 @@ impl Unreachable {
         match self {
             Self::Dns => "check the spelling and the DNS",
             Self::Refused => "check the port",
-            Self::Tls => "add the registry's CA with --ca-file",
+            Self::Untrusted => "add the registry's CA with --ca-file",
+            Self::OtherAuthority => "check which CA the registry's certificate is from",
+            Self::Name => "use a name of the certificate, or get one for this name",
             Self::Validity => {
                 "check the clock of this machine, and renew the certificate if the clock is right"
             }
+            Self::ClientCertificate => {
+                "check the *.cert and *.key files in the directory of certificates (--cert-dir)"
+            }
+            Self::PlainHttp => "allow this with --tls-verify=false",
+            Self::Proxy => "correct this variable, or add the registry to NO_PROXY",
             Self::Timeout => "check the network and the proxy",
-            Self::Broken => "",
+            Self::Tls | Self::Broken => "",
         }
     }
 }
@@ -131,8 +153,14 @@ impl fmt::Display for Unreachable {
         f.write_str(match self {
             Self::Dns => "host name does not resolve",
             Self::Refused => "connection refused",
-            Self::Tls => "TLS handshake failed",
+            Self::Tls
+            | Self::Untrusted
+            | Self::OtherAuthority
+            | Self::Name
+            | Self::ClientCertificate => "TLS handshake failed",
             Self::Validity => "the certificate is not valid at this time",
+            Self::PlainHttp => "it does not support TLS, only plain HTTP",
+            Self::Proxy => "the proxy failed",
             Self::Timeout => "timed out",
             Self::Broken => "connection failed",
         })
@@ -219,7 +247,7 @@ impl StoreError {
             Self::Unreachable { registry, kind, reason, .. } => {
                 let reason = match kind {
                     // The system's words are the same.
-                    Unreachable::Refused => "",
+                    Unreachable::Refused | Unreachable::PlainHttp => "",
                     _ => reason,
                 };
                 format!("cannot reach registry {registry}: {kind}{}", told(reason))

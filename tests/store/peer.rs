@@ -81,6 +81,11 @@ impl Peer {
         Self::start_in(dir, &tls, "")
     }
 
+    /// Serves TLS with this certificate, open to all.
+    pub(crate) fn serving(certificate: &Path, key: &Path) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), &tls(certificate, key), "")
+    }
+
     /// Speaks TLS, and only with those who show its own certificate. That and its key are also in a
     /// folder for clients.
     pub(crate) fn with_client_certificates() -> (Self, PathBuf) {

@@ -8,7 +8,10 @@ mod error;
 mod message;
 mod origin;
 mod pace;
+mod proxy;
 mod retry;
+mod scheme;
+mod trust;
 
 use std::{
     sync::{
@@ -67,7 +70,7 @@ impl Http {
     ) -> Result<(Self, Url), StoreError> {
         let certificates = Certificates::find(options, registry).await?;
         let home = client::home(options, &certificates, host)?;
-        let scheme = client::scheme(&home, registry, host, options, &certificates).await?;
+        let scheme = scheme::scheme(&home, registry, host, options, &certificates).await?;
         let root: Url = format!("{scheme}://{host}/v2/").parse().map_err(StoreError::no_url)?;
         let guard = Guard::of(root.clone()).await;
         let away = client::away(options, &certificates, &guard)?;
@@ -98,6 +101,9 @@ impl Http {
                     return Err(RequestFailure::transient(error));
                 }
             };
+            if let Some(error) = error::of_proxy(&self.host_of(&url), &response) {
+                return Err(RequestFailure::fatal(error));
+            }
             if self.is_home(&url) {
                 self.met.store(true, Ordering::Relaxed);
             }

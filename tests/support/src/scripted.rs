@@ -1,5 +1,5 @@
 //! A registry that behaves as a script says, to misbehave on purpose. It speaks just enough HTTP/1.1
-//! for one request per connection.
+//! for one request per connection. It does not speak TLS, and a handshake is no request.
 
 use std::{
     sync::{Arc, Mutex},
@@ -11,6 +11,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
+
+/// The first byte of a TLS handshake (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 0x16;
 
 /// What a client sent.
 #[derive(Clone, Debug, Default)]
@@ -135,6 +138,9 @@ impl Scripted {
                 tokio::spawn(async move {
                     let (limit, script) = &*script;
                     let mut stream = BufReader::new(stream);
+                    if begins_tls(&mut stream).await {
+                        return refuse_tls(&mut stream).await;
+                    }
                     let Some(request) = receive(&mut stream, limit).await else { return };
                     seen.lock().unwrap().push(request.clone());
                     let reaction: Reaction = script(&request, &own).into();
@@ -198,6 +204,24 @@ async fn send(stream: &mut BufReader<TcpStream>, reaction: &Reaction) -> std::io
         stream.write_all(piece).await?;
     }
     Ok(())
+}
+
+async fn begins_tls(stream: &mut BufReader<TcpStream>) -> bool {
+    stream.fill_buf().await.is_ok_and(|bytes| bytes.first() == Some(&HANDSHAKE))
+}
+
+/// Answers a ClientHello as a server of plain HTTP does. All of it is read first: otherwise the
+/// connection would be reset, and the answer might be lost.
+async fn refuse_tls(stream: &mut BufReader<TcpStream>) {
+    let mut head = [0; 5];
+    if stream.read_exact(&mut head).await.is_err() {
+        return;
+    }
+    let mut hello = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+    if stream.read_exact(&mut hello).await.is_ok() {
+        drop(stream.write_all(&answer(400, &[], b"")).await);
+        drop(stream.shutdown().await);
+    }
 }
 
 async fn receive(

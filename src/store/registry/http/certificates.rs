@@ -6,11 +6,14 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use reqwest::{Certificate, Identity};
-use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use reqwest::Identity;
+use rustls::{RootCertStore, crypto::aws_lc_rs, sign::CertifiedKey};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
+use super::trust::Authorities;
 use crate::store::{access::AccessOptions, error::StoreError};
 
 /// Where containers-certs.d(5) and docker keep a folder for each registry.
@@ -19,11 +22,18 @@ const FOLDERS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
 #[derive(Default)]
 pub(super) struct Certificates {
     /// For all hosts.
-    pub(super) authorities: Vec<Certificate>,
+    pub(super) authorities: Authorities,
     /// For the registry alone.
-    pub(super) own_authorities: Vec<Certificate>,
-    /// A client certificate with its key, for the registry alone.
-    pub(super) identity: Option<Identity>,
+    pub(super) own_authorities: Authorities,
+    /// For the registry alone.
+    pub(super) identity: Option<ClientCertificate>,
+}
+
+/// A client certificate with its key, for clients that verify the server's and for those that do
+/// not.
+pub(super) struct ClientCertificate {
+    pub(super) verifying: Arc<CertifiedKey>,
+    pub(super) trusting: Identity,
 }
 
 impl Certificates {
@@ -47,13 +57,19 @@ impl Certificates {
 
     /// Whether there are certificates for the registry alone.
     pub(super) fn are_its_own(&self) -> bool {
-        self.identity.is_some() || !self.own_authorities.is_empty()
+        self.identity.is_some() || !self.own_authorities.certificates.is_empty()
+    }
+
+    /// Whether the user expects the registry to speak TLS.
+    pub(super) fn are_given(&self) -> bool {
+        self.are_its_own() || !self.authorities.certificates.is_empty()
     }
 
     /// Reads a folder by the rules of containers-certs.d(5): `*.crt` are authorities, `*.cert` and
     /// `*.key` of the same name a client certificate and its key. Of several the first by name
     /// counts.
     fn read_folder(&mut self, folder: &Path) -> Result<(), StoreError> {
+        self.own_authorities.places.push(folder.to_owned());
         let unreadable = |error: io::Error| unusable(folder, error.to_string());
         let mut files: Vec<PathBuf> = fs::read_dir(folder)
             .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
@@ -61,16 +77,11 @@ impl Certificates {
         files.sort();
         for file in files {
             match file.extension().and_then(|extension| extension.to_str()) {
-                Some("crt") => self.own_authorities.extend(of_pem(&file, &read(&file)?)?),
+                Some("crt") => {
+                    self.own_authorities.certificates.extend(of_pem(&file, &read(&file)?)?);
+                }
                 Some("cert") if self.identity.is_none() => {
-                    let key = file.with_extension("key");
-                    let pem = [read(&file)?, b"\n".to_vec(), read(&key)?].concat();
-                    let identity = Identity::from_pem(&pem).map_err(|_| {
-                        let reason =
-                            "it and the .key file next to it are not a certificate and its key";
-                        unusable(&file, reason.to_owned())
-                    })?;
-                    self.identity = Some(identity);
+                    self.identity = Some(ClientCertificate::read(&file)?);
                 }
                 _ => {}
             }
@@ -79,16 +90,42 @@ impl Certificates {
     }
 }
 
-fn of_ca_file(options: &AccessOptions) -> Result<Vec<Certificate>, StoreError> {
-    let Some(path) = &options.ca_file else { return Ok(Vec::new()) };
+impl ClientCertificate {
+    fn read(file: &Path) -> Result<Self, StoreError> {
+        let (chain, key) = (read(file)?, read(&file.with_extension("key"))?);
+        let identity = Identity::from_pem(&[chain.as_slice(), b"\n", &key].concat()).ok();
+        let chain = CertificateDer::pem_slice_iter(&chain).collect::<Result<Vec<_>, _>>().ok();
+        let key = PrivateKeyDer::from_pem_slice(&key).ok();
+        let own = chain.zip(key).and_then(|(chain, key)| {
+            CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).ok()
+        });
+        let both =
+            identity.zip(own).map(|(trusting, own)| Self { trusting, verifying: own.into() });
+        both.ok_or_else(|| {
+            let reason = "it and the .key file next to it are not a certificate and its key";
+            unusable(file, reason.to_owned())
+        })
+    }
+}
+
+fn of_ca_file(options: &AccessOptions) -> Result<Authorities, StoreError> {
+    let Some(path) = &options.ca_file else { return Ok(Authorities::default()) };
+    let certificates = read_ca_file(path, options.ca_file_optional)?;
+    Ok(Authorities { certificates, places: vec![path.clone()] })
+}
+
+fn read_ca_file(
+    path: &Path,
+    is_optional: bool,
+) -> Result<Vec<CertificateDer<'static>>, StoreError> {
     let pem = match fs::read(path) {
         Ok(pem) => pem,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && options.ca_file_optional => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_optional => {
             return Ok(Vec::new());
         }
         Err(error) => return Err(unusable(path, error.to_string())),
     };
-    if pem.trim_ascii().is_empty() && options.ca_file_optional {
+    if pem.trim_ascii().is_empty() && is_optional {
         return Ok(Vec::new());
     }
     of_pem(path, &pem)
@@ -99,13 +136,14 @@ fn read(file: &Path) -> Result<Vec<u8>, StoreError> {
 }
 
 /// All certificates in a PEM file; there has to be one.
-fn of_pem(path: &Path, pem: &[u8]) -> Result<Vec<Certificate>, StoreError> {
+fn of_pem(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, StoreError> {
     let malformed =
         |error: &dyn std::fmt::Display| unusable(path, format!("not a valid PEM file: {error}"));
     let authorities = CertificateDer::pem_slice_iter(pem)
         .map(|authority| {
             let authority = authority.map_err(|error| malformed(&error))?;
-            Certificate::from_der(&authority).map_err(|error| malformed(&error))
+            let parsed = RootCertStore::empty().add(authority.clone());
+            parsed.map(|()| authority).map_err(|error| malformed(&error))
         })
         .collect::<Result<Vec<_>, _>>()?;
     if authorities.is_empty() {
@@ -133,10 +171,10 @@ mod tests {
             of_ca_file(&AccessOptions { ca_file, ca_file_optional, ..AccessOptions::default() })
         };
         assert!(read(false).is_err());
-        assert!(read(true).unwrap().is_empty());
+        assert!(read(true).unwrap().certificates.is_empty());
         fs::write(&path, "\n").unwrap();
         assert!(read(false).is_err());
-        assert!(read(true).unwrap().is_empty());
+        assert!(read(true).unwrap().certificates.is_empty());
         for bad in ["no PEM at all", "-----BEGIN CERTIFICATE-----\n§\n-----END CERTIFICATE-----\n"]
         {
             fs::write(&path, bad).unwrap();

@@ -2,33 +2,118 @@
 
 use std::{error::Error, io, time::Duration};
 
+use reqwest::{Response, StatusCode, Url};
+
 use super::{
     message::clean,
     pace::SLOWEST,
+    proxy::Proxy,
     retry::{Again, RequestFailure},
+    scheme::is_loopback,
+    trust::Distrust,
 };
 use crate::store::error::{StoreError, Tried, Unreachable};
 
 /// A request that got no response, or a body that broke off.
 pub(super) fn unreachable(registry: &str, error: &reqwest::Error) -> StoreError {
-    let kind = if error.is_dns() {
-        Unreachable::Dns
-    } else if error.is_timeout() {
-        Unreachable::Timeout
-    } else if let Some(error) = find::<rustls::Error>(error) {
-        if is_out_of_date(error) { Unreachable::Validity } else { Unreachable::Tls }
-    } else if find::<io::Error>(error).is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
-    {
-        Unreachable::Refused
-    } else {
-        Unreachable::Broken
-    };
+    let (kind, reason) = by_proxy(error)
+        .map(|reason| (Unreachable::Proxy, reason))
+        .or_else(|| find(error).map(of_tls))
+        .unwrap_or_else(|| of_connection(error));
     StoreError::Unreachable {
         registry: registry.to_owned(),
         kind,
-        reason: clean(&innermost(error)),
+        reason: clean(&reason),
         tried: Tried::default(),
     }
+}
+
+fn of_connection(error: &reqwest::Error) -> (Unreachable, String) {
+    let is_refused =
+        || find::<io::Error>(error).is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+    let reason = innermost(error);
+    if error.is_dns() {
+        (Unreachable::Dns, reason)
+    } else if error.is_timeout() {
+        // A proxy that waits for the registry cannot be told from one that does nothing.
+        let proxy = error.url().filter(|_| error.is_connect()).and_then(proxy_of);
+        let through = proxy.map(|proxy| format!(" through the proxy {}", proxy.name()));
+        (Unreachable::Timeout, reason + &through.unwrap_or_default())
+    } else if is_refused() {
+        (Unreachable::Refused, reason)
+    } else {
+        (Unreachable::Broken, reason)
+    }
+}
+
+fn of_tls(error: &rustls::Error) -> (Unreachable, String) {
+    use rustls::{
+        AlertDescription::{
+            AccessDenied, BadCertificate, CertificateExpired, CertificateRequired,
+            CertificateRevoked, CertificateUnknown, UnknownCA, UnsupportedCertificate,
+        },
+        Error::{AlertReceived, InvalidMessage},
+        InvalidMessage::InvalidContentType,
+    };
+    let kind = match error {
+        InvalidMessage(InvalidContentType) => Unreachable::PlainHttp,
+        AlertReceived(CertificateRequired) => {
+            return (Unreachable::ClientCertificate, "a client certificate is required".to_owned());
+        }
+        AlertReceived(
+            BadCertificate
+            | UnsupportedCertificate
+            | CertificateRevoked
+            | CertificateExpired
+            | CertificateUnknown
+            | UnknownCA
+            | AccessDenied,
+        ) => Unreachable::ClientCertificate,
+        other => Distrust::of(other).map_or(Unreachable::Tls, |distrust| distrust.kind),
+    };
+    (kind, Distrust::of(error).map_or_else(|| error.to_string(), ToString::to_string))
+}
+
+/// How a proxy failed, if it was the proxy.
+fn by_proxy(error: &reqwest::Error) -> Option<String> {
+    let url = error.url()?;
+    let proxy = proxy_of(url)?;
+    // The library does not export this error.
+    let mut words = causes(error).map(ToString::to_string);
+    let tunnel = words.find_map(|text| text.strip_prefix("tunnel error: ").map(str::to_owned));
+    let reason = match tunnel.as_deref() {
+        Some("proxy authorization required") => unauthorized(&proxy).to_owned(),
+        Some("unsuccessful") => {
+            "it refuses to connect to this host, or is not an HTTP proxy".to_owned()
+        }
+        Some("unexpected end of file") => "it closed the connection".to_owned(),
+        Some(_) => innermost(error),
+        None if url.scheme() == "http" && error.is_connect() => innermost(error),
+        None => return None,
+    };
+    Some(format!("{}: {reason}", proxy.name()))
+}
+
+/// A proxy answers a request in plain HTTP itself. No registry sends this status.
+pub(super) fn of_proxy(registry: &str, response: &Response) -> Option<StoreError> {
+    let is_asked = response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+    let proxy = proxy_of(response.url()).filter(|_| is_asked)?;
+    let reason = format!("{}: {}", proxy.name(), unauthorized(&proxy));
+    let (registry, kind) = (registry.to_owned(), Unreachable::Proxy);
+    Some(StoreError::Unreachable { registry, kind, reason, tried: Tried::default() })
+}
+
+fn unauthorized(proxy: &Proxy) -> &'static str {
+    if proxy.has_credentials() {
+        "it rejects the user and password"
+    } else {
+        "it requires a user and a password, as in http://USER:PASSWORD@HOST:PORT"
+    }
+}
+
+/// Hosts on this machine are contacted without a proxy.
+fn proxy_of(url: &Url) -> Option<Proxy> {
+    url.host_str().filter(|host| !is_loopback(host)).and_then(|_| Proxy::of(url))
 }
 
 /// The same, and whether to try again. With `is_known` there is a reason to believe that the host
@@ -36,7 +121,7 @@ pub(super) fn unreachable(registry: &str, error: &reqwest::Error) -> StoreError 
 pub(super) fn failed(registry: &str, error: &reqwest::Error, is_known: bool) -> RequestFailure {
     let again = if is_final(error) {
         Again::No
-    } else if !is_known && is_absent(error) {
+    } else if !is_known && (is_absent(error) || by_proxy(error).is_some()) {
         Again::Briefly
     } else {
         Again::After(None)
@@ -77,17 +162,6 @@ fn is_absent(error: &reqwest::Error) -> bool {
             || find::<io::Error>(error).is_some_and(|error| ABSENT.contains(&error.kind())))
 }
 
-/// Whether a certificate is valid at other times; often it is our clock that is wrong.
-fn is_out_of_date(error: &rustls::Error) -> bool {
-    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
-    matches!(
-        error,
-        rustls::Error::InvalidCertificate(
-            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }
-        )
-    )
-}
-
 /// Whether the next try would fail too: the certificate is not trusted, or the name does not exist.
 /// A name server that does not answer is another matter, but only the text tells the two apart
 /// (of glibc and of musl for `EAI_NONAME`).
@@ -97,7 +171,10 @@ pub(super) fn is_final(error: &reqwest::Error) -> bool {
         let reason = innermost(error);
         NO_SUCH_NAME.iter().any(|words| reason.contains(words))
     };
-    error.is_builder() || find::<rustls::Error>(error).is_some() || (error.is_dns() && is_unknown())
+    error.is_builder()
+        || find::<rustls::Error>(error).is_some()
+        || (error.is_dns() && is_unknown())
+        || innermost(error).ends_with("proxy authorization required")
 }
 
 /// Whether a TLS handshake was answered by something that is not TLS, as a server of plain HTTP
@@ -107,6 +184,13 @@ pub(super) fn is_plain_http(error: &reqwest::Error) -> bool {
         find::<rustls::Error>(error),
         Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType))
     )
+}
+
+/// Whether a TLS handshake was answered with the end of the connection.
+pub(super) fn is_hung_up(error: &reqwest::Error) -> bool {
+    const ENDS: [io::ErrorKind; 3] =
+        [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
+    error.is_connect() && find::<io::Error>(error).is_some_and(|error| ENDS.contains(&error.kind()))
 }
 
 /// The chain of causes from the outside to the inside. An [`io::Error`] hides what it wraps from
@@ -151,8 +235,9 @@ mod tests {
         let error = result.unwrap_err();
         assert!(is_plain_http(&error), "{error:?}");
         let error = unreachable("here", &error);
-        let is_tls = matches!(error, StoreError::Unreachable { kind: Unreachable::Tls, .. });
-        assert!(is_tls, "{error:?}");
+        let is_plain =
+            matches!(error, StoreError::Unreachable { kind: Unreachable::PlainHttp, .. });
+        assert!(is_plain, "{error:?}");
         assert!(!error.to_string().contains("127.0.0.1"), "{error}");
     }
 
