@@ -159,7 +159,7 @@ impl fmt::Display for Unreachable {
             | Self::Name
             | Self::ClientCertificate => "TLS handshake failed",
             Self::Validity => "the certificate is not valid at this time",
-            Self::PlainHttp => "it does not support TLS, only plain HTTP",
+            Self::PlainHttp => "the server does not support TLS, only plain HTTP",
             Self::Proxy => "the proxy failed",
             Self::Timeout => "timed out",
             Self::Broken => "connection failed",

@@ -69,7 +69,7 @@ async fn a_proxy_variable_that_cannot_be_used_is_named() {
         let image = format!("{}@{}", server.image(), manifest("x").digest);
         let mut command = convert(&image, "oci:nowhere");
         command.env(variable, &value);
-        ends(&run(command).await, 5, &["not found"]);
+        ends(&run(command).await, 6, &["not found"]);
     }
 }
 
@@ -87,6 +87,45 @@ async fn a_proxy_for_plain_http() {
         command.env("HTTPS_PROXY", tunnel.url()).arg("--tls-verify=false");
         let named = format!("{value} (HTTP_PROXY)");
         ends(&run(command).await, 6, &["the proxy failed", &named, words]);
+    }
+}
+
+/// A registry behind a proxy names a token server. Names and addresses of this machine, of private
+/// networks and of metadata services are refused, also if only the proxy could resolve them, and do
+/// not get to the proxy. Others do.
+#[tokio::test]
+async fn names_behind_a_proxy_are_checked() {
+    for (realm, is_allowed) in [
+        ("tokens.invalid", true),
+        ("localhost", false),
+        ("tokens.localhost", false),
+        ("127.0.0.1", false),
+        ("[::ffff:0:10.0.0.1]", false),
+        ("metadata.google.internal", false),
+        ("tokens.corp.internal", false),
+        ("tokens", false),
+    ] {
+        let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{realm}/token\"");
+        let proxy = Scripted::start(move |request, _| match request.line.as_str() {
+            line if line.contains("/token") => answer(200, &[], b"{\"token\":\"t\"}"),
+            _ if request.authorization == "Bearer t" => answer(404, &[], b""),
+            _ => answer(401, &[&challenge], b""),
+        })
+        .await;
+        let tunnel = Tunnel::start(proxy.host.clone()).await;
+        let mut command = through("HTTP_PROXY", &format!("http://{}", proxy.host));
+        command.env("HTTPS_PROXY", tunnel.url()).arg("--tls-verify=false");
+        let output = run(command).await;
+        let asked = proxy.requests(&format!("GET http://{realm}/token")).len();
+        if is_allowed {
+            ends(&output, 6, &["not found"]);
+            assert!(asked > 0, "{realm}");
+        } else {
+            let code = output.status.code().unwrap();
+            ends(&output, code, &["it refers to ", "an address that is neither public"]);
+            let asked = proxy.requests("").iter().any(|request| request.line.contains("/token"));
+            assert!(!asked, "{realm}");
+        }
     }
 }
 

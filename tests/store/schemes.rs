@@ -195,7 +195,7 @@ async fn plain_http_elsewhere_is_named() {
         let image = format!("{host}/org/app@{}", manifest("x").digest);
         let mut command = convert(&image, "oci:nowhere");
         command.args(&arguments);
-        let words = ["it does not support TLS, only plain HTTP", "--tls-verify=false"];
+        let words = ["the server does not support TLS, only plain HTTP", "--tls-verify=false"];
         let told = ends(&run(command).await, 6, &words);
         assert!(!told.contains("retrying") && !told.contains("--ca-file"), "{told}");
         assert_eq!(server.requests("").len(), 0);
@@ -204,7 +204,7 @@ async fn plain_http_elsewhere_is_named() {
     let mut command = convert(&image, "oci:nowhere");
     command.arg("--tls-verify=false");
     let output = run(command).await;
-    ends(&output, 5, &["does not support TLS", "not found"]);
+    ends(&output, 6, &["does not support TLS", "not found"]);
     assert!(!server.requests("GET /v2/").is_empty());
 }
 

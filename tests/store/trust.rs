@@ -83,7 +83,7 @@ async fn refusal(peer: &Peer, options: &AccessOptions) -> (Unreachable, String) 
 
 /// docker-registry has a certificate that the user has added, of any kind: one that signs itself,
 /// a CA or not, one from a CA, also with an intermediate, and the intermediate or the registry's own
-/// certificate alone. The client trusts it with `--ca-file` as with `--cert-dir`.
+/// certificate alone. The client trusts it with `--ca-file`, `--cert-dir` and `SSL_CERT_FILE`.
 #[tokio::test]
 async fn certificates_that_the_user_added_are_trusted() {
     let shop = Workshop::new();
@@ -113,6 +113,9 @@ async fn certificates_that_the_user_added_are_trusted() {
             let opened = open(&image(&peer.host()), Intent::Pull, &options).await;
             assert!(opened.is_ok(), "{served} by {trusted}: {}", told(&opened.unwrap_err()));
         }
+        let mut by_system = convert(&image(&peer.host()), "oci:nowhere");
+        by_system.env("SSL_CERT_FILE", shop.file(&format!("{trusted}.crt")));
+        ends(&run(by_system).await, 6, &["not found in"]);
         // By its name, and not by its address alone.
         let image = image(&peer.host().replace("127.0.0.1", "localhost"));
         let options = trusting(&shop.file(&format!("{trusted}.crt")));
@@ -195,7 +198,8 @@ async fn an_optional_ca_file_that_is_missing_is_named() {
     let options = AccessOptions { ca_file_optional: true, ..trusting(&missing) };
     let (kind, error) = refusal(&peer, &options).await;
     assert_eq!(kind, Unreachable::OtherAuthority, "{error}");
-    assert!(error.contains(&missing.display().to_string()), "{error}");
+    let named = format!("{} (which is missing or empty)", missing.display());
+    assert!(error.contains(&named), "{error}");
     let options = AccessOptions { tls_verify: false, ..quick() };
     open(&image(&peer.host()), Intent::Pull, &options).await.unwrap();
     assert!(peer.count("GET", 200) > 0);
@@ -204,7 +208,7 @@ async fn an_optional_ca_file_that_is_missing_is_named() {
 /// The registry wants a client certificate, or another one: the error says so. With the right one
 /// everything works, whether or not the registry's is verified.
 #[tokio::test]
-async fn client_certificates() {
+async fn client_certificates_are_presented_and_missed() {
     let (peer, folder) = Peer::with_client_certificates();
     let image = image(&peer.host());
     for tls_verify in [true, false] {
@@ -221,7 +225,7 @@ async fn client_certificates() {
     let seen = peer.requests().len();
     let ca = format!("--ca-file={}", folder.join("own.crt").display());
     for (arguments, words) in [
-        (vec![ca.clone()], "a client certificate is required"),
+        (vec![ca.clone()], "the server requires a client certificate"),
         (vec![ca, format!("--cert-dir={}", other.display())], "check the *.cert and *.key files"),
     ] {
         let mut command = convert(&image, "oci:nowhere");

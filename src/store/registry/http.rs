@@ -123,7 +123,7 @@ impl Http {
         auth: &RegistryAuth,
         handed_over: &Arc<AtomicU64>,
     ) -> Result<RequestBuilder, RequestFailure> {
-        let client = self.client_for(call, url)?;
+        let client = self.client_for(call, url).await?;
         let mut request = client.request(call.method.clone(), url.clone());
         if self.is_home(url) {
             request = match auth {
@@ -149,11 +149,11 @@ impl Http {
     }
 
     /// The client for a URL, if it may be used at all.
-    fn client_for(&self, call: &Call, url: &Url) -> Result<&reqwest::Client, RequestFailure> {
+    async fn client_for(&self, call: &Call, url: &Url) -> Result<&reqwest::Client, RequestFailure> {
         if self.is_home(url) {
             return Ok(&self.home);
         }
-        match self.guard.check(url) {
+        match self.guard.check(url).await {
             Ok(()) => Ok(&self.away),
             Err(reason) => {
                 let host = url.host_str().unwrap_or("nowhere");
@@ -195,8 +195,7 @@ impl Http {
             let reason = format!("it refers to {host}: {forbidden}");
             return RequestFailure::fatal(self.protocol(&call.action, reason));
         }
-        let is_known = self.met.load(Ordering::Relaxed) || !self.is_home(url);
-        error::failed(&host, error, is_known)
+        error::failed(&host, error, self.is_home(url), self.met.load(Ordering::Relaxed))
     }
 
     /// The next piece of a body, or nothing at its end.

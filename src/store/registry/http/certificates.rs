@@ -69,7 +69,6 @@ impl Certificates {
     /// `*.key` of the same name a client certificate and its key. Of several the first by name
     /// counts.
     fn read_folder(&mut self, folder: &Path) -> Result<(), StoreError> {
-        self.own_authorities.places.push(folder.to_owned());
         let unreadable = |error: io::Error| unusable(folder, error.to_string());
         let mut files: Vec<PathBuf> = fs::read_dir(folder)
             .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
@@ -86,6 +85,9 @@ impl Certificates {
                 _ => {}
             }
         }
+        let is_empty = self.own_authorities.certificates.is_empty();
+        let note = if is_empty { " (which has no *.crt file)" } else { "" };
+        self.own_authorities.places.push(format!("{}{note}", folder.display()));
         Ok(())
     }
 }
@@ -111,7 +113,9 @@ impl ClientCertificate {
 fn of_ca_file(options: &AccessOptions) -> Result<Authorities, StoreError> {
     let Some(path) = &options.ca_file else { return Ok(Authorities::default()) };
     let certificates = read_ca_file(path, options.ca_file_optional)?;
-    Ok(Authorities { certificates, places: vec![path.clone()] })
+    let note = if certificates.is_empty() { " (which is missing or empty)" } else { "" };
+    let places = vec![format!("{}{note}", path.display())];
+    Ok(Authorities { certificates, places })
 }
 
 fn read_ca_file(

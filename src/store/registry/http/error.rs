@@ -29,8 +29,6 @@ pub(super) fn unreachable(registry: &str, error: &reqwest::Error) -> StoreError 
 }
 
 fn of_connection(error: &reqwest::Error) -> (Unreachable, String) {
-    let is_refused =
-        || find::<io::Error>(error).is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
     let reason = innermost(error);
     if error.is_dns() {
         (Unreachable::Dns, reason)
@@ -39,7 +37,7 @@ fn of_connection(error: &reqwest::Error) -> (Unreachable, String) {
         let proxy = error.url().filter(|_| error.is_connect()).and_then(proxy_of);
         let through = proxy.map(|proxy| format!(" through the proxy {}", proxy.name()));
         (Unreachable::Timeout, reason + &through.unwrap_or_default())
-    } else if is_refused() {
+    } else if is_of(error, &[io::ErrorKind::ConnectionRefused]) {
         (Unreachable::Refused, reason)
     } else {
         (Unreachable::Broken, reason)
@@ -55,23 +53,31 @@ fn of_tls(error: &rustls::Error) -> (Unreachable, String) {
         Error::{AlertReceived, InvalidMessage},
         InvalidMessage::InvalidContentType,
     };
-    let kind = match error {
-        InvalidMessage(InvalidContentType) => Unreachable::PlainHttp,
-        AlertReceived(CertificateRequired) => {
-            return (Unreachable::ClientCertificate, "a client certificate is required".to_owned());
+    match error {
+        InvalidMessage(InvalidContentType) => {
+            (Unreachable::PlainHttp, "the server does not support TLS".to_owned())
         }
         AlertReceived(
-            BadCertificate
+            alert @ (CertificateRequired
+            | BadCertificate
             | UnsupportedCertificate
             | CertificateRevoked
             | CertificateExpired
             | CertificateUnknown
             | UnknownCA
-            | AccessDenied,
-        ) => Unreachable::ClientCertificate,
-        other => Distrust::of(other).map_or(Unreachable::Tls, |distrust| distrust.kind),
-    };
-    (kind, Distrust::of(error).map_or_else(|| error.to_string(), ToString::to_string))
+            | AccessDenied),
+        ) => {
+            let reason = format!(
+                "the server requires a client certificate, or rejects the one it was sent \
+                 ({alert:?})"
+            );
+            (Unreachable::ClientCertificate, reason)
+        }
+        other => match Distrust::of(other) {
+            Some(distrust) => (distrust.kind, distrust.to_string()),
+            None => (Unreachable::Tls, other.to_string()),
+        },
+    }
 }
 
 /// How a proxy failed, if it was the proxy.
@@ -87,7 +93,7 @@ fn by_proxy(error: &reqwest::Error) -> Option<String> {
             "it refuses to connect to this host, or is not an HTTP proxy".to_owned()
         }
         Some("unexpected end of file") => "it closed the connection".to_owned(),
-        Some(_) => innermost(error),
+        Some(_) => find(error).map_or_else(|| innermost(error), |error| of_tls(error).1),
         None if url.scheme() == "http" && error.is_connect() => innermost(error),
         None => return None,
     };
@@ -116,9 +122,15 @@ fn proxy_of(url: &Url) -> Option<Proxy> {
     url.host_str().filter(|host| !is_loopback(host)).and_then(|_| Proxy::of(url))
 }
 
-/// The same, and whether to try again. With `is_known` there is a reason to believe that the host
-/// exists: it has answered before, or another one has named it.
-pub(super) fn failed(registry: &str, error: &reqwest::Error, is_known: bool) -> RequestFailure {
+/// The same, and whether to try again. A host that has answered before exists, and so probably does
+/// one that another host has named.
+pub(super) fn failed(
+    registry: &str,
+    error: &reqwest::Error,
+    is_home: bool,
+    has_answered: bool,
+) -> RequestFailure {
+    let is_known = has_answered || !is_home;
     let again = if is_final(error) {
         Again::No
     } else if !is_known && (is_absent(error) || by_proxy(error).is_some()) {
@@ -126,7 +138,14 @@ pub(super) fn failed(registry: &str, error: &reqwest::Error, is_known: bool) -> 
     } else {
         Again::After(None)
     };
-    RequestFailure { error: unreachable(registry, error), again, status: None }
+    let mut failure = RequestFailure { error: unreachable(registry, error), again, status: None };
+    if let StoreError::Unreachable { kind: kind @ Unreachable::PlainHttp, .. } = &mut failure.error
+        && !is_home
+    {
+        // No option makes that acceptable.
+        *kind = Unreachable::Tls;
+    }
+    failure
 }
 
 /// Nothing has moved for `idle`.
@@ -156,10 +175,7 @@ fn is_absent(error: &reqwest::Error) -> bool {
         io::ErrorKind::HostUnreachable,
         io::ErrorKind::NetworkUnreachable,
     ];
-    error.is_connect()
-        && (error.is_dns()
-            || error.is_timeout()
-            || find::<io::Error>(error).is_some_and(|error| ABSENT.contains(&error.kind())))
+    error.is_connect() && (error.is_dns() || error.is_timeout() || is_of(error, &ABSENT))
 }
 
 /// Whether the next try would fail too: the certificate is not trusted, or the name does not exist.
@@ -203,6 +219,13 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
             None => error.source(),
         }
     })
+}
+
+/// Whether an I/O error of one of these kinds is among the causes; others may be around it.
+fn is_of(error: &(dyn Error + 'static), kinds: &[io::ErrorKind]) -> bool {
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| kinds.contains(&error.kind()))
 }
 
 pub(super) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {

@@ -2,10 +2,12 @@
 //! where to upload to. What it names is foreign text, and must lead neither into the network of
 //! whoever runs this, nor from HTTPS to plain HTTP (CVE-2026-48978 and similar ones).
 
+mod reach;
+
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use reqwest::{
@@ -13,95 +15,8 @@ use reqwest::{
     dns::{Addrs, Name, Resolve, Resolving},
 };
 
-/// Behind a proxy there may be no name server that answers.
-const LOOKUP: Duration = Duration::from_secs(5);
-
-/// From where an address can be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// From everywhere.
-    Public,
-    /// From an organization's network (RFC 1918, RFC 4193, RFC 6598).
-    Private,
-    /// From this machine.
-    Loopback,
-    /// From the local link, where clouds have their metadata services; or from nowhere.
-    Link,
-}
-
-impl Reach {
-    pub(super) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::of_v4(address),
-            IpAddr::V6(address) => match embedded(address) {
-                Some(embedded) => Self::of_v4(embedded),
-                None => Self::of_v6(address),
-            },
-        }
-    }
-
-    fn of_v4(address: Ipv4Addr) -> Self {
-        let [first, second, ..] = address.octets();
-        if address.is_loopback() || first == 0 {
-            Self::Loopback
-        } else if address.is_link_local() || first >= 224 {
-            Self::Link
-        } else if address.is_private() || (first == 100 && second & 0xc0 == 64) {
-            Self::Private
-        } else {
-            Self::Public
-        }
-    }
-
-    fn of_v6(address: Ipv6Addr) -> Self {
-        if address.is_loopback() || address.is_unspecified() {
-            Self::Loopback
-        } else if address.is_unicast_link_local() || address.is_multicast() {
-            Self::Link
-        } else if address.is_unique_local() {
-            Self::Private
-        } else {
-            Self::Public
-        }
-    }
-
-    /// The reach of the host in `url`: that of its address, or of the first that its name has.
-    /// What has no address here is behind a proxy, if anywhere.
-    pub(super) async fn of_host(url: &Url) -> Self {
-        let address = match literal(url) {
-            Some(address) => Some(address),
-            None => match url.host_str() {
-                Some(name) => tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name, 0)))
-                    .await
-                    .ok()
-                    .and_then(|addresses| addresses.ok()?.next())
-                    .map(|address| address.ip()),
-                None => None,
-            },
-        };
-        address.map_or(Self::Public, Self::of)
-    }
-
-    /// Whether a registry of this reach may send us to an address of `other` reach. From this
-    /// machine that is the neighborhood too: a mirror on it fetches from there.
-    fn may_name(self, other: Self) -> bool {
-        other == Self::Public || other == self || (self == Self::Loopback && other == Self::Private)
-    }
-}
-
-/// The IPv4 address in an IPv6 address of 6to4 (RFC 3056) or NAT64 (RFC 6052).
-fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let ([0x2002, high, low, ..] | [0x64, 0xff9b, 0, 0, 0, 0, high, low]) = address.segments()
-    else {
-        return None;
-    };
-    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
-}
-
-fn literal(url: &Url) -> Option<IpAddr> {
-    let host = url.host_str()?;
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
-}
+use self::reach::{Reach, literal};
+use super::proxy::Proxy;
 
 /// Decides which of the hosts that a registry names may be contacted.
 #[derive(Clone, Debug)]
@@ -110,12 +25,14 @@ pub(super) struct Guard {
     /// token server.
     home: Url,
     reach: Reach,
+    /// Of names that only a proxy resolves, because a lookup can take long where there is one.
+    proxied: Arc<Mutex<HashMap<String, Reach>>>,
 }
 
 impl Guard {
     pub(super) async fn of(home: Url) -> Self {
         let reach = Reach::of_host(&home).await;
-        Self { home, reach }
+        Self { home, reach, proxied: Arc::default() }
     }
 
     /// Whether the registry is on this machine.
@@ -129,8 +46,8 @@ impl Guard {
     }
 
     /// Says why a URL from the registry is not followed. Names are checked when they are resolved, by
-    /// [`Guarded`].
-    pub(super) fn check(&self, url: &Url) -> Result<(), &'static str> {
+    /// [`Guarded`], or here if a proxy will resolve them.
+    pub(super) async fn check(&self, url: &Url) -> Result<(), &'static str> {
         match url.scheme() {
             "https" => {}
             "http" if self.home.scheme() == "http" => {}
@@ -143,10 +60,23 @@ impl Guard {
         {
             return Err("a malformed URL, or one with a password");
         }
-        match literal(url) {
-            Some(address) if !self.may_name(address) => Err(FORBIDDEN),
-            _ => Ok(()),
+        let is_allowed = match literal(url) {
+            Some(address) => self.may_name(address),
+            None if self.is_loopback() || Proxy::of(url).is_none() => true,
+            None => self.reach.may_name(self.behind_proxy(url).await),
+        };
+        if is_allowed { Ok(()) } else { Err(FORBIDDEN) }
+    }
+
+    async fn behind_proxy(&self, url: &Url) -> Reach {
+        let known = || self.proxied.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = url.host_str().unwrap_or_default();
+        if let Some(&reach) = known().get(name) {
+            return reach;
         }
+        let reach = Reach::behind_proxy(url).await;
+        known().insert(name.to_owned(), reach);
+        reach
     }
 
     fn may_name(&self, address: IpAddr) -> bool {
@@ -196,37 +126,6 @@ mod tests {
         Guard::of(home.parse().unwrap()).await
     }
 
-    #[test]
-    fn reaches() {
-        use Reach::{Link, Loopback, Private, Public};
-        for (address, expected) in [
-            ("8.8.8.8", Public),
-            ("100.63.0.1", Public),
-            ("100.64.0.1", Private),
-            ("10.1.2.3", Private),
-            ("172.31.0.1", Private),
-            ("172.32.0.1", Public),
-            ("192.168.0.1", Private),
-            ("127.9.9.9", Loopback),
-            ("0.0.0.0", Loopback),
-            ("169.254.169.254", Link),
-            ("224.0.0.1", Link),
-            ("255.255.255.255", Link),
-            ("2606:4700::1", Public),
-            ("::1", Loopback),
-            ("::", Loopback),
-            ("::ffff:127.0.0.1", Loopback),
-            ("::ffff:10.0.0.1", Private),
-            ("64:ff9b::a9fe:a9fe", Link),
-            ("2002:7f00:1::", Loopback),
-            ("fd00:ec2::254", Private),
-            ("fe80::1", Link),
-            ("ff02::1", Link),
-        ] {
-            assert_eq!(Reach::of(address.parse().unwrap()), expected, "{address}");
-        }
-    }
-
     #[tokio::test]
     async fn urls_that_a_registry_may_name() {
         let public = "https://8.8.8.8/";
@@ -250,7 +149,7 @@ mod tests {
             ("http://127.0.0.1:5000/", "http://192.168.0.1:9000/", true),
             ("http://127.0.0.1:5000/", "http://169.254.169.254/", false),
         ] {
-            let outcome = guard(home).await.check(&target.parse().unwrap());
+            let outcome = guard(home).await.check(&target.parse().unwrap()).await;
             assert_eq!(outcome.is_ok(), allowed, "{home} to {target}: {outcome:?}");
         }
     }

@@ -75,7 +75,7 @@ async fn detect(
                     }
                     return Ok("http");
                 }
-                error::failed(registry, &error, false)
+                error::failed(registry, &error, true, false)
             }
             Err(_) => RequestFailure::transient(error::timeout(registry, patience.idle)),
         };

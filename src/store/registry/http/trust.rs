@@ -1,6 +1,10 @@
 //! Which certificates of servers are trusted.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+    time::{Duration, SystemTime},
+};
 
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, SignatureScheme,
@@ -21,8 +25,8 @@ use crate::store::error::Unreachable;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Authorities {
     pub(super) certificates: Vec<CertificateDer<'static>>,
-    /// The files and folders they are from; also those that have none.
-    pub(super) places: Vec<PathBuf>,
+    /// The files and folders they are from, and those that have none, for messages.
+    pub(super) places: Vec<String>,
 }
 
 impl Authorities {
@@ -56,7 +60,12 @@ pub(super) fn config(
     Ok(config)
 }
 
-/// The verifier of the system, but a certificate that the user has added is trusted also if a
+/// The certificates of the system, in which a server's own may be too. The verifier has them as
+/// well, but only their names and keys.
+static SYSTEM: LazyLock<Vec<CertificateDer<'static>>> =
+    LazyLock::new(|| rustls_native_certs::load_native_certs().certs);
+
+/// The verifier of the system, but a certificate that somebody has added is trusted also if a
 /// server presents it itself. Go's verifier and openssl agree; webpki refuses it if it may sign
 /// others, as those that `openssl req -x509` makes, and if it is not self-signed.
 #[derive(Debug)]
@@ -81,7 +90,10 @@ impl ServerCertVerifier for Trust {
             ocsp_response,
             now,
         );
-        let is_added = || self.authorities.certificates.iter().any(|own| own == end_entity);
+        let is_added = || {
+            let mut added = self.authorities.certificates.iter().chain(SYSTEM.iter());
+            added.any(|own| own == end_entity)
+        };
         match verified {
             // The period of validity has been checked before the issuer.
             Err(error) if is_about_issuer(&error) && is_added() => {
@@ -147,9 +159,7 @@ impl Trust {
     }
 
     fn of_no_authority(&self, refusal: &CertificateError) -> String {
-        let places: Vec<_> =
-            self.authorities.places.iter().map(|place| place.display().to_string()).collect();
-        let places = places.join(" or ");
+        let places = self.authorities.places.join(" or ");
         match (refusal, places.is_empty()) {
             (CertificateError::UnknownIssuer, true) => {
                 "is not from a CA that this system trusts".to_owned()
@@ -199,7 +209,7 @@ fn is(refusal: &CertificateError, expected: &webpki::Error) -> bool {
 }
 
 fn date(time: UnixTime) -> impl fmt::Display {
-    let since = std::time::Duration::from_secs(time.as_secs());
+    let since = Duration::from_secs(time.as_secs());
     SystemTime::UNIX_EPOCH
         .checked_add(since)
         // The end of what HTTP dates can express.
