@@ -206,7 +206,7 @@ pub(super) fn is_plain_http(error: &reqwest::Error) -> bool {
 pub(super) fn is_hung_up(error: &reqwest::Error) -> bool {
     const ENDS: [io::ErrorKind; 3] =
         [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
-    error.is_connect() && find::<io::Error>(error).is_some_and(|error| ENDS.contains(&error.kind()))
+    error.is_connect() && is_of(error, &ENDS)
 }
 
 /// The chain of causes from the outside to the inside. An [`io::Error`] hides what it wraps from
