@@ -210,7 +210,7 @@ async fn begins_tls(stream: &mut BufReader<TcpStream>) -> bool {
     stream.fill_buf().await.is_ok_and(|bytes| bytes.first() == Some(&HANDSHAKE))
 }
 
-/// Answers a ClientHello as a server of plain HTTP does. All of it is read first: otherwise the
+/// Answers a `ClientHello` as a server of plain HTTP does. All of it is read first: otherwise the
 /// connection would be reset, and the answer might be lost.
 async fn refuse_tls(stream: &mut BufReader<TcpStream>) {
     let mut head = [0; 5];
