@@ -31,6 +31,7 @@ pub(crate) const ENTRIES_MAX: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Source {
     reference: ImageReference,
+    location: ImageReference,
     store: Store,
     documents: Mutex<Fetched>,
 }
@@ -67,7 +68,10 @@ impl Source {
     ) -> Result<Self, SourceError> {
         let reference = reference.clone();
         match Store::open(&reference, Intent::Pull, access).await {
-            Ok(store) => Ok(Self { reference, store, documents: Mutex::default() }),
+            Ok(store) => {
+                let location = store.location(&reference);
+                Ok(Self { reference, location, store, documents: Mutex::default() })
+            }
             Err(error) => Err(SourceError::Store { reference, error: Box::new(error) }),
         }
     }
@@ -75,6 +79,11 @@ impl Source {
     /// What was opened.
     pub(crate) fn reference(&self) -> &ImageReference {
         &self.reference
+    }
+
+    /// Where that is read from: a mirror, perhaps.
+    pub(crate) fn location(&self) -> &ImageReference {
+        &self.location
     }
 
     /// Where it is.

@@ -10,6 +10,7 @@ mod error;
 mod manifest;
 mod oci_layout;
 mod referrers;
+mod registries_conf;
 mod registry;
 mod secrets;
 mod spool;
@@ -23,11 +24,13 @@ pub use access::{AccessOptions, Creds, Intent, Patience, Selector};
 pub(crate) use blob::CopyError;
 pub use blob::{BlobContent, BlobMismatch, BlobReader};
 pub use error::{
-    AuthError, CredentialOrigin, LayoutError, Refusal, StoreError, Tried, Unreachable,
+    AuthError, CredentialOrigin, LayoutError, Refusal, RegistriesConfError, StoreError, Tried,
+    Unreachable,
 };
 pub use manifest::{MANIFEST_SIZE_MAX, RawManifest};
 pub use oci_layout::OciLayout;
 pub use referrers::Referrers;
+pub use registries_conf::{Endpoint, PullSources, RegistriesConf};
 pub(crate) use registry::{RangeAnswer, RangeContent, RangePart, UploadSession};
 pub use registry::{Repository, uploads_cancelled};
 pub use secrets::mask;
@@ -270,6 +273,14 @@ impl Store {
         match self {
             Self::Registry(registry) => registry.put_manifest(manifest, None).await,
             Self::Layout(layout) => layout.put_referrer(manifest, referrer).await.map(|()| true),
+        }
+    }
+
+    /// What `reference`, by which this was opened, is read from: a mirror, perhaps.
+    pub(crate) fn location(&self, reference: &ImageReference) -> ImageReference {
+        match self {
+            Self::Registry(registry) => ImageReference::Registry(registry.reference().clone()),
+            Self::Layout(_) => reference.clone(),
         }
     }
 

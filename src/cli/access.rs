@@ -25,10 +25,12 @@ pub(crate) struct AccessArgs {
     #[arg(long, env = "RECOMPRESS_CREDS", value_name = "USER:PASSWORD", hide_env_values = true)]
     creds: Option<GivenCreds>,
     /// Require HTTPS with a valid certificate
-    #[arg(long, env = "RECOMPRESS_TLS_VERIFY", value_name = "BOOL", default_value = "true")]
+    ///
+    /// The default is true, except for registries that are insecure in registries.conf.
+    #[arg(long, env = "RECOMPRESS_TLS_VERIFY", value_name = "BOOL")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
-    tls_verify: bool,
+    tls_verify: Option<bool>,
     /// PEM file with additional certificate authorities to trust
     #[arg(long, env = "RECOMPRESS_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -43,6 +45,11 @@ pub(crate) struct AccessArgs {
     /// registries, instead of the directories below /etc/containers/certs.d.
     #[arg(long, env = "RECOMPRESS_CERT_DIR", value_name = "DIR")]
     cert_dir: Option<PathBuf>,
+    /// File with mirrors and blocked registries, see containers-registries.conf(5)
+    ///
+    /// Without it, the file that podman uses. Files in registries.conf.d directories are added to it.
+    #[arg(long, env = "RECOMPRESS_REGISTRIES_CONF", value_name = "FILE")]
+    registries_conf: Option<PathBuf>,
 }
 
 /// Credentials for the registries of the source and of the destination.
@@ -96,10 +103,18 @@ impl TryFrom<AccessArgs> for AccessOptions {
     type Error = UsageError;
 
     fn try_from(args: AccessArgs) -> Result<Self, UsageError> {
-        let AccessArgs { authfile, creds, tls_verify, ca_file, ca_file_optional, cert_dir } = args;
-        let creds = creds.map(|creds| creds.parse("--creds")).transpose()?;
-        let patience = Patience::default();
-        Ok(Self { authfile, creds, tls_verify, ca_file, ca_file_optional, cert_dir, patience })
+        let AccessArgs { authfile, creds, tls_verify, ca_file, ca_file_optional, .. } = args;
+        Ok(Self {
+            authfile,
+            creds: creds.map(|creds| creds.parse("--creds")).transpose()?,
+            tls_verify: tls_verify.unwrap_or(true),
+            tls_verify_given: tls_verify.is_some(),
+            ca_file,
+            ca_file_optional,
+            cert_dir: args.cert_dir,
+            registries_conf: args.registries_conf,
+            patience: Patience::default(),
+        })
     }
 }
 

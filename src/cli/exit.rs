@@ -8,7 +8,7 @@ use crate::{
     layer::LayerError,
     probe::ProbeError,
     source::SourceError,
-    store::{BlobMismatch, StoreError},
+    store::{BlobMismatch, RegistriesConfError, StoreError},
     verify::VerifyError,
 };
 
@@ -39,7 +39,7 @@ pub enum CommandError {
 pub enum ExitCode {
     Internal = 1,
     Usage = 2,
-    /// A registry refused access.
+    /// A registry refused access, or registries.conf blocks it.
     Access = 3,
     /// The source does not match its own digests, or cannot be read.
     BrokenSource = 4,
@@ -59,7 +59,7 @@ Exit codes:
   0    success
   1    internal error
   2    invalid usage
-  3    a registry denied access (401, 403)
+  3    a registry denied access (401, 403), or is blocked in registries.conf
   4    the source is broken: its content does not match its digests, or exceeds a limit
   5    the source cannot be converted as requested: an artifact, an encrypted image, an index
        instead of an image, a layer compressed with xz or bzip2, no image for the platform, a layer
@@ -143,7 +143,10 @@ fn of_convert(error: &ConvertError) -> ExitCode {
 /// the registry's fault.
 fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
     match error {
-        StoreError::Unauthorized(_) | StoreError::Denied(_) => ExitCode::Access,
+        StoreError::Mirrors { source, .. } => of_store(source, broken),
+        StoreError::Unauthorized(_)
+        | StoreError::Denied(_)
+        | StoreError::RegistriesConf(RegistriesConfError::Blocked { .. }) => ExitCode::Access,
         StoreError::DigestMismatch { .. } | StoreError::SizeMismatch { .. } => broken,
         StoreError::Read { source, .. } => of_blob(source),
         // What the destination has there is not the user's image.
@@ -162,6 +165,7 @@ fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
         StoreError::Internal(_) => ExitCode::Internal,
         StoreError::Layout(_)
         | StoreError::Credentials(_)
+        | StoreError::RegistriesConf(_)
         | StoreError::CaFile { .. }
         | StoreError::Proxy { .. }
         | StoreError::Setup(_)

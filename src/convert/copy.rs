@@ -94,7 +94,7 @@ async fn unknown(run: &Run<'_>, entry: &Descriptor) -> Result<Result<(), String>
     }
     let put = match source.store().document(&entry.blob, &entry.media_type).await {
         // Some registries refuse to accept again what they have.
-        Ok(_) if run.job.source.is_same_place(destination.reference) => Ok(()),
+        Ok(_) if run.source.location().is_same_place(destination.reference) => Ok(()),
         Ok(raw) => destination.store.put_manifest(&raw, None).await,
         Err(error) if refused(&error) => Err(error),
         Err(error) => return Err(source.failed(error).into()),
@@ -120,7 +120,7 @@ async fn blob(run: &Run<'_>, blob: &BlobId) -> Result<(), ConvertError> {
 /// Mounts or copies a blob that the destination lacks.
 async fn obtain(run: &Run<'_>, blob: &BlobId) -> Result<(), ConvertError> {
     let destination = &run.destination;
-    if destination.store.mount(&blob.digest, &run.job.source).await {
+    if destination.store.mount(&blob.digest, run.source.location()).await {
         return Ok(());
     }
     let reader = run.source.blob(blob).await?;

@@ -59,7 +59,7 @@ pub(super) async fn manifests(
         let config = &source.manifest.config.blob;
         if !run.destination.has_blob(config).await? {
             let content = source.config_bytes.clone();
-            run.destination.copy_blob(&config.digest, content, &run.job.source).await?;
+            run.destination.copy_blob(&config.digest, content, run.source.location()).await?;
         }
         let NewDocument { raw, removed } = documents::manifest(run, *variant, layers)?;
         run.destination.put_manifest(&raw).await?;

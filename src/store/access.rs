@@ -23,6 +23,9 @@ pub struct AccessOptions {
     /// Whether HTTPS and a certificate that can be verified are required. Otherwise any certificate
     /// is accepted, and plain HTTP too if the registry does not support TLS.
     pub tls_verify: bool,
+    /// Whether `tls_verify` also holds for registries that registries.conf calls insecure: if it is
+    /// not the default.
+    pub tls_verify_given: bool,
     /// A PEM file with certificate authorities to trust in addition to those of the system.
     pub ca_file: Option<PathBuf>,
     /// Whether `ca_file` may be missing or empty.
@@ -30,6 +33,9 @@ pub struct AccessOptions {
     /// The only folder to look for certificates of the registry in; without it the usual ones are
     /// searched (containers-certs.d(5)).
     pub cert_dir: Option<PathBuf>,
+    /// The main file with mirrors and blocked registries; without it the usual one is read
+    /// (containers-registries.conf(5)).
+    pub registries_conf: Option<PathBuf>,
     pub patience: Patience,
 }
 
@@ -90,9 +96,11 @@ impl Default for AccessOptions {
             authfile: None,
             creds: None,
             tls_verify: true,
+            tls_verify_given: false,
             ca_file: None,
             ca_file_optional: false,
             cert_dir: None,
+            registries_conf: None,
             patience: Patience::default(),
         }
     }

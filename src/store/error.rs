@@ -2,10 +2,11 @@
 
 mod auth;
 mod layout;
+mod registries_conf;
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-pub use self::{auth::AuthError, layout::LayoutError};
+pub use self::{auth::AuthError, layout::LayoutError, registries_conf::RegistriesConfError};
 use super::access::Intent;
 use crate::image::{Digest, DocumentError, ReferenceError};
 
@@ -62,6 +63,12 @@ pub enum StoreError {
     Layout(#[from] LayoutError),
     #[error(transparent)]
     Credentials(#[from] AuthError),
+    #[error(transparent)]
+    RegistriesConf(#[from] RegistriesConfError),
+    /// No mirror has the image, and then the registry itself failed. `mirrors` are names and
+    /// reasons.
+    #[error("no mirror could be used: {}", mirrors.join(", "))]
+    Mirrors { mirrors: Vec<String>, source: Box<StoreError> },
     #[error("cannot use certificates from {}: {reason}; expected PEM files", path.display())]
     CaFile { path: PathBuf, reason: String },
     /// The value is not told, because it may have a password.

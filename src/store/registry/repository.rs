@@ -6,6 +6,7 @@ mod lag;
 mod manifests;
 pub(super) mod ranges;
 mod referrers;
+mod sources;
 pub(super) mod upload;
 
 use std::fmt;
@@ -28,6 +29,8 @@ use crate::{
 /// A repository, with clients and tokens of its own: credentials may be scoped to a path, so what
 /// was found for one repository is never used for another.
 pub struct Repository {
+    /// What it was opened for, by the name that is contacted.
+    reference: RegistryReference,
     http: Http,
     login: Login,
     /// `https://HOST/v2/REPOSITORY/`.
@@ -45,7 +48,7 @@ impl fmt::Debug for Repository {
 
 impl Repository {
     /// Looks up credentials, finds out how to talk to the registry, and gets a token.
-    pub(crate) async fn open(
+    async fn contact(
         reference: &RegistryReference,
         intent: Intent,
         options: &AccessOptions,
@@ -57,7 +60,7 @@ impl Repository {
             Reference::with_tag(registry.to_owned(), repository.to_owned(), "latest".to_owned());
         let (http, root) = Http::connect(registry, image.resolve_registry(), options).await?;
         let base = root.join(&format!("{repository}/")).map_err(StoreError::no_url)?;
-        let opened = Self { http, login, base };
+        let opened = Self { reference: reference.clone(), http, login, base };
         opened.log_in(root).await?;
         Ok(opened)
     }
@@ -78,6 +81,10 @@ impl Repository {
         let is_asked = ping.status() == StatusCode::UNAUTHORIZED && self.http.is_home(ping.url());
         let challenge = if is_asked { Challenge::of(ping.headers()) } else { None };
         self.login.begin(&self.http, challenge).await
+    }
+
+    pub(crate) fn reference(&self) -> &RegistryReference {
+        &self.reference
     }
 
     /// The repository's name for messages.

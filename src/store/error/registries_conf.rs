@@ -1,0 +1,21 @@
+use std::{io, path::PathBuf};
+
+use crate::image::RegistryReference;
+
+/// What registries.conf does not allow, or why it cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistriesConfError {
+    #[error("cannot read {}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{}, line {line}: {reason}; see containers-registries.conf(5)", path.display())]
+    Malformed { path: PathBuf, line: usize, reason: String },
+    #[error("registry {prefix} is blocked in {}", path.display())]
+    Blocked { prefix: String, path: PathBuf },
+    /// `location` is what the reference became.
+    #[error(
+        "the entry for {prefix} in {} turns {reference} into {location:?}, which is not a valid image \
+         reference",
+        path.display()
+    )]
+    Rewritten { prefix: String, path: PathBuf, reference: Box<RegistryReference>, location: String },
+}

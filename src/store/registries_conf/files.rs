@@ -1,0 +1,134 @@
+//! Where the files are, and what is read of them (containers/storage, pkg/configfile).
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsStr,
+    fs::{self, File},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use crate::store::error::RegistriesConfError;
+
+/// The largest file that is read, in bytes.
+const FILE_SIZE_MAX: u64 = 4 << 20;
+
+const NAME: &str = "registries.conf";
+
+/// What of the process's environment decides which files are read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Environment {
+    /// Where the files usually are; the first counts most.
+    pub(super) folders: Vec<PathBuf>,
+    /// `CONTAINERS_REGISTRIES_CONF`: the only file.
+    pub(super) only: Option<PathBuf>,
+    /// `CONTAINERS_REGISTRIES_CONF_OVERRIDE`: comes after all others.
+    pub(super) last: Option<PathBuf>,
+}
+
+impl Environment {
+    /// The environment of this process.
+    pub(super) fn of_process() -> Self {
+        let path = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let config_home = path("XDG_CONFIG_HOME").or_else(|| Some(path("HOME")?.join(".config")));
+        let user = config_home.map(|folder| folder.join("containers"));
+        let system = ["/etc/containers", "/usr/share/containers"].map(PathBuf::from);
+        Self {
+            folders: user.into_iter().chain(system).collect(),
+            only: path("CONTAINERS_REGISTRIES_CONF"),
+            last: path("CONTAINERS_REGISTRIES_CONF_OVERRIDE"),
+        }
+    }
+
+    /// The files and what is in them; later ones override earlier ones. Files that are named have
+    /// to exist. `file` takes the place of the main file, and drop-ins still count.
+    pub(super) fn read(
+        &self,
+        file: Option<&Path>,
+    ) -> Result<Vec<(PathBuf, String)>, RegistriesConfError> {
+        let mut files = Vec::new();
+        if let Some(named) = file.or(self.only.as_deref()) {
+            files.push((named.to_owned(), read(named)?));
+        } else {
+            for folder in &self.folders {
+                let path = folder.join(NAME);
+                if let Some(text) = if_there(&path, read(&path))? {
+                    files.push((path, text));
+                    break;
+                }
+            }
+        }
+        if file.is_some() || self.only.is_none() {
+            for path in self.drop_ins()? {
+                files.extend(if_there(&path, read(&path))?.map(|text| (path, text)));
+            }
+        }
+        if let Some(last) = &self.last {
+            files.push((last.clone(), read(last)?));
+        }
+        Ok(files)
+    }
+
+    /// By name; of those with the same name, the one in the folder that counts most.
+    fn drop_ins(&self) -> Result<Vec<PathBuf>, RegistriesConfError> {
+        let mut found = BTreeMap::new();
+        for folder in self.folders.iter().rev() {
+            let folder = folder.join(format!("{NAME}.d"));
+            let paths = list(&folder).map_err(|source| failed(&folder, source));
+            for path in if_there(&folder, paths)?.into_iter().flatten() {
+                found.insert(path.file_name().map(OsStr::to_owned), path);
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+}
+
+/// The files of a folder that count, in no order.
+fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_conf = entry.file_name().as_encoded_bytes().ends_with(b".conf");
+        if is_conf && !entry.file_type()?.is_dir() {
+            paths.push(entry.path());
+        }
+    }
+    Ok(paths)
+}
+
+fn read(path: &Path) -> Result<String, RegistriesConfError> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| {
+        file.take(FILE_SIZE_MAX + 1).read_to_string(&mut text)?;
+        match text.len() as u64 {
+            0..=FILE_SIZE_MAX => Ok(()),
+            _ => Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB")),
+        }
+    });
+    read.map(|()| text).map_err(|source| failed(path, source))
+}
+
+fn failed(path: &Path, source: io::Error) -> RegistriesConfError {
+    RegistriesConfError::File { path: path.to_owned(), source }
+}
+
+/// Nothing for what does not exist, or may not be read: in a container HOME often belongs to
+/// somebody else.
+fn if_there<T>(
+    path: &Path,
+    read: Result<T, RegistriesConfError>,
+) -> Result<Option<T>, RegistriesConfError> {
+    let kind = match &read {
+        Err(RegistriesConfError::File { source, .. }) => Some(source.kind()),
+        _ => None,
+    };
+    match kind {
+        Some(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Some(io::ErrorKind::PermissionDenied) => {
+            tracing::warn!(file = %path.display(), "skipping an unreadable registries.conf");
+            Ok(None)
+        }
+        _ => read.map(Some),
+    }
+}
