@@ -24,6 +24,7 @@ mod proxied;
 mod proxy;
 mod publish;
 mod pull_push;
+mod registries_conf;
 mod retries;
 mod sample;
 mod schemes;

@@ -125,6 +125,7 @@ pub(crate) fn program() -> Command {
     }
     // No credentials of whoever runs the tests.
     command.env("HOME", "/nonexistent").env_remove("XDG_RUNTIME_DIR").env_remove("DOCKER_CONFIG");
+    command.env_remove("XDG_CONFIG_HOME").env_remove("CONTAINERS_REGISTRIES_CONF");
     command
 }
 
