@@ -157,10 +157,11 @@ fn rewritten(
         return Ok(image.clone());
     }
     let location = format!("{location}{}", &text[covered..]);
-    // docker.io and library/ are not filled in here.
+    // docker.io and library/ are not filled in here, and a location has no tag.
     let parsed = location.parse().ok();
     parsed
         .filter(|new: &RegistryReference| new.to_string().eq_ignore_ascii_case(&location))
+        .filter(|new| (new.tag(), new.digest()) == (image.tag(), image.digest()))
         .ok_or_else(|| RegistriesConfError::Rewritten {
             prefix: registry.prefix.clone(),
             path: registry.file.clone(),

@@ -6,7 +6,7 @@ use std::{fs, process::Command};
 use test_support::scripted::{Scripted, answer};
 
 use super::{
-    peer::{Peer, free_port},
+    peer::{Peer, free_port, make_certificate},
     quick,
     sample::{Sample, convert, ends, program, run, text},
 };
@@ -247,6 +247,10 @@ async fn insecure_counts_for_one_endpoint_and_not_against_the_option() {
     Sample::new(&[1000], 8).push(&image, &options).await;
     let file = peer.file("registries.conf");
     let (host, given) = (peer.host(), "--tls-verify=true");
+    // With a certificate for it, there is TLS on loopback, too; this one is of somebody else.
+    let certificates = peer.file("certificates");
+    fs::create_dir(&certificates).unwrap();
+    make_certificate(&certificates.join("other.crt"), &peer.file("other.key"), None);
     let secure = format!("[[registry]]\nlocation = '{host}'\n");
     let insecure = format!("{secure}insecure = true\n");
     let of_another = format!("{secure}[[registry.mirror]]\nlocation = 'DOWN'\ninsecure = true\n")
@@ -261,12 +265,18 @@ async fn insecure_counts_for_one_endpoint_and_not_against_the_option() {
         fs::write(&file, conf).unwrap();
         let mut ours = program();
         ours.args(["inspect", &image, "--registries-conf"]).arg(&file).args(option);
+        ours.arg("--cert-dir").arg(&certificates);
         let mut skopeo = Command::new("skopeo");
         skopeo.arg("--registries-conf").arg(&file).args(["inspect", "--raw"]).args(option);
-        skopeo.arg(format!("docker://{image}"));
+        skopeo.arg("--cert-dir").arg(&certificates).arg(format!("docker://{image}"));
         let (ours, skopeo) = (run(ours).await, run(skopeo).await);
         let successes = (ours.status.success(), skopeo.status.success());
         assert_eq!(successes, (expected, expected), "{case}: {} {}", text(&ours), text(&skopeo));
+        assert!(
+            expected || text(&ours).contains("TLS handshake failed"),
+            "{case}: {}",
+            text(&ours)
+        );
     }
 }
 
@@ -329,8 +339,13 @@ async fn a_mirror_gets_its_own_credentials() {
     command.args(["inspect", "registry.test/org/app:1", "--authfile"]).arg(&authfile);
     command.arg("--registries-conf").arg(&conf);
     ends(&run(command).await, 0, &["registry.test/org/app:1"]);
+    // What is typed is for the name that was typed.
+    let mut command = program();
+    command.args(["inspect", "registry.test/org/app:1", "--creds", "tester:correct horse"]);
+    command.arg("--registries-conf").arg(&conf);
+    ends(&run(command).await, 3, &["registry.test is blocked", &curious.host, &peer.host()]);
     let asked = curious.requests("GET");
-    assert!(!asked.is_empty(), "the first mirror is asked");
+    assert!(asked.len() >= 2, "the first mirror is asked each time");
     for request in asked {
         assert_eq!(request.header("authorization"), "", "{}", request.line);
     }
@@ -355,7 +370,7 @@ async fn conversions_mount_from_where_they_read_and_push_where_they_are_told() {
     };
     let moved = "[[registry]]\nprefix = 'NAME'\nlocation = 'ORIGIN/org'\n";
     let output = run(converted(moved, "NAME/app:1@DIGEST", "ORIGIN/new/a:1")).await;
-    let text = ends(&output, 0, &["registry.test/org/app:1@"]);
+    let text = ends(&output, 0, &["registry.test/org/app:1@", "leads elsewhere"]);
     let seen = mounts(&scene.origin);
     assert!(seen.len() == 1 && seen[0].contains("from=org%2Fapp"), "{seen:?} {text}");
     assert!(seen[0].ends_with(" 201"), "{seen:?}");
@@ -364,7 +379,7 @@ async fn conversions_mount_from_where_they_read_and_push_where_they_are_told() {
          [[registry]]\nprefix = 'ORIGIN/new'\nlocation = 'MIRROR/elsewhere'\n\
          [[registry.mirror]]\nlocation = 'MIRROR/mirror'\n";
     let output = run(converted(mirrored, "ORIGIN/org/app:1@DIGEST", "ORIGIN/new/b:1")).await;
-    let text = ends(&output, 0, &[&scene.fill("ORIGIN/new/b:1"), "reading from a mirror"]);
+    let text = ends(&output, 0, &[&scene.fill("ORIGIN/new/b:1"), "leads elsewhere"]);
     assert_eq!(mounts(&scene.origin).len(), 1, "no more than before: {text}");
     assert!(mounts(&scene.mirror).is_empty(), "{text}");
     let pushed = scene.origin.requests();

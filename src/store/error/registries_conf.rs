@@ -14,7 +14,7 @@ pub enum RegistriesConfError {
     /// `location` is what the reference became.
     #[error(
         "the entry for {prefix} in {} turns {reference} into {location:?}, which is not a valid image \
-         reference",
+         reference with the same tag and digest",
         path.display()
     )]
     Rewritten { prefix: String, path: PathBuf, reference: Box<RegistryReference>, location: String },

@@ -225,6 +225,9 @@ fn what_a_name_becomes_must_be_a_name() {
             "{error}"
         );
     }
+    let conf = conf("[[registry]]\nprefix = 'quay.io/app'\nlocation = 'a.test/x:2'");
+    let error = conf.pull_sources(&image(&named("quay.io/app"))).unwrap_err().to_string();
+    assert!(error.contains("the same tag"), "{error}");
 }
 
 /// The main file is the first that exists; drop-ins come after it by name, and for one name only

@@ -27,7 +27,14 @@ impl Repository {
             Intent::Push => {
                 Self::contact_endpoint(&conf.push_target(reference), intent, options).await
             }
-            Intent::Pull => Self::open_source(conf.pull_sources(reference)?, options).await,
+            Intent::Pull => {
+                let opened = Self::open_source(conf.pull_sources(reference)?, options).await?;
+                if opened.reference != *reference {
+                    tracing::debug!(image = %reference, from = %opened.reference,
+                        "registries.conf leads elsewhere");
+                }
+                Ok(opened)
+            }
         }
     }
 
@@ -49,7 +56,6 @@ impl Repository {
             match Self::find_image(mirror, &hasty).await {
                 Ok(mut found) => {
                     found.http.patience = options.patience;
-                    tracing::debug!(mirror = %mirror.reference, "reading from a mirror");
                     return Ok(found);
                 }
                 Err(error) => {
