@@ -92,7 +92,7 @@ impl RegistriesConf {
             PullFromMirror::TagOnly => image.digest().is_none(),
         };
         let is_elsewhere = |new: &RegistryReference| new.registry() != image.registry();
-        let mirrors = registry.mirrors.iter().filter(|mirror| is_used(mirror.pull_from_mirror));
+        let mirrors = registry.mirrors.iter().filter(|mirror| is_used(mirror.used));
         let mirrors = mirrors.map(|mirror| {
             let reference = rewritten(image, registry, &mirror.location)?;
             let (is_elsewhere, blocked) = (is_elsewhere(&reference), self.blocked(&reference));

@@ -61,12 +61,10 @@ impl Scene {
     /// registries were asked for.
     async fn observe(&self, mut command: Command) -> (bool, String, Vec<String>) {
         let manifests = || {
-            let requests =
-                [("mirror", &self.mirror), ("origin", &self.origin)].map(|(name, peer)| {
-                    let requests = peer.requests().into_iter();
-                    requests.map(|line| format!("{name}: {line}")).collect::<Vec<_>>()
-                });
-            requests
+            [("mirror", &self.mirror), ("origin", &self.origin)].map(|(name, peer)| {
+                let requests = peer.requests().into_iter();
+                requests.map(|line| format!("{name}: {line}")).collect::<Vec<_>>()
+            })
         };
         let before = manifests().map(|lines| lines.len());
         command.env("HOME", self.home.path()).env_remove("XDG_CONFIG_HOME");
@@ -287,9 +285,10 @@ async fn a_mirror_with_wrong_content_is_passed_over() {
     let wrong = Sample::new(&[1000], 9).manifest;
     let liar = Scripted::start(move |request, _| {
         let kind = format!("Content-Type: {}", wrong.media_type);
-        match request.line.contains("/manifests/") {
-            true => answer(200, &[&kind], &wrong.bytes),
-            false => answer(200, &[], b""),
+        if request.line.contains("/manifests/") {
+            answer(200, &[&kind], &wrong.bytes)
+        } else {
+            answer(200, &[], b"")
         }
     })
     .await;

@@ -8,23 +8,22 @@ use toml::Spanned;
 use crate::store::error::RegistriesConfError;
 
 /// Keys that have no meaning here are ignored, such as those for short names.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
-#[derive(Default)]
 struct Document {
     registry: Vec<Spanned<Registry>>,
     /// What version 1 had.
     registries: Option<Spanned<Version1>>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Version1 {
     insecure: Version1List,
     block: Version1List,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Version1List {
     registries: Vec<String>,
@@ -53,7 +52,8 @@ pub(super) struct Registry {
 pub(super) struct Mirror {
     pub(super) location: String,
     pub(super) insecure: bool,
-    pub(super) pull_from_mirror: PullFromMirror,
+    #[serde(rename = "pull-from-mirror")]
+    pub(super) used: PullFromMirror,
 }
 
 /// For which images a mirror is used.
@@ -93,7 +93,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Registry>, Registries
             let place = registry.place();
             return Err(malformed(at, format!("{place} has two entries that differ in {key:?}")));
         }
-        registry.file = path.to_owned();
+        path.clone_into(&mut registry.file);
         registries.push(registry);
     }
     Ok(registries)
@@ -128,7 +128,7 @@ impl Registry {
             if mirror.location.is_empty() {
                 return Err(format!("a mirror of {} has no location", self.prefix));
             }
-            if self.mirror_by_digest_only && mirror.pull_from_mirror != PullFromMirror::Unset {
+            if self.mirror_by_digest_only && mirror.used != PullFromMirror::Unset {
                 let mirror = &mirror.location;
                 return Err(format!(
                     "the mirror {mirror} sets pull-from-mirror, and its registry mirror-by-digest-only"

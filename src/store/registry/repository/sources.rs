@@ -38,7 +38,7 @@ impl Repository {
         }
     }
 
-    /// In the order of containers/image (docker/docker_image_src.go, `newImageSource`). The registry
+    /// In the order of containers/image (`docker/docker_image_src.go`, `newImageSource`). The registry
     /// itself comes last, and its error is the one that counts.
     async fn open_source(
         sources: PullSources,
