@@ -233,7 +233,7 @@ impl Store {
         });
         checked.map_err(StoreError::Tag)?;
         match self {
-            Self::Registry(registry) => registry.put_manifest(manifest, tag).await.map(drop),
+            Self::Registry(registry) => registry.put_manifest(manifest, tag).await,
             Self::Layout(layout) => layout.put_manifest(manifest, tag).await,
         }
     }
@@ -271,7 +271,7 @@ impl Store {
         referrer: &Descriptor,
     ) -> Result<bool, StoreError> {
         match self {
-            Self::Registry(registry) => registry.put_manifest(manifest, None).await,
+            Self::Registry(registry) => registry.put_referrer(manifest).await,
             Self::Layout(layout) => layout.put_referrer(manifest, referrer).await.map(|()| true),
         }
     }

@@ -7,6 +7,7 @@ use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt as _,
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::ArgAction;
@@ -115,6 +116,12 @@ pub struct ConvertArgs {
     #[arg(long, env = "RECOMPRESS_JOBS", value_name = "N")]
     #[arg(value_parser = value::within(1..=1024_usize))]
     jobs: Option<usize>,
+    /// How long a registry may take to store what was uploaded completely, as in 90s or 1h
+    ///
+    /// Large layers get more: a second for each 10 MiB.
+    #[arg(long, env = "RECOMPRESS_COMMIT_TIMEOUT", value_name = "TIME", default_value = "15m")]
+    #[arg(value_parser = value::time, help_heading = "Registry access")]
+    commit_timeout: Duration,
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]

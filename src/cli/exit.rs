@@ -159,6 +159,7 @@ fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
         StoreError::NotFound { .. }
         | StoreError::Unreachable { .. }
         | StoreError::UnexpectedStatus { .. }
+        | StoreError::ForeignLayers(_)
         | StoreError::Protocol { .. }
         | StoreError::Abandoned { .. } => ExitCode::Registry,
         StoreError::NothingSelected(_) | StoreError::Tag(_) | StoreError::Url(_) => ExitCode::Usage,

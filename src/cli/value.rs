@@ -1,7 +1,7 @@
 //! Values of arguments: what can be said of one by itself. Rules for several are in
 //! [`super::usage`].
 
-use std::{ops::RangeInclusive, str::FromStr};
+use std::{ops::RangeInclusive, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 use clap::ValueEnum;
@@ -36,6 +36,8 @@ pub(crate) enum ValueError {
     Sbom,
     #[error("expected a number and one of the units s, m, h, d and w, as in 5d")]
     Period,
+    #[error("expected a time from 1s to 1day, as in 90s, 15m or 1h")]
+    Time,
     #[error("expected a size greater than 0, as in 300GiB")]
     Size,
     #[error("expected true or false")]
@@ -130,6 +132,13 @@ pub(super) fn period(text: &str) -> Result<String, ValueError> {
         !number.is_empty() && number.len() <= 9 && number.bytes().all(|b| b.is_ascii_digit())
     });
     if is_period { Ok(text.to_owned()) } else { Err(ValueError::Period) }
+}
+
+/// How long to wait for something.
+pub(super) fn time(text: &str) -> Result<Duration, ValueError> {
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
+    let time = humantime::parse_duration(text).ok();
+    time.filter(|time| bounds.contains(time)).ok_or(ValueError::Time)
 }
 
 /// `true` or `false`, and the words that pipelines have for them.

@@ -86,6 +86,7 @@ async fn unknown(run: &Run<'_>, entry: &Descriptor) -> Result<Result<(), String>
             StoreError::NotFound { .. }
                 | StoreError::TooLarge { .. }
                 | StoreError::UnexpectedStatus { .. }
+                | StoreError::ForeignLayers(_)
         )
     };
     let BlobId { digest, size } = &entry.blob;

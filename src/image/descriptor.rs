@@ -107,6 +107,13 @@ impl Descriptor {
             && LayerType::parse(&self.media_type).is_some_and(|layer| !layer.distributable)
     }
 
+    /// Whether a registry may refuse to take a manifest because of a layer: it has `urls`, or is of a
+    /// type that is not distributed.
+    pub fn is_not_distributed(&self) -> bool {
+        let layer = LayerType::parse(&self.media_type);
+        !self.urls.is_empty() || layer.is_some_and(|layer| !layer.distributable)
+    }
+
     /// Whether a layer claims to have a TOC of zstd:chunked.
     pub fn is_chunked(&self) -> bool {
         annotations::is_chunked(&self.annotations)

@@ -35,6 +35,13 @@ pub enum StoreError {
         message: String,
         tried: Tried,
     },
+    /// A manifest with foreign layers was refused, most likely because of them.
+    #[error(
+        "{0}; the image has foreign layers, and registries such as distribution refuse those unless \
+         their URLs are allowed: have them allowed (validation.manifests.urls), or push to another \
+         registry"
+    )]
+    ForeignLayers(Box<StoreError>),
     /// The registry broke the protocol in a way that cannot be worked around.
     #[error("{action} failed: {}", self.cause())]
     Protocol { registry: String, action: String, reason: String },

@@ -5,7 +5,7 @@ use test_support::scripted::{Request, answer};
 use super::{
     fake::Fake,
     pull_push::noise,
-    uploads::{MIB, arrives, follows, lengths},
+    uploads::{MIB, arrives, follows, lengths, put_spool, store},
 };
 
 /// 429 to a POST, 503 to two PATCH requests: the client continues within the session.
@@ -108,6 +108,16 @@ async fn a_registry_that_keeps_only_the_last_chunk_is_found_out() {
         })),
         ..Fake::default()
     };
-    let server = follows(fake, &noise(40 << 20)).await;
+    let (server, _) = fake.start().await;
+    let store = store(&server).await;
+    put_spool(&store, &noise(40 << 20)).await.unwrap();
     assert_eq!(lengths(&server.requests("PUT")), [0, 40 * MIB]);
+    let patches = server.requests("PATCH").len();
+    // Once is enough: the next blob is not sent in chunks.
+    assert!(!put_spool(&store, &noise(41 << 20)).await.unwrap());
+    assert_eq!(lengths(&server.requests("PUT")), [0, 40 * MIB, 41 * MIB]);
+    assert_eq!(server.requests("PATCH").len(), patches);
+    // Nor is one that is there.
+    assert!(put_spool(&store, &noise(41 << 20)).await.unwrap());
+    assert_eq!(server.requests("PUT").len(), 3);
 }

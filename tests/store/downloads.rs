@@ -147,6 +147,18 @@ async fn another_part_than_asked_for_is_refused() {
     }
 }
 
+/// A byte for each request, for ever: the client gives up after the tries.
+#[tokio::test]
+async fn a_byte_per_connection_is_no_progress() {
+    let server = serve(|_, first, _| part(first, 1).into()).await;
+    let error = download(&server).await.unwrap_err();
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<StoreError>()).unwrap();
+    assert!(matches!(error, StoreError::Unreachable { tried, .. } if tried.times == 5), "{error}");
+    let requests = server.requests("GET /v2/org");
+    assert_eq!(requests.len(), 5);
+    assert_eq!(requests[4].header("range"), "bytes=4-", "each has come further");
+}
+
 /// Every part is empty: the client gives up after the tries.
 #[tokio::test]
 async fn no_progress_ends_it() {

@@ -2,8 +2,10 @@
 //! own, because hack/soak runs parts of it for a long time, with settings for the whole process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
+mod answers;
 mod broken;
 mod chunks;
+mod commits;
 mod contact;
 mod credentials;
 mod downloads;

@@ -13,18 +13,18 @@ use super::{fake::Fake, open, peer::Peer, pull_push::noise, quick, told};
 
 pub(crate) const MIB: usize = 1 << 20;
 
-async fn store(server: &Scripted) -> Store {
+pub(crate) async fn store(server: &Scripted) -> Store {
     open(&server.image(), Intent::Push, &quick()).await.unwrap()
 }
 
-async fn put(store: &Store, blob: &[u8]) -> Result<(), StoreError> {
+pub(crate) async fn put(store: &Store, blob: &[u8]) -> Result<(), StoreError> {
     let (digest, size) = (Digest::sha256_of(blob), blob.len() as u64);
     let content = BlobContent::Bytes(Bytes::copy_from_slice(blob));
     store.put_blob(&digest, size, content).await
 }
 
 /// Writes a spool and ends it.
-async fn put_spool(store: &Store, blob: &[u8]) -> Result<bool, StoreError> {
+pub(crate) async fn put_spool(store: &Store, blob: &[u8]) -> Result<bool, StoreError> {
     let (mut writer, spool) = BlobSpool::new().unwrap();
     writer.write_all(blob).unwrap();
     // Not finished before the upload has begun, so that it cannot know the digest.
@@ -181,7 +181,7 @@ async fn a_session_that_is_lost_is_begun_again() {
         refuse: Some(Box::new(|request, n| match (request.method(), n) {
             ("PUT", 1) => Some(answer(404, &[], b"").into()),
             ("PUT", 2) => Some(reset(vec![])),
-            ("GET", _) if !request.line.ends_with("/v2/") => Some(answer(404, &[], b"").into()),
+            ("GET", _) if request.line.contains("/uploads/") => Some(answer(404, &[], b"").into()),
             _ => None,
         })),
         ..Fake::default()
@@ -213,6 +213,27 @@ async fn an_upload_that_stalls_is_found_out() {
     };
     let server = arrives(fake, &noise(20 << 20)).await;
     assert_eq!(server.requests("PUT").len(), 2);
+}
+
+/// The registry keeps a byte of each request and resets it: that is no progress, so the client
+/// gives up after the tries.
+#[tokio::test]
+async fn a_byte_per_connection_is_no_progress() {
+    let fake = Fake {
+        limit: Some(Box::new(|request, _| {
+            matches!(request.method(), "PUT" | "PATCH").then_some(1)
+        })),
+        garble: Some(Box::new(|request, _| {
+            matches!(request.method(), "PUT" | "PATCH").then(|| reset(vec![]))
+        })),
+        ..Fake::default()
+    };
+    let (server, held) = fake.start().await;
+    let error = put(&store(&server).await, &noise(5 << 20)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unreachable { tried, .. } if tried.times == 5), "{error}");
+    assert_eq!(server.requests("PUT").len() + server.requests("PATCH").len(), 5);
+    uploads_cancelled().await;
+    assert_eq!(held.lock().unwrap().open(), 0);
 }
 
 /// 403 to a PUT: DELETE, and no retry.

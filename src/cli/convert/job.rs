@@ -14,6 +14,7 @@ use crate::{
     },
     image::{ImageReference, Platform, media_type::Family},
     layer::{Cuts, Recipe, gzip},
+    store::AccessOptions,
 };
 
 /// zstd level of TOC and tar-split. Higher ones take many times as long and save little: the TOC
@@ -38,7 +39,8 @@ impl TryFrom<ConvertArgs> for ConvertJob {
         let texts: Vec<_> = platforms.iter().map(|named| named.text.as_str()).collect();
         let tag = |place: &_| derived_tag(&args.source, place, &texts, &suffix(&wanted));
         let destination = destination(args.destination, &args.source, tag)?;
-        let access = args.access.try_into()?;
+        let mut access: AccessOptions = args.access.try_into()?;
+        access.patience.commit = args.commit_timeout;
         let (source_access, access) = args.sides.apart(&access, &args.source, &destination)?;
         Ok(Self {
             source: args.source,

@@ -18,11 +18,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use oci_client::secrets::RegistryAuth;
+use percent_encoding::{CONTROLS, percent_encode};
 use reqwest::{
     RequestBuilder, Response, Url,
     header::{CONTENT_LENGTH, HeaderValue, LOCATION},
@@ -33,6 +34,7 @@ use self::{
     certificates::Certificates,
     message::BODY_MAX,
     origin::{Forbidden, Guard},
+    pace::commit_time,
 };
 pub(super) use self::{
     call::{Call, FilePart},
@@ -83,6 +85,11 @@ impl Http {
         Retries::new(self.patience, action)
     }
 
+    /// Few tries without a word, for what the run can do without.
+    pub(super) fn few_retries(&self, action: &Arc<str>) -> Retries {
+        Retries::few(self.patience, action)
+    }
+
     /// Sends a request once, and follows redirects. `auth` goes to the registry alone.
     pub(super) async fn send(
         &self,
@@ -96,8 +103,7 @@ impl Http {
             let response = tokio::select! {
                 biased;
                 answer = request.send() => answer.map_err(|error| self.failed(call, &url, &error))?,
-                () = stalled(self.patience.idle, &handed_over) => {
-                    let error = error::timeout(&self.host_of(&url), self.patience.idle);
+                error = self.stalled(call, &url, &handed_over) => {
                     return Err(RequestFailure::transient(error));
                 }
             };
@@ -107,7 +113,7 @@ impl Http {
             if self.is_home(&url) {
                 self.met.store(true, Ordering::Relaxed);
             }
-            match self.redirect(call, &url, &response)? {
+            match self.redirect(call, &response)? {
                 Some(next) => url = next,
                 None => return Ok(response),
             }
@@ -148,6 +154,26 @@ impl Http {
         })
     }
 
+    /// Ends once nothing more is sent for a whole span of the idle time. When all has been sent, a
+    /// registry that stores it gets the time for that.
+    async fn stalled(&self, call: &Call, url: &Url, handed_over: &AtomicU64) -> StoreError {
+        let Patience { idle, commit, .. } = self.patience;
+        loop {
+            let before = handed_over.load(Ordering::Relaxed);
+            match call.commits.filter(|_| before >= call.counted()) {
+                Some(size) => {
+                    let limit = commit_time(commit, size).max(idle);
+                    tokio::time::sleep(limit).await;
+                    return error::unanswered(&self.host_of(url), limit);
+                }
+                None => tokio::time::sleep(idle).await,
+            }
+            if handed_over.load(Ordering::Relaxed) == before {
+                return error::timeout(&self.host_of(url), idle);
+            }
+        }
+    }
+
     /// The client for a URL, if it may be used at all.
     async fn client_for(&self, call: &Call, url: &Url) -> Result<&reqwest::Client, RequestFailure> {
         if self.is_home(url) {
@@ -164,12 +190,7 @@ impl Http {
     }
 
     /// Where a response redirects to.
-    fn redirect(
-        &self,
-        call: &Call,
-        url: &Url,
-        response: &Response,
-    ) -> Result<Option<Url>, RequestFailure> {
+    fn redirect(&self, call: &Call, response: &Response) -> Result<Option<Url>, RequestFailure> {
         let status = response.status().as_u16();
         if !call.follows_redirects || !matches!(status, 301 | 302 | 303 | 307 | 308) {
             return Ok(None);
@@ -181,10 +202,9 @@ impl Http {
         if !call.is_read() && !matches!(status, 307 | 308) {
             return refused("it redirects a write with a status that only reads may follow");
         }
-        let location = response.headers().get(LOCATION).and_then(|at| at.to_str().ok());
-        match location.map(|location| url.join(location)) {
-            Some(Ok(next)) => Ok(Some(next)),
-            _ => refused("it redirects without a valid Location header"),
+        match location(response) {
+            Some(next) => Ok(Some(next)),
+            None => refused("it redirects without a valid Location header"),
         }
     }
 
@@ -266,16 +286,10 @@ impl Http {
     }
 }
 
-/// Ends once `counter` has not grown in a whole span of `idle`. After its last growth there is one
-/// full span more, for the answer.
-async fn stalled(idle: Duration, counter: &AtomicU64) {
-    let mut before = None;
-    loop {
-        tokio::time::sleep(idle).await;
-        let now = Some(counter.load(Ordering::Relaxed));
-        if now == before || now == Some(0) {
-            return;
-        }
-        before = now;
-    }
+/// The URL of a `Location` header. Servers that write characters outside of ASCII there mean their
+/// bytes.
+pub(super) fn location(response: &Response) -> Option<Url> {
+    let location = response.headers().get(LOCATION)?.as_bytes();
+    let location = percent_encode(location, CONTROLS).to_string();
+    response.url().join(&location).ok()
 }

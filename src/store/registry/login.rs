@@ -7,7 +7,7 @@ mod token;
 use std::{collections::HashMap, sync::Arc};
 
 use oci_client::secrets::RegistryAuth;
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Response, Url};
 use tokio::{sync::Mutex, time::Instant};
 
 use self::credentials::{Credential, Environment, FoundCredential};
@@ -157,7 +157,7 @@ impl Login {
         loop {
             let asked = Instant::now();
             let failure = match http.send(call, &RegistryAuth::Anonymous).await {
-                Ok(response) if response.status() == StatusCode::OK => {
+                Ok(response) if response.status().is_success() => {
                     match http.read_bounded(response, ANSWER_MAX).await {
                         Ok(body) => {
                             return Grant::from_answer(body.as_deref(), asked)

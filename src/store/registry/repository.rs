@@ -9,7 +9,7 @@ mod referrers;
 mod sources;
 pub(super) mod upload;
 
-use std::fmt;
+use std::{fmt, sync::atomic::AtomicBool};
 
 use oci_client::{Reference, secrets::RegistryAuth};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -35,6 +35,8 @@ pub struct Repository {
     login: Login,
     /// `https://HOST/v2/REPOSITORY/`.
     base: Url,
+    /// Whether an upload in chunks has come to nothing although each was accepted.
+    loses_chunks: AtomicBool,
 }
 
 impl fmt::Debug for Repository {
@@ -60,7 +62,8 @@ impl Repository {
             Reference::with_tag(registry.to_owned(), repository.to_owned(), "latest".to_owned());
         let (http, root) = Http::connect(registry, image.resolve_registry(), options).await?;
         let base = root.join(&format!("{repository}/")).map_err(StoreError::no_url)?;
-        let opened = Self { reference: reference.clone(), http, login, base };
+        let reference = reference.clone();
+        let opened = Self { reference, http, login, base, loses_chunks: AtomicBool::default() };
         opened.log_in(root).await?;
         Ok(opened)
     }

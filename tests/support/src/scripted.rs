@@ -73,6 +73,7 @@ pub struct Reaction {
     /// Bytes that are sent at once; the rest follows twenty at a time, ten times a second.
     swift: usize,
     then: Then,
+    after: Duration,
 }
 
 enum Then {
@@ -83,24 +84,29 @@ enum Then {
 
 impl From<Answer> for Reaction {
     fn from(answer: Answer) -> Self {
-        Self { answer, swift: usize::MAX, then: Then::Close }
+        Self { answer, swift: usize::MAX, then: Then::Close, after: Duration::ZERO }
     }
+}
+
+/// Answers only after a while.
+pub fn later(after: Duration, answer: Answer) -> Reaction {
+    Reaction { after, ..answer.into() }
 }
 
 /// Sends the body much more slowly than any client should wait for.
 pub fn trickle(answer: Answer) -> Reaction {
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
-    Reaction { answer, swift: head, then: Then::Close }
+    Reaction { swift: head, ..answer.into() }
 }
 
 /// Sends this, and then resets the connection.
 pub fn reset(answer: Answer) -> Reaction {
-    Reaction { answer, swift: usize::MAX, then: Then::Reset }
+    Reaction { then: Then::Reset, ..answer.into() }
 }
 
 /// Sends this, and then nothing more.
 pub fn stall(answer: Answer) -> Reaction {
-    Reaction { answer, swift: usize::MAX, then: Then::Stall }
+    Reaction { then: Then::Stall, ..answer.into() }
 }
 
 /// The server. Dropping it stops it.
@@ -198,6 +204,7 @@ impl Drop for Scripted {
 async fn send(stream: &mut BufReader<TcpStream>, reaction: &Reaction) -> std::io::Result<()> {
     let at_once = reaction.swift.min(reaction.answer.len());
     let (head, rest) = reaction.answer.split_at(at_once);
+    tokio::time::sleep(reaction.after).await;
     stream.write_all(head).await?;
     for piece in rest.chunks(20) {
         tokio::time::sleep(Duration::from_millis(100)).await;

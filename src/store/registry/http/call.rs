@@ -39,6 +39,8 @@ pub(crate) struct Call {
     /// Another repository that the token has to be good for.
     pub(crate) also_pulls: Option<String>,
     pub(super) follows_redirects: bool,
+    /// The bytes that the registry has to store before it can answer.
+    pub(super) commits: Option<u64>,
 }
 
 #[derive(Clone)]
@@ -68,6 +70,7 @@ impl Call {
             accepted: &[],
             also_pulls: None,
             follows_redirects: true,
+            commits: None,
         }
     }
 
@@ -114,6 +117,12 @@ impl Call {
         self
     }
 
+    /// The answer may take as long as it takes to store `size` bytes.
+    pub(crate) fn committing(mut self, size: u64) -> Self {
+        self.commits = Some(size);
+        self
+    }
+
     /// Makes a redirect an answer like any other.
     pub(crate) fn without_redirects(mut self) -> Self {
         self.follows_redirects = false;
@@ -122,6 +131,14 @@ impl Call {
 
     pub(crate) fn accepts(&self, status: StatusCode) -> bool {
         self.accepted.is_empty() || self.accepted.contains(&status.as_u16())
+    }
+
+    /// The bytes of the body that are counted as they are sent; those in memory are few.
+    pub(super) fn counted(&self) -> u64 {
+        match &self.body {
+            RequestBody::File(part) => part.length,
+            RequestBody::Empty | RequestBody::Bytes(_) => 0,
+        }
     }
 
     pub(super) fn is_read(&self) -> bool {

@@ -153,6 +153,15 @@ pub(super) fn timeout(registry: &str, idle: Duration) -> StoreError {
     stalled(registry, format!("no data for {} s", idle.as_secs_f32()))
 }
 
+/// A write was sent completely, and there is no answer.
+pub(super) fn unanswered(registry: &str, waited: Duration) -> StoreError {
+    let reason = format!(
+        "no answer for {} s after all was sent; a slow registry needs a longer --commit-timeout",
+        waited.as_secs_f32()
+    );
+    stalled(registry, reason)
+}
+
 /// Next to nothing has moved for `idle`.
 pub(super) fn slow(registry: &str, idle: Duration) -> StoreError {
     let reason = format!("fewer than {SLOWEST} bytes per second for {} s", idle.as_secs_f32());

@@ -5,6 +5,15 @@ use std::time::Duration;
 /// Bytes a second below which a connection is as good as dead.
 pub(crate) const SLOWEST: u64 = 1024;
 
+/// Bytes a second at which a registry hashes and copies a blob at the end of its upload, at the
+/// least.
+const COMMIT_PACE: u64 = 10 << 20;
+
+/// How long to wait for the answer to a write of `size` bytes that was sent completely.
+pub(super) fn commit_time(at_least: Duration, size: u64) -> Duration {
+    at_least.saturating_add(Duration::from_secs(size / COMMIT_PACE))
+}
+
 /// The pace of one body. Only the time that was spent waiting for the sender counts.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {

@@ -11,6 +11,7 @@ use reqwest::{
 };
 use tokio::time::Instant;
 
+use super::pace::SLOWEST;
 use crate::store::{
     access::Patience,
     error::{StoreError, Tried},
@@ -23,6 +24,10 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// Tries before the registry has ever answered: most likely the name or the port is wrong, and the
 /// user is waiting to learn it.
 const TRIES_ABSENT: u32 = 3;
+/// Tries of what the run can do without.
+const TRIES_FEW: u32 = 3;
+/// Fewer bytes are no progress of a transfer.
+const PROGRESS_MIN: u64 = 4 << 10;
 /// The bound of the first wait there.
 const DELAY_ABSENT: Duration = Duration::from_millis(500);
 
@@ -80,18 +85,49 @@ pub(crate) struct Retries {
     action: Arc<str>,
     begin: Instant,
     failed: u32,
+    /// Bytes since the beginning that are too few to count as progress yet.
+    gained: u64,
+    /// Time that the registry took to answer at the end of an upload. It counts against no deadline.
+    excused: Duration,
+    is_quiet: bool,
 }
 
 impl Retries {
     /// `action` is for the user: `upload of blob sha256:…`.
     pub(crate) fn new(patience: Patience, action: &Arc<str>) -> Self {
-        Self { patience, action: Arc::clone(action), begin: Instant::now(), failed: 0 }
+        Self {
+            patience,
+            action: Arc::clone(action),
+            begin: Instant::now(),
+            failed: 0,
+            gained: 0,
+            excused: Duration::ZERO,
+            is_quiet: false,
+        }
     }
 
-    /// A transfer has made progress: what interrupted it may do so again as often.
-    pub(crate) fn progressed(&mut self) {
-        self.begin = Instant::now();
-        self.failed = 0;
+    /// Few tries, without a word to the user.
+    pub(crate) fn few(patience: Patience, action: &Arc<str>) -> Self {
+        let patience = Patience { tries: patience.tries.min(TRIES_FEW), ..patience };
+        Self { is_quiet: true, ..Self::new(patience, action) }
+    }
+
+    /// A transfer has come further by so many bytes. If they are enough for the time that it took,
+    /// what interrupted it may do so again as often. Otherwise a byte per connection would keep it
+    /// going for ever.
+    pub(crate) fn progressed(&mut self, bytes: u64) {
+        self.gained += bytes;
+        let due = u128::from(SLOWEST) * self.begin.elapsed().as_millis() / 1000;
+        if u128::from(self.gained) >= due.max(PROGRESS_MIN.into()) {
+            (self.begin, self.excused) = (Instant::now(), Duration::ZERO);
+            (self.failed, self.gained) = (0, 0);
+        }
+    }
+
+    /// The registry took this long to answer a complete upload, which is no reason to give up
+    /// sooner.
+    pub(crate) fn excuse(&mut self, waited: Duration) {
+        self.excused += waited;
     }
 
     /// Whether a try has failed since the last progress.
@@ -110,16 +146,21 @@ impl Retries {
             Again::After(asked) => (tries, first_delay, asked),
         };
         let delay = delay(first_delay, self.failed, asked, fastrand::f64());
-        if self.failed >= tries || elapsed + delay > DEADLINE {
+        if self.failed >= tries || (elapsed + delay).saturating_sub(self.excused) > DEADLINE {
             return Err(error.after(Tried { times: self.failed, elapsed }));
         }
-        tracing::warn!(
+        let message = format!(
             "{} failed: {}; retrying in {:.1} s, attempt {} of {tries}",
             self.action,
             error.cause(),
             delay.as_secs_f64(),
             self.failed + 1,
         );
+        if self.is_quiet {
+            tracing::debug!("{message}");
+        } else {
+            tracing::warn!("{message}");
+        }
         tokio::time::sleep(delay).await;
         Ok(())
     }
@@ -214,7 +255,10 @@ mod tests {
         let error =
             retries.pause(RequestFailure::transient(broken())).await.unwrap_err().to_string();
         assert!(error.contains("; gave up after 3 attempts"), "{error}");
-        retries.progressed();
+        retries.progressed(1);
+        assert!(retries.has_failed(), "a byte is no progress");
+        retries.progressed(1 << 20);
+        assert!(!retries.has_failed());
         retries.pause(RequestFailure::transient(broken())).await.unwrap();
         let error = retries.pause(RequestFailure::fatal(broken())).await.unwrap_err().to_string();
         assert!(error.contains("; gave up after 2 attempts"), "{error}");
@@ -232,11 +276,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn progress_has_to_be_worth_the_time() {
+        for (minutes, bytes, is_progress) in
+            [(0, 4095, false), (0, 4096, true), (1, (60 << 10) - 1, false), (1, 70 << 10, true)]
+        {
+            let mut retries = Retries::new(Patience::default(), &"test".into());
+            let Some(begin) = Instant::now().checked_sub(minutes * 60 * SECOND) else { return };
+            (retries.begin, retries.failed) = (begin, 1);
+            // In parts too.
+            retries.progressed(1000);
+            assert!(retries.has_failed());
+            retries.progressed(bytes - 1000);
+            assert_eq!(!retries.has_failed(), is_progress, "{bytes} bytes in {minutes} min");
+        }
+    }
+
+    #[tokio::test]
     async fn there_is_a_deadline() {
         let patience = Patience { tries: u32::MAX, ..Patience::default() };
         let mut retries = Retries::new(patience, &"test".into());
         let Some(begin) = Instant::now().checked_sub(DEADLINE) else { return };
         retries.begin = begin;
         retries.pause(RequestFailure::transient(broken())).await.unwrap_err();
+        retries.excuse(DEADLINE);
+        retries.patience.first_delay = Duration::ZERO;
+        retries.pause(RequestFailure::transient(broken())).await.unwrap();
     }
 }

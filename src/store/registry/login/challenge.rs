@@ -18,11 +18,12 @@ pub(crate) enum Challenge {
 
 impl Challenge {
     /// The one to answer: Bearer if there is one that can be answered, otherwise Basic. Other
-    /// schemes, such as Negotiate, are ignored.
+    /// schemes, such as Negotiate, are ignored. Names may have characters outside of ASCII.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let values = headers.get_all(WWW_AUTHENTICATE).into_iter();
-        let all: Vec<_> =
-            values.filter_map(|value| value.to_str().ok()).flat_map(challenges).collect();
+        let all: Vec<_> = values
+            .flat_map(|value| challenges(&String::from_utf8_lossy(value.as_bytes())))
+            .collect();
         let bearer = all.iter().find_map(|(scheme, parameters)| {
             let parameter = |name: &str| {
                 let found = parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
@@ -89,13 +90,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use proptest::prelude::*;
+    use reqwest::header::HeaderValue;
 
     use super::*;
 
     fn of(headers: &[&str]) -> Option<Challenge> {
         let mut map = HeaderMap::new();
         for header in headers {
-            map.append(WWW_AUTHENTICATE, header.parse().unwrap());
+            map.append(WWW_AUTHENTICATE, HeaderValue::from_bytes(header.as_bytes()).unwrap());
         }
         Challenge::of(&map)
     }
@@ -150,6 +152,15 @@ mod tests {
         assert_eq!(of(&[&format!("Negotiate, {quoted}, Basic realm=\"x\"")]), token());
         assert_eq!(of(&[r#"bearer realm="https:\/\/a/t""#]), Some(bearer("https://a/t", "")));
         assert_eq!(of(&["Bearer realm=https://a/t?x=1"]), Some(bearer("https://a/t?x=1", "")));
+        assert_eq!(
+            of(&["Bearer realm=\"https://a/ü\",service=\"Größe\""]),
+            Some(bearer("https://a/ü", "Größe"))
+        );
+        let mut latin = HeaderMap::new();
+        let bytes = b"Bearer realm=\"https://a/t\",service=\"Gr\xf6\xdfe\"";
+        latin.append(WWW_AUTHENTICATE, HeaderValue::from_bytes(bytes).unwrap());
+        let service = "Gr\u{fffd}\u{fffd}e";
+        assert_eq!(Challenge::of(&latin), Some(bearer("https://a/t", service)));
         assert_eq!(of(&["Bearer service=x, Basic realm=y"]), Some(Challenge::Basic));
         for none in ["", "Negotiate", "Bearer", "realm=x", "=", ",,,", "Bearer realm"] {
             assert_eq!(of(&[none]), None, "{none}");
@@ -158,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_is_too_odd(header in "[ -~]{0,80}") {
+        fn no_header_is_too_odd(header in "[ -~\u{a0}-\u{10ffff}]{0,80}") {
             let _ = of(&[&header]);
         }
 

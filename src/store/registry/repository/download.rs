@@ -65,7 +65,7 @@ impl BlobDownload {
             };
             // A trickle is no progress.
             if self.offset > before && !body.pace.is_slow() {
-                retries.progressed();
+                retries.progressed(self.offset - before);
             }
             match self.resume(&mut retries, failure).await {
                 Ok(Some(rest)) => body = rest,

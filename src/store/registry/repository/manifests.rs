@@ -5,14 +5,15 @@ use reqwest::{
     Method,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName},
 };
+use tokio::time::Instant;
 
 use super::{
-    super::http::{Call, RequestFailure},
+    super::http::{Call, RequestFailure, Retries},
     Repository,
     referrers::OCI_SUBJECT,
 };
 use crate::{
-    image::{Digest, ReferenceError, reference::is_valid_tag},
+    image::{Descriptor, Digest, ReferenceError, reference::is_valid_tag},
     store::{
         access::Selector,
         error::StoreError,
@@ -66,22 +67,58 @@ impl Repository {
         Ok(call.header(ACCEPT, media_types).accept(&[200]))
     }
 
-    /// Puts a manifest under its tag or its digest, byte for byte. Returns whether the registry
-    /// lists it among the referrers of its subject.
+    /// Puts a manifest under its tag or its digest, byte for byte.
     pub(crate) async fn put_manifest(
         &self,
         manifest: &RawManifest,
         tag: Option<&str>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(), StoreError> {
+        self.send_manifest(manifest, tag, true).await.map(drop)
+    }
+
+    /// Puts a manifest that has a subject under its digest. Returns whether the registry lists it
+    /// among the referrers of its subject, which only the answer to the PUT tells.
+    pub(crate) async fn put_referrer(&self, manifest: &RawManifest) -> Result<bool, StoreError> {
+        let answer = self.send_manifest(manifest, None, false).await?;
+        Ok(answer.is_some_and(|headers| headers.contains_key(OCI_SUBJECT)))
+    }
+
+    /// Returns the headers of the answer. With `once`, the manifest is not sent again if it turns
+    /// out to be there after a failure; then there are none.
+    async fn send_manifest(
+        &self,
+        manifest: &RawManifest,
+        tag: Option<&str>,
+        once: bool,
+    ) -> Result<Option<HeaderMap>, StoreError> {
         let name = tag.unwrap_or(manifest.digest.as_str());
         let (what, url) = (format!("manifest {name}"), self.url(&format!("manifests/{name}"))?);
         let call = Call::new(Method::PUT, url, format!("upload of {what}"))
             .target(format!("repository for {what}"))
             .accept(&[200, 201, 202, 203, 204])
             .header(CONTENT_TYPE, &manifest.media_type)
-            .bytes(manifest.bytes.clone());
-        let response = self.send(&call).await?;
-        let stored = response.headers().get(DOCKER_CONTENT_DIGEST);
+            .bytes(manifest.bytes.clone())
+            .committing(manifest.size());
+        let mut retries = self.http.retries(&call.action);
+        let headers = loop {
+            let begin = Instant::now();
+            let answer = self.attempt(&call).await;
+            let failure = match self.judge(&call, answer).await {
+                Ok(response) => break response.headers().clone(),
+                Err(failure) => failure,
+            };
+            if failure.status.is_some() {
+                retries.excuse(begin.elapsed());
+            }
+            // Only the answer may have been lost.
+            let is_unclear = failure.is_transient() && failure.status != Some(429);
+            if once && is_unclear && self.names(name, manifest).await {
+                return Ok(None);
+            }
+            let paused = retries.pause(failure).await;
+            paused.map_err(|error| of_foreign_layers(error, manifest))?;
+        };
+        let stored = headers.get(DOCKER_CONTENT_DIGEST);
         let stored = stored.and_then(|digest| digest.to_str().ok()?.parse::<Digest>().ok());
         match stored {
             Some(actual)
@@ -91,13 +128,29 @@ impl Repository {
                 let (place, expected) = (self.place(), manifest.digest.clone());
                 Err(StoreError::DigestMismatch { what, place, expected, actual })
             }
-            _ => Ok(response.headers().contains_key(OCI_SUBJECT)),
+            _ => Ok(Some(headers)),
         }
+    }
+
+    /// Whether `name` is that of a manifest now; one look.
+    async fn names(&self, name: &str, manifest: &RawManifest) -> bool {
+        let Ok(call) = self.manifest_call(name, &manifest.media_type) else { return false };
+        let answer = self.attempt(&call).await;
+        let Ok(response) = self.judge(&call, answer).await else { return false };
+        let found = self.http.read_bounded(response, MANIFEST_SIZE_MAX).await;
+        found.is_ok_and(|found| found.as_ref() == Some(&manifest.bytes))
     }
 
     /// Gets a document with its headers, if it is no longer than a manifest may be.
     pub(super) async fn document(&self, call: &Call) -> Result<(HeaderMap, Bytes), StoreError> {
-        let mut retries = self.http.retries(&call.action);
+        self.document_with(call, self.http.retries(&call.action)).await
+    }
+
+    pub(super) async fn document_with(
+        &self,
+        call: &Call,
+        mut retries: Retries,
+    ) -> Result<(HeaderMap, Bytes), StoreError> {
         loop {
             let answer = self.attempt(call).await;
             let failure = match self.judge(call, answer).await {
@@ -135,5 +188,19 @@ impl Repository {
         }
         let (what, place) = (what.to_owned(), self.place());
         Err(StoreError::DigestMismatch { what, place, expected, actual })
+    }
+}
+
+/// Adds the likely cause to the refusal of a manifest with foreign layers: distribution answers 500
+/// to their `urls`.
+fn of_foreign_layers(error: StoreError, manifest: &RawManifest) -> StoreError {
+    let has_foreign = || {
+        manifest.manifest().is_ok_and(|read| read.layers.iter().any(Descriptor::is_not_distributed))
+    };
+    match error {
+        StoreError::UnexpectedStatus { .. } if has_foreign() => {
+            StoreError::ForeignLayers(Box::new(error))
+        }
+        other => other,
     }
 }

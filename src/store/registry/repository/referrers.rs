@@ -9,7 +9,7 @@ use reqwest::{
 
 use super::{super::http::Call, Repository};
 use crate::{
-    image::{Digest, Index, media_type::OCI_INDEX},
+    image::{Digest, DocumentError, Index, media_type::OCI_INDEX, referrer::fallback_tag},
     store::{error::StoreError, referrers::Referrers},
 };
 
@@ -37,15 +37,31 @@ impl Repository {
                 .target(what.as_str())
                 .accept(&[200])
                 .header(ACCEPT, OCI_INDEX);
-            let (headers, body) = match self.document(&call).await {
-                Err(StoreError::NotFound { .. }) if page == 0 => return Ok(None),
-                answer => answer?,
+            let answer = match page {
+                // Many registries do not have the API and say so in an odd way.
+                0 => self.document_with(&call, self.http.few_retries(&call.action)).await,
+                _ => self.document(&call).await,
             };
-            let index = Index::parse_list(&body).map_err(|reason| StoreError::Manifest {
-                what: what.clone(),
-                place: self.place(),
-                reason,
-            })?;
+            let read = answer.and_then(|(headers, body)| {
+                let unfit = |reason| {
+                    let (what, place) = (what.clone(), self.place());
+                    StoreError::Manifest { what, place, reason }
+                };
+                Ok((headers, Index::parse_list(&body).map_err(unfit)?))
+            });
+            let (headers, index) = match read {
+                Err(StoreError::NotFound { .. }) if page == 0 => return Ok(None),
+                Err(error) if page == 0 && is_no_api(&error) => {
+                    tracing::warn!(
+                        "cannot use the referrers API of {}, falling back to the tag {}: {}",
+                        self.place(),
+                        fallback_tag(subject),
+                        error.cause(),
+                    );
+                    return Ok(None);
+                }
+                read => read?,
+            };
             found.others += index.others();
             found.take(index.entries().cloned());
             match next_link(&headers) {
@@ -64,6 +80,23 @@ impl Repository {
             Ok(url) if self.http.is_home(&url) => Ok(url),
             _ => Err(self.http.protocol(&page.action, "its next page is not in the registry")),
         }
+    }
+}
+
+/// Whether a registry that answers like this may lack the API: with an error, a web page, or a
+/// redirect to where users log in. If it refuses us altogether, other requests will show that.
+fn is_no_api(error: &StoreError) -> bool {
+    match error {
+        // It is busy.
+        StoreError::UnexpectedStatus { status: 429, .. } => false,
+        StoreError::Manifest { reason, .. } => matches!(reason, DocumentError::Json(_)),
+        error => matches!(
+            error,
+            StoreError::UnexpectedStatus { .. }
+                | StoreError::Unauthorized(_)
+                | StoreError::Denied(_)
+                | StoreError::Protocol { .. }
+        ),
     }
 }
 

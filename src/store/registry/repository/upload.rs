@@ -3,7 +3,9 @@
 mod session;
 mod source;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
+
+use tokio::time::Instant;
 
 pub(crate) use self::session::Session;
 use self::session::UploadPiece;
@@ -77,7 +79,7 @@ impl BlobUpload {
             action: source.action(),
             source,
             shape: Shape::Whole,
-            chunks_refused: false,
+            chunks_refused: repository.loses_chunks.load(Ordering::Relaxed),
             chunk: CHUNK,
             looked_up: true,
             farthest: 0,
@@ -87,7 +89,8 @@ impl BlobUpload {
     /// An upload of a blob that is still being written.
     pub(super) fn following(repository: &Arc<Repository>, spool: BlobSpool) -> Self {
         let whole = Self::whole(repository, UploadSource::Growing(spool));
-        Self { shape: Shape::Chunks, looked_up: false, ..whole }
+        let shape = if whole.chunks_refused { Shape::Whole } else { Shape::Chunks };
+        Self { shape, looked_up: false, ..whole }
     }
 
     /// Uploads the blob, into `session` at first if there is one. Returns whether it turned out to
@@ -104,12 +107,21 @@ impl BlobUpload {
             };
             let step = match self.next_piece(&current).await {
                 Ok(None) => return Ok(true),
-                Ok(Some(piece)) => match current.push(&self.source, &piece).await {
-                    Ok(is_confirmed) => {
-                        self.pushed(&current, &piece, is_confirmed, &mut retries).await
+                Ok(Some(piece)) => {
+                    let begin = Instant::now();
+                    match current.push(&self.source, &piece).await {
+                        Ok(is_confirmed) => {
+                            self.pushed(&current, &piece, is_confirmed, &mut retries).await
+                        }
+                        Err(failure) => {
+                            // A proxy may be less patient than we are.
+                            if piece.last.is_some() && failure.status.is_some() {
+                                retries.excuse(begin.elapsed());
+                            }
+                            self.recover(&mut current, &piece, failure, &mut retries).await
+                        }
                     }
-                    Err(failure) => self.recover(&mut current, &piece, failure, &mut retries).await,
-                },
+                }
                 Err(stop) => Err(stop),
             };
             match step {
@@ -142,12 +154,13 @@ impl BlobUpload {
             }
         };
         let rest = size.saturating_sub(session.offset);
+        // The digest is known only now, and with it whether all this is needed.
+        let is_new = rest > 0 && !std::mem::replace(&mut self.looked_up, true);
+        if is_new && self.is_there(&digest, size).await? {
+            return Ok(None);
+        }
         if self.shape == Shape::Whole || rest == 0 {
             return Ok(Some(UploadPiece { length: rest, last: Some((digest, size)) }));
-        }
-        // The digest is known only now, and with it whether all this is needed.
-        if !std::mem::replace(&mut self.looked_up, true) && self.is_there(&digest, size).await? {
-            return Ok(None);
         }
         Ok(Some(UploadPiece { length: rest.min(length), last: None }))
     }
@@ -163,8 +176,8 @@ impl BlobUpload {
     ) -> Result<UploadStep, UploadStop> {
         let Some((digest, size)) = &piece.last else {
             if session.offset > self.farthest {
+                retries.progressed(session.offset - self.farthest);
                 self.farthest = session.offset;
-                retries.progressed();
             }
             return Ok(UploadStep::Further);
         };
@@ -178,7 +191,10 @@ impl BlobUpload {
         let missing = self.repository.http.protocol(&self.action, reason);
         Err(match self.shape {
             Shape::Whole => UploadStop::End(missing),
-            Shape::Chunks => self.without_chunks(missing),
+            Shape::Chunks => {
+                self.repository.loses_chunks.store(true, Ordering::Relaxed);
+                self.without_chunks(missing)
+            }
         })
     }
 
@@ -235,6 +251,12 @@ impl BlobUpload {
             _ => return Err(UploadStop::End(failure.error)),
         };
         retries.pause(again).await.map_err(UploadStop::End)?;
+        // By now the registry may be done with what a proxy before it gave up.
+        if let Some((digest, size)) = &piece.last
+            && self.is_there(digest, *size).await?
+        {
+            return Ok(UploadStep::Done);
+        }
         let known = session.offset;
         match session.look_up_offset().await {
             // A session that has seen a PUT break off and kept nothing is better not trusted.

@@ -17,7 +17,7 @@ use crate::{
     store::{
         error::StoreError,
         registry::{
-            http::{Call, RequestFailure},
+            http::{Call, RequestFailure, location},
             repository::Repository,
         },
     },
@@ -85,12 +85,12 @@ impl Session {
                 query.append_pair("mount", digest.as_str()).append_pair("from", from);
                 drop(query);
                 let call = Call::new(Method::POST, url, Arc::clone(action));
-                call.also_pulling_from(from).accept(&[201, 202])
+                call.also_pulling_from(from).accept(&[201, 202]).committing(0)
             }
-            None => Call::new(Method::POST, url, Arc::clone(action)).accept(&[202]),
+            None => Call::new(Method::POST, url, Arc::clone(action)).accept(SUCCESS),
         };
         let response = repository.send(&call).await?;
-        if response.status() == StatusCode::CREATED {
+        if mount.is_some() && response.status() == StatusCode::CREATED {
             return Ok(Begun::Mounted);
         }
         let Some(location) = location(&response) else {
@@ -122,11 +122,11 @@ impl Session {
         let end = self.offset + piece.length;
         let mut url = self.location.clone();
         let mut call = match &piece.last {
-            Some((digest, _)) => {
+            Some((digest, size)) => {
                 url.query_pairs_mut().append_pair("digest", digest.as_str());
-                self.call(Method::PUT, url)
+                self.call(Method::PUT, url).committing(*size)
             }
-            None => self.call(Method::PATCH, url),
+            None => self.call(Method::PATCH, url).committing(piece.length),
         };
         if piece.length > 0 {
             call = source.fill(call.header(CONTENT_TYPE, BLOB_TYPE), self.offset, piece.length);
@@ -181,11 +181,6 @@ impl Session {
             self.location = location;
         }
     }
-}
-
-fn location(response: &Response) -> Option<Url> {
-    let location = response.headers().get(LOCATION)?.to_str().ok()?;
-    response.url().join(location).ok()
 }
 
 /// The length that `0-LAST` stands for. Registries say `0-0` when they have nothing.
