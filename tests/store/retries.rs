@@ -77,8 +77,9 @@ async fn the_last_failure_is_told_with_the_number_of_tries() {
     let server = faulty(10, || answer(503, &[], b"overloaded").into()).await;
     let store = store(&server).await;
     let read = store.manifest(&selector()).await.unwrap_err();
-    let written = store.put_manifest(&manifest("x"), None).await.unwrap_err();
     assert_eq!(server.requests("GET /v2/org").len(), 5);
+    let written = store.put_manifest(&manifest("x"), None).await.unwrap_err();
+    assert_eq!(server.requests("GET /v2/org").len(), 10, "a look after each try");
     let StoreError::UnexpectedStatus { status: 503, tried: Tried { times: 5, .. }, .. } = read
     else {
         panic!("{read:?}")

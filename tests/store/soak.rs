@@ -19,6 +19,7 @@ use recompress_image::{
 };
 
 use super::{
+    moods::Moody,
     open,
     peer::Peer,
     proxy::{Fault, Proxy, Way},
@@ -109,7 +110,7 @@ fn job(source: &str, destination: &str) -> ConvertJob {
         tries: 4,
         first_delay: Duration::from_millis(5),
         idle: Duration::from_secs(1),
-        commit: Duration::from_secs(10),
+        commit: Duration::from_secs(4),
         lag: Duration::from_secs(5),
     };
     let mut job = ConvertJob::try_from(*args).unwrap();
@@ -158,8 +159,9 @@ struct Tally {
     peaks: Vec<u64>,
 }
 
-/// docker-registry behind connections that break at random: the right image is published or none,
-/// no session is forgotten, no temporary file is left.
+/// docker-registry that answers late, shows late what was written and refuses HEAD, behind
+/// connections that break, all at random: the right image is published or none, no session is
+/// forgotten, no temporary file is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversions_over_bad_connections() {
     let (runs, seed) = (setting("RECOMPRESS_SOAK_RUNS", 8), seed());
@@ -176,7 +178,9 @@ async fn conversions_over_bad_connections() {
         let weather = Arc::clone(&weather);
         move |_| weather.fault()
     };
-    let proxy = Proxy::start(peer.host(), fault).await;
+    let calm = Arc::clone(&weather);
+    let moody = Moody::start(peer.host(), seed, move || calm.is_calm.load(Ordering::SeqCst)).await;
+    let proxy = Proxy::start(moody.host.clone(), fault).await;
     let mut random = fastrand::Rng::with_seed(seed);
     let (mut tally, mut left_behind) = (Tally::default(), 0);
     for run in 0..runs {
@@ -219,11 +223,13 @@ async fn conversions_over_bad_connections() {
     println!(
         "soak: seed {seed}: {published} published, {failed} failed with nothing published, {late} \
          failed when the image was there already, 0 wrong; {} connections, {} of them with faults; \
+         {} late, invisible or refused answers; \
          upload sessions that no request to cancel arrived for: {} ({left_behind} told of), left in \
          the registry against the client's will: {}; peak memory in the thirds {first}, {second} and \
          {last} MiB",
         proxy.connections(),
         weather.faults.load(Ordering::SeqCst),
+        moody.count(),
         forgotten.len(),
         left - forgotten.len(),
     );

@@ -126,9 +126,17 @@ fn values_are_checked_and_empty_ones_are_none() {
     assert!(matches!(gzip("--compression-level=10"), Err(UsageError::Level { max: 9, .. })));
     for period in ["5", "d", "1.5d", "5y", "-5d", "5 d"] {
         bad(&format!("--expires-after={period}"), "expected a number and one of the units");
+        bad(&format!("--commit-timeout={period}"), "expected a time from 1s to 1day");
     }
     assert_eq!(with("--expires-after=5d").unwrap().expires_after.as_deref(), Some("5d"));
     assert_eq!(with("--expires-after=").unwrap().expires_after, None);
+    for (time, seconds) in [("", 900), ("90s", 90), ("1h 30m", 5400), ("24h", 86400)] {
+        let job = with(&format!("--commit-timeout={time}")).unwrap();
+        assert_eq!(job.access.patience.commit.as_secs(), seconds, "{time}");
+    }
+    for time in ["0s", "25h", "soon"] {
+        bad(&format!("--commit-timeout={time}"), "expected a time from 1s to 1day");
+    }
     assert_eq!(with("--sbom=copy").unwrap().sbom, SbomPolicy::Copy(SbomChoice::Only));
     let digest = "0".repeat(64);
     let named = SbomPolicy::Copy(SbomChoice::Named(format!("sha256:{digest}").parse().unwrap()));
