@@ -178,6 +178,8 @@ async fn a_manifest_that_was_refused_for_now_is_sent_again() {
     assert_eq!((server.requests("PUT").len(), server.requests("GET /v2/org").len()), (2, 0));
 }
 
+const TAR: &str = "application/vnd.oci.image.layer";
+
 /// The registry refuses the PUT of a manifest, and its layers have URLs (distribution: 500) or not:
 /// the error names foreign layers only if there are some.
 #[tokio::test]
@@ -188,7 +190,6 @@ async fn the_refusal_of_foreign_layers_is_explained() {
         let document = document.replacen("\"layers\":[]", &format!("\"layers\":[{layer}]"), 1);
         recompress_image::store::RawManifest::new(document, OCI_MANIFEST)
     };
-    const TAR: &str = "application/vnd.oci.image.layer";
     for (name, layer, is_foreign) in [
         ("ordinary", format!("\"mediaType\":\"{TAR}.v1.tar\""), false),
         ("with URLs", format!("\"mediaType\":\"{TAR}.v1.tar\",\"urls\":[\"https://a/b\"]"), true),

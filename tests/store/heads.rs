@@ -30,13 +30,16 @@ fn endless() -> Answer {
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n".to_vec()
 }
 
-const DIGEST: &[u8] = b"content";
+type Head = fn() -> Answer;
+type Get = fn(&Request) -> Answer;
+
+const CONTENT: &[u8] = b"content";
 
 /// HEAD is refused, or has no length or a wrong one: a GET of the first byte decides, whatever that
 /// is answered with.
 #[tokio::test]
 async fn a_get_decides_if_head_does_not_say() {
-    let digest = Digest::sha256_of(DIGEST);
+    let digest = Digest::sha256_of(CONTENT);
     for status in [400, 403, 405, 501] {
         let server = registry(move || answer(status, &[], b""), |_| byte("bytes 0-0/7")).await;
         let store = open(&server.image(), Intent::Pull, &quick()).await.unwrap();
@@ -44,7 +47,6 @@ async fn a_get_decides_if_head_does_not_say() {
         let [get] = &server.requests("GET /v2/org")[..] else { panic!("{status}") };
         assert_eq!(get.header("range"), "bytes=0-0");
     }
-    type Get = fn(&Request) -> Answer;
     let gets: [(&str, Get, bool); 9] = [
         ("the size", |_| byte("bytes 0-0/7"), true),
         ("another size", |_| byte("bytes 0-0/8"), false),
@@ -64,7 +66,7 @@ async fn a_get_decides_if_head_does_not_say() {
         // Its body never comes, and is not waited for.
         ("the head of the whole", |_| cut(200, &[], 7, b""), true),
     ];
-    let heads: [(&str, fn() -> Answer); 3] = [
+    let heads: [(&str, Head); 3] = [
         ("length 0", || answer(200, &[], b"")),
         ("no length", endless),
         ("refused", || answer(405, &[], b"")),
@@ -82,7 +84,6 @@ async fn a_get_decides_if_head_does_not_say() {
 #[tokio::test]
 async fn an_empty_blob_is_there() {
     let digest = Digest::sha256_of(b"");
-    type Get = fn(&Request) -> Answer;
     let gets: [Get; 3] = [
         |_| answer(416, &["Content-Range: bytes */0"], b""),
         |_| answer(416, &[], b""),
@@ -113,7 +114,7 @@ async fn a_presigned_url_is_good_for_get_alone() {
     let again = redirect.clone();
     let server = registry(redirect, move |_| again()).await;
     let store = open(&server.image(), Intent::Pull, &quick()).await.unwrap();
-    let digest = Digest::sha256_of(DIGEST);
+    let digest = Digest::sha256_of(CONTENT);
     assert!(store.has_blob(&digest, 7).await.unwrap());
     assert!(store.has_blob_soon(&digest, 7).await.unwrap());
     let seen = ["HEAD", "GET"].map(|method| storage.requests(method).len());
@@ -127,7 +128,7 @@ async fn what_is_refused_to_both_is_refused() {
         let refuse = move || answer(status, &[], b"");
         let server = registry(refuse, move |_| refuse()).await;
         let store = open(&server.image(), Intent::Pull, &quick()).await.unwrap();
-        let error = store.has_blob(&Digest::sha256_of(DIGEST), 7).await.unwrap_err();
+        let error = store.has_blob(&Digest::sha256_of(CONTENT), 7).await.unwrap_err();
         let is_refusal = matches!(error, StoreError::Denied(_) | StoreError::Unauthorized(_));
         assert!(is_refusal, "{error:?}");
         assert_eq!(server.requests("HEAD").len(), 1, "{status}");

@@ -115,6 +115,7 @@ fn job(source: &str, destination: &str) -> ConvertJob {
     };
     let mut job = ConvertJob::try_from(*args).unwrap();
     job.access = AccessOptions { patience, ..AccessOptions::default() };
+    job.source_access = job.access.clone();
     job
 }
 
