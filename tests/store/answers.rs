@@ -74,7 +74,7 @@ async fn a_token_may_come_with_another_status_from_a_service_of_any_name() {
 type Make = Box<dyn Fn() -> Answer + Send + Sync>;
 
 /// The referrers API answers with an error, a web page or a redirect to a page to log in at: the
-/// client does without it after few tries. If it is busy, that is an error.
+/// client does without it after few tries. If it is busy or refuses access, that is an error.
 #[tokio::test]
 async fn a_referrers_api_that_is_none_is_done_without() {
     let page = || answer(200, &["Content-Type: text/html"], b"<html>Log in</html>");
@@ -82,8 +82,8 @@ async fn a_referrers_api_that_is_none_is_done_without() {
     let cases: Vec<(&str, Make, Option<usize>)> = vec![
         ("404", Box::new(|| answer(404, &[], b"")), Some(1)),
         ("400", Box::new(|| answer(400, &[], b"")), Some(1)),
-        ("401", Box::new(|| answer(401, &[], b"")), Some(1)),
-        ("403", Box::new(|| answer(403, &[], b"")), Some(1)),
+        ("401", Box::new(|| answer(401, &[], b"")), None),
+        ("403", Box::new(|| answer(403, &[], b"")), None),
         ("405", Box::new(|| answer(405, &[], b"")), Some(1)),
         ("500", Box::new(|| answer(500, &[], b"")), Some(3)),
         ("503", Box::new(|| answer(503, &[], b"")), Some(3)),
@@ -101,8 +101,7 @@ async fn a_referrers_api_that_is_none_is_done_without() {
         .await;
         let store = open(&server.image(), Intent::Pull, &quick()).await.unwrap();
         let found = store.referrers(&manifest("x").digest).await;
-        let is_busy = matches!(found, Err(StoreError::UnexpectedStatus { status: 429, .. }));
-        assert_eq!(is_busy, tries.is_none(), "{name}: {found:?}");
+        assert_eq!(found.is_err(), tries.is_none(), "{name}: {found:?}");
         if let Some(tries) = tries {
             assert!(matches!(found, Ok(None)), "{name}: {found:?}");
             assert_eq!(server.requests("GET /v2/org/app/referrers/").len(), tries, "{name}");

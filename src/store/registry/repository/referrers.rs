@@ -84,19 +84,15 @@ impl Repository {
 }
 
 /// Whether a registry that answers like this may lack the API: with an error, a web page, or a
-/// redirect to where users log in. If it refuses us altogether, other requests will show that.
+/// redirect to where users log in. One that refuses access has the API.
 fn is_no_api(error: &StoreError) -> bool {
     match error {
         // It is busy.
         StoreError::UnexpectedStatus { status: 429, .. } => false,
         StoreError::Manifest { reason, .. } => matches!(reason, DocumentError::Json(_)),
-        error => matches!(
-            error,
-            StoreError::UnexpectedStatus { .. }
-                | StoreError::Unauthorized(_)
-                | StoreError::Denied(_)
-                | StoreError::Protocol { .. }
-        ),
+        error => {
+            matches!(error, StoreError::UnexpectedStatus { .. } | StoreError::Protocol { .. })
+        }
     }
 }
 
