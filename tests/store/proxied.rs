@@ -5,7 +5,8 @@ use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
 use super::{
     manifest,
-    peer::free_port,
+    nginx::Nginx,
+    peer::{free_port, make_certificate},
     sample::{convert, ends, run},
     tunnel::Tunnel,
 };
@@ -88,6 +89,40 @@ async fn a_proxy_for_plain_http() {
         let named = format!("{value} (HTTP_PROXY)");
         ends(&run(command).await, 6, &["the proxy failed", &named, words]);
     }
+}
+
+/// A proxy that is to be spoken to in TLS speaks plain HTTP: that says nothing about the registry,
+/// even if any certificate would do. Nothing is sent in plain HTTP instead.
+#[tokio::test]
+async fn a_proxy_without_tls_is_no_registry_without_tls() {
+    let proxy = Scripted::start(|_, _| answer(200, &[], b"")).await;
+    let value = format!("https://{}", proxy.host);
+    let mut command = through("HTTPS_PROXY", &value);
+    command.env("HTTP_PROXY", format!("http://{}", proxy.host)).arg("--tls-verify=false");
+    let named = format!("{value} (HTTPS_PROXY)");
+    let told = ends(&run(command).await, 6, &["the proxy failed", &named, "NO_PROXY"]);
+    assert!(!told.contains("unencrypted"), "{told}");
+    assert_eq!(proxy.requests("").len(), 0);
+}
+
+/// A registry behind a proxy answers 407 within TLS, where no proxy can: the proxy is not blamed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_answers_like_a_proxy() {
+    let dir = tempfile::tempdir().unwrap();
+    let (certificate, key) = (dir.path().join("a.crt"), dir.path().join("a.pem"));
+    make_certificate(&certificate, &key, None);
+    let host = format!("127.0.0.1:{}", free_port());
+    let server = format!(
+        "server {{ listen {host} ssl; ssl_certificate {}; ssl_certificate_key {}; return 407; }}\n",
+        certificate.display(),
+        key.display()
+    );
+    let _nginx = Nginx::start("127.0.0.1:1", &server, "");
+    let tunnel = Tunnel::start(host).await;
+    let mut command = through("HTTPS_PROXY", &tunnel.url());
+    command.arg("--tls-verify=false");
+    let told = ends(&run(command).await, 6, &["registry.invalid returned 407"]);
+    assert!(!told.contains("the proxy failed"), "{told}");
 }
 
 /// A registry behind a proxy names a token server. Names and addresses of this machine, of private

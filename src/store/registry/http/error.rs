@@ -100,9 +100,11 @@ fn by_proxy(error: &reqwest::Error) -> Option<String> {
     Some(format!("{}: {reason}", proxy.name()))
 }
 
-/// A proxy answers a request in plain HTTP itself. No registry sends this status.
+/// A proxy answers a request in plain HTTP itself, and cannot answer one within TLS. No registry sends
+/// this status.
 pub(super) fn of_proxy(registry: &str, response: &Response) -> Option<StoreError> {
-    let is_asked = response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+    let is_asked = response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        && response.url().scheme() == "http";
     let proxy = proxy_of(response.url()).filter(|_| is_asked)?;
     let reason = format!("{}: {}", proxy.name(), unauthorized(&proxy));
     let (registry, kind) = (registry.to_owned(), Unreachable::Proxy);
@@ -203,19 +205,20 @@ pub(super) fn is_final(error: &reqwest::Error) -> bool {
 }
 
 /// Whether a TLS handshake was answered by something that is not TLS, as a server of plain HTTP
-/// does it (`HTTP/1.0 400 Bad Request`).
+/// does it (`HTTP/1.0 400 Bad Request`). What a proxy does says nothing about the server.
 pub(super) fn is_plain_http(error: &reqwest::Error) -> bool {
-    matches!(
+    let is_no_tls = matches!(
         find::<rustls::Error>(error),
         Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType))
-    )
+    );
+    is_no_tls && by_proxy(error).is_none()
 }
 
 /// Whether a TLS handshake was answered with the end of the connection.
 pub(super) fn is_hung_up(error: &reqwest::Error) -> bool {
     const ENDS: [io::ErrorKind; 3] =
         [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
-    error.is_connect() && is_of(error, &ENDS)
+    error.is_connect() && is_of(error, &ENDS) && by_proxy(error).is_none()
 }
 
 /// The chain of causes from the outside to the inside. An [`io::Error`] hides what it wraps from
