@@ -4,9 +4,18 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 use recompress_image::store::{AccessOptions, Intent, StoreError, Unreachable};
+use rustls::{
+    ServerConfig, ServerConnection, SupportedProtocolVersion,
+    crypto::aws_lc_rs,
+    sign::{CertifiedKey, SingleCertAndKey},
+    version::{TLS12, TLS13},
+};
+
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::{
     manifest, open,
@@ -185,6 +194,53 @@ async fn certificates_that_are_not_right_are_refused() {
             assert_eq!(names_folder, kind == OtherAuthority, "{error}");
         }
     }
+}
+
+/// A server presents a certificate that the user has added, and does not have its key, in both
+/// versions of TLS: refused before anything is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_without_its_key_is_refused() {
+    let shop = Workshop::new();
+    shop.make("self-ca", "/CN=registry", &[FOR_LOOPBACK], None);
+    shop.make("self", "/CN=registry", &[FOR_LOOPBACK, "basicConstraints=CA:FALSE"], None);
+    shop.make("other", "/CN=registry", &[FOR_LOOPBACK], None);
+    for (name, version) in [("self-ca", &TLS13), ("self", &TLS13), ("self-ca", &TLS12)] {
+        let file = shop.file(&format!("{name}.crt"));
+        let (host, sent) = impostor(&file, &shop.file("other.pem"), version);
+        let error = open(&image(&host), Intent::Pull, &trusting(&file)).await.unwrap_err();
+        let StoreError::Unreachable { kind: Unreachable::Tls, reason, .. } = &error else {
+            panic!("{name}: {error:?}")
+        };
+        assert!(reason.contains("BadSignature"), "{name}: {reason}");
+        assert!(!sent.join().unwrap(), "{name}");
+    }
+}
+
+/// A server with a certificate and the key of another one. Its thread says whether it got as far as
+/// to receive a request.
+fn impostor(
+    certificate: &Path,
+    key: &Path,
+    version: &'static SupportedProtocolVersion,
+) -> (String, std::thread::JoinHandle<bool>) {
+    let provider = aws_lc_rs::default_provider();
+    let key = PrivateKeyDer::from_pem_file(key).unwrap();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
+    let wrong = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+    let config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(wrong));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut connection = ServerConnection::new(Arc::new(config)).unwrap();
+        connection.complete_io(&mut stream).is_ok()
+    });
+    (host, thread)
 }
 
 /// `--ca-file` names a file that may be missing, and is: the error names the file, instead of
