@@ -192,3 +192,29 @@ async fn a_token_server_does_not_pass_the_password_on() {
     assert_eq!(server.requests("GET /token").len(), 1);
     assert_eq!(other.requests("").len(), 0);
 }
+
+/// A registry on this machine speaks plain HTTP, and its token server on another one does so too: it
+/// gets no password, unless the user does without TLS. Without a password it is asked as usual.
+#[tokio::test]
+async fn a_password_goes_to_no_other_machine_in_plain_http() {
+    let server = Scripted::start(|request, host| {
+        // This address is not taken for a loopback address, and leads there.
+        let realm = format!("http://{}/token", host.replace("127.0.0.1", "0.0.0.0"));
+        match request.line.as_str() {
+            line if line.contains("/token") => token(1, ""),
+            _ if request.authorization == "Bearer t1" => answer(404, &[], b""),
+            _ => answer(401, &[&format!("WWW-Authenticate: Bearer realm=\"{realm}\"")], b""),
+        }
+    })
+    .await;
+    let (_dir, strict) =
+        logged_in(&server, &json!({ "auth": BASE64_STANDARD.encode("me:secret") }));
+    let error = open(&server.image(), Intent::Pull, &strict).await.unwrap_err().to_string();
+    assert!(error.contains("0.0.0.0 speaks plain HTTP"), "{error}");
+    assert_eq!(server.requests("GET /token").len(), 0);
+    let lenient = AccessOptions { tls_verify: false, ..strict };
+    for (options, password) in [(quick(), String::new()), (lenient, basic("me:secret"))] {
+        open(&server.image(), Intent::Pull, &options).await.unwrap();
+        assert_eq!(server.requests("GET /token").pop().unwrap().authorization, password);
+    }
+}

@@ -57,6 +57,8 @@ pub(super) struct Http {
     /// For hosts that the registry names.
     away: reqwest::Client,
     guard: Guard,
+    /// Whether other machines have to be contacted with HTTPS.
+    is_strict: bool,
     pub(super) patience: Patience,
     /// Whether the registry has ever answered.
     met: AtomicBool,
@@ -78,7 +80,8 @@ impl Http {
         let away = client::away(options, &certificates, &guard)?;
         let (registry, patience, met) =
             (registry.to_owned(), options.patience, AtomicBool::new(false));
-        Ok((Self { registry, home, away, guard, patience, met }, root))
+        let is_strict = options.tls_verify;
+        Ok((Self { registry, home, away, guard, is_strict, patience, met }, root))
     }
 
     pub(super) fn retries(&self, action: &Arc<str>) -> Retries {
@@ -270,6 +273,15 @@ impl Http {
     /// Whether `url` is of the registry itself.
     pub(super) fn is_home(&self, url: &Url) -> bool {
         self.guard.is_home(url)
+    }
+
+    /// Whether a password may go to `url`. A registry on this machine that speaks plain HTTP may name
+    /// other servers that do so, but on the way to those others could read it.
+    pub(super) fn may_have_password(&self, url: &Url) -> bool {
+        url.scheme() == "https"
+            || self.is_home(url)
+            || !self.is_strict
+            || url.host_str().is_some_and(scheme::is_loopback)
     }
 
     /// A host's name for messages.

@@ -139,6 +139,14 @@ impl Login {
                 let realm: Url = realm
                     .parse()
                     .map_err(|_| http.protocol(token::ACTION, "it names no valid token server"))?;
+                if credential.is_some() && !http.may_have_password(&realm) {
+                    let host = realm.host_str().unwrap_or("nowhere");
+                    let reason = format!(
+                        "its token server {host} speaks plain HTTP; to send the password \
+                         unencrypted, use --tls-verify=false"
+                    );
+                    return Err(http.protocol(token::ACTION, reason));
+                }
                 let call = token::call(realm, service.as_deref(), &scope, credential);
                 self.ask_for_token(http, &call).await?
             }
