@@ -142,6 +142,24 @@ async fn a_missing_permission_to_push_is_found_before_the_work() {
     assert!(scoped.uploads().is_empty());
 }
 
+/// The registry begins an upload, and then takes no content: the error is about the upload, and not
+/// about the check for permission that began it. Nothing remains open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_the_check_began_and_that_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = layout(dir.path()).await;
+    let refuse: Fault = Box::new(|request, _| {
+        let is_blob = request.line.contains("/blobs/") && request.method() == "PUT";
+        is_blob.then(|| answer(400, &[], b"").into())
+    });
+    let (server, held) =
+        Fake { refuse: Some(refuse), ..Fake::default() }.taking_manifests().start().await;
+    let command = with_results(convert(&source, &format!("{}:out", server.image())), dir.path());
+    let told = ends(&run(command).await, 6, &["upload of blob sha256:", "returned 400"]);
+    assert!(!told.contains("permission"), "{told}");
+    assert_eq!(held.lock().unwrap().open(), 0);
+}
+
 /// HEAD finds a layer that GET does not: it is taken to be there, but not published as such. The
 /// run ends with exit code 6, names the blob, and writes no results.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

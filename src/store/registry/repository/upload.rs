@@ -97,6 +97,9 @@ impl BlobUpload {
     /// be there already.
     pub(super) async fn run(mut self, mut session: Option<Session>) -> Result<bool, StoreError> {
         let mut retries = self.repository.http.retries(&self.action);
+        if let Some(begun) = &mut session {
+            begun.action = Arc::clone(&self.action);
+        }
         loop {
             let mut current = match session.take() {
                 Some(session) => session,

@@ -36,7 +36,8 @@ const LAST_REQUEST: Duration = Duration::from_secs(2);
 /// so that no half a blob stays behind in the registry.
 pub(crate) struct Session {
     repository: Arc<Repository>,
-    action: Arc<str>,
+    /// What its requests are part of, for messages.
+    pub(super) action: Arc<str>,
     /// Where the next request goes; the registry may change it with each answer.
     location: Url,
     /// Bytes that the registry has.
