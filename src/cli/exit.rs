@@ -143,7 +143,9 @@ fn of_convert(error: &ConvertError) -> ExitCode {
 /// the registry's fault.
 fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
     match error {
-        StoreError::Mirrors { source, .. } => of_store(source, broken),
+        StoreError::Mirrors { only, source, .. } => {
+            of_store(only.as_ref().unwrap_or(source), broken)
+        }
         StoreError::Unauthorized(_)
         | StoreError::Denied(_)
         | StoreError::RegistriesConf(RegistriesConfError::Blocked { .. }) => ExitCode::Access,

@@ -73,9 +73,9 @@ pub enum StoreError {
     #[error(transparent)]
     RegistriesConf(#[from] RegistriesConfError),
     /// No mirror has the image, and then the registry itself failed. `mirrors` are names and
-    /// reasons.
+    /// reasons. `only` is why the last mirror failed, if the registry itself is blocked.
     #[error("no mirror could be used: {}", mirrors.join(", "))]
-    Mirrors { mirrors: Vec<String>, source: Box<StoreError> },
+    Mirrors { mirrors: Vec<String>, only: Option<Box<StoreError>>, source: Box<StoreError> },
     #[error("cannot use certificates from {}: {reason}; expected PEM files", path.display())]
     CaFile { path: PathBuf, reason: String },
     /// The value is not told, because it may have a password.

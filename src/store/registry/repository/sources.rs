@@ -45,7 +45,7 @@ impl Repository {
         options: &AccessOptions,
     ) -> Result<Self, StoreError> {
         let PullSources { mirrors, origin } = sources;
-        let mut failed = Vec::new();
+        let (mut failed, mut only) = (Vec::new(), None);
         let allowed = |endpoint: &Endpoint| endpoint.check_allowed().is_ok();
         let last_hope = mirrors.iter().rposition(allowed).filter(|_| !allowed(&origin));
         for (at, mirror) in mirrors.iter().enumerate() {
@@ -59,18 +59,23 @@ impl Repository {
                     return Ok(found);
                 }
                 Err(error) => {
-                    let (mirror, error) = (&mirror.reference, error.with_causes());
-                    tracing::warn!(%mirror, error, "cannot use a mirror");
-                    failed.push(format!("{mirror} ({error})"));
+                    let (mirror, reason) = (&mirror.reference, error.with_causes());
+                    tracing::warn!(%mirror, error = reason, "cannot use a mirror");
+                    failed.push(format!("{mirror} ({reason})"));
+                    if last_hope == Some(at) {
+                        only = Some(Box::new(error));
+                    }
                 }
             }
         }
         if failed.is_empty() {
             return Self::contact_endpoint(&origin, Intent::Pull, options).await;
         }
-        Self::find_image(&origin, options)
-            .await
-            .map_err(|error| StoreError::Mirrors { mirrors: failed, source: Box::new(error) })
+        Self::find_image(&origin, options).await.map_err(|error| StoreError::Mirrors {
+            mirrors: failed,
+            only,
+            source: Box::new(error),
+        })
     }
 
     /// Opens an endpoint that has the image.
