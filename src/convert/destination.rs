@@ -104,23 +104,21 @@ impl<'a> Destination<'a> {
         }
     }
 
-    /// Writes a manifest under the tag of the reference, unless that names it already: a registry
-    /// may have made its tags immutable.
+    /// Writes a manifest under the tag of the reference. A registry that has made its tags immutable
+    /// need not accept that if the tag names the manifest already. It is asked all the same, because
+    /// the life of a tag that expires begins again (Quay), and a look may show what was there before.
     pub(super) async fn tag(&self, manifest: &RawManifest) -> Result<(), ConvertError> {
-        let which = Selector::of(self.reference);
-        // What the tag names may be something that cannot be read; it is replaced all the same.
-        let named = async || self.store.find_manifest(&which).await.ok().flatten();
-        let is_it = |found: &RawManifest| found.bytes == manifest.bytes;
-        if named().await.as_ref().is_some_and(is_it) {
-            tracing::debug!(tag = self.reference.tag(), "the tag names the image already");
-            return Ok(());
-        }
         let Err(error) = self.store.put_manifest(manifest, self.reference.tag()).await else {
             return Ok(());
         };
-        match named().await {
-            Some(found) if is_it(&found) => Ok(()),
-            Some(found) if error.is_refusal() => Err(ConvertError::TagTaken {
+        let which = Selector::of(self.reference);
+        // What the tag names may be something that cannot be read.
+        match self.store.find_manifest(&which).await.ok().flatten() {
+            Some(found) if found.bytes == manifest.bytes => {
+                tracing::debug!(tag = self.reference.tag(), "the tag names the image already");
+                Ok(())
+            }
+            Some(found) if is_about_tag(&error) => Err(ConvertError::TagTaken {
                 reference: self.reference.clone(),
                 names: found.digest,
                 error,
@@ -179,6 +177,11 @@ impl<'a> Destination<'a> {
         };
         ConvertError::Spool { dir, error, advice }
     }
+}
+
+/// Whether a registry that refuses a tag may do so because of what it names.
+fn is_about_tag(error: &StoreError) -> bool {
+    error.is_refusal() && !matches!(error, StoreError::Unauthorized(_))
 }
 
 fn failed(reference: &ImageReference, error: StoreError) -> ConvertError {

@@ -110,8 +110,8 @@ pub enum ConvertError {
     },
     /// The registry does not let the tag name another image.
     #[error(
-        "cannot publish to {reference}: the tag is immutable and names {names}; choose another tag, \
-         or delete this one"
+        "cannot publish to {reference}: the registry refuses to change the tag, which names {names}; \
+         if tags are immutable there, choose another tag, or delete this one"
     )]
     TagTaken {
         reference: ImageReference,

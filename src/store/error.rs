@@ -280,7 +280,10 @@ impl StoreError {
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Unauthorized(_) | Self::Denied(_) => true,
-            Self::UnexpectedStatus { status, .. } => (400..500).contains(status),
+            // The others of these are transient.
+            Self::UnexpectedStatus { status, .. } => {
+                (400..500).contains(status) && !matches!(status, 408 | 429)
+            }
             _ => false,
         }
     }
@@ -314,4 +317,21 @@ fn told(message: &str) -> String {
 
 fn hint(hint: &str) -> String {
     if hint.is_empty() { String::new() } else { format!("; {hint}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_that_is_busy_refuses_nothing() {
+        for (status, is_refusal) in
+            [(400, true), (403, true), (412, true), (408, false), (429, false), (500, false)]
+        {
+            let (registry, action, message) = (String::new(), String::new(), String::new());
+            let tried = Tried::default();
+            let error = StoreError::UnexpectedStatus { registry, action, status, message, tried };
+            assert_eq!(error.is_refusal(), is_refusal, "{status}");
+        }
+    }
 }
