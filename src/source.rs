@@ -91,6 +91,19 @@ impl Source {
         &self.store
     }
 
+    /// Where to look for what a tag or a list names, if [`Source::store`] is a mirror only for what is
+    /// asked for by digest: whoever runs it has no say in what is attached to an image.
+    pub(crate) async fn store_of_names(
+        &self,
+        access: &AccessOptions,
+    ) -> Result<Option<Store>, StoreError> {
+        if !self.store.is_for_digests() {
+            return Ok(None);
+        }
+        let repository = self.reference.repository()?;
+        Store::open(&repository, Intent::Pull, access).await.map(Some)
+    }
+
     /// A store's error as one of the source.
     pub(crate) fn failed(&self, error: StoreError) -> SourceError {
         SourceError::Store { reference: self.reference.clone(), error: Box::new(error) }

@@ -284,6 +284,11 @@ impl Store {
         }
     }
 
+    /// Whether it is a mirror only for what is asked for by digest: neither for tags, nor for lists.
+    pub(crate) fn is_for_digests(&self) -> bool {
+        matches!(self, Self::Registry(registry) if registry.is_for_digests())
+    }
+
     /// The store's name for messages.
     pub(crate) fn place(&self) -> String {
         match self {

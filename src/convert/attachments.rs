@@ -6,13 +6,15 @@ use crate::{
     attached::{self, CarriedSbom, Listing, SbomChoice, Subject},
     image::Digest,
     report::AttachedReport,
-    store::RawManifest,
+    store::{RawManifest, Store},
 };
 
 /// What is attached to each manifest of the source that is converted.
 pub(super) struct Attachments {
     /// A manifest, and what is attached to it.
     of: Vec<(Digest, Listing)>,
+    /// Where that is, if it is not where the source is read from.
+    store: Option<Store>,
 }
 
 impl Attachments {
@@ -21,13 +23,22 @@ impl Attachments {
     pub(super) async fn list(run: &Run<'_>) -> Self {
         let mut subjects = vec![&run.plan.digest];
         subjects.extend(run.plan.images.iter().map(|image| &image.source.raw.digest));
+        let store = match run.source.store_of_names(&run.job.source_access).await {
+            Ok(store) => store,
+            Err(error) => {
+                let unlisted = vec![error.with_causes()];
+                let listing = Listing { unlisted, ..Listing::default() };
+                return Self { of: vec![(run.plan.digest.clone(), listing)], store: None };
+            }
+        };
+        let source = store.as_ref().unwrap_or(run.source.store());
         let mut of: Vec<(Digest, Listing)> = Vec::new();
         for subject in subjects {
             if of.iter().all(|(known, _)| known != subject) {
-                of.push((subject.clone(), attached::list(run.source.store(), subject).await));
+                of.push((subject.clone(), attached::list(source, subject).await));
             }
         }
-        Self { of }
+        Self { of, store }
     }
 
     /// Attaches to each new manifest the SBOM of the one it was made from. Returns the SBOM of the
@@ -38,7 +49,8 @@ impl Attachments {
         new: &[RawManifest],
     ) -> Result<Option<CarriedSbom>, ConvertError> {
         let SbomPolicy::Copy(choice) = &run.job.sbom else { return Ok(None) };
-        let (source, destination) = (run.source.store(), &run.destination);
+        let source = self.store.as_ref().unwrap_or(run.source.store());
+        let destination = &run.destination;
         let mut carried = Vec::new();
         for (variant, manifest) in run.plan.variants.iter().zip(new) {
             let image = &run.plan.image_of(*variant).source.raw.digest;

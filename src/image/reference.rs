@@ -145,6 +145,14 @@ impl ImageReference {
         }
     }
 
+    /// The repository alone; a layout stays as it is.
+    pub(crate) fn repository(&self) -> Result<Self, ReferenceError> {
+        match self {
+            Self::Registry(reference) => reference.name().parse().map(Self::Registry),
+            Self::Layout(_) => Ok(self.clone()),
+        }
+    }
+
     /// Whether both are in the same repository or layout, judged by their names.
     pub fn is_same_place(&self, other: &Self) -> bool {
         match (self, other) {

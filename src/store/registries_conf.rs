@@ -38,6 +38,8 @@ pub struct Endpoint {
     pub insecure: bool,
     /// Whether it is in another registry than that of the image's name.
     pub is_elsewhere: bool,
+    /// Whether it is a mirror only for what is asked for by digest.
+    pub is_for_digests: bool,
     /// The entry that forbids it: prefix and file.
     blocked: Option<(String, PathBuf)>,
 }
@@ -96,7 +98,12 @@ impl RegistriesConf {
         let mirrors = mirrors.map(|mirror| {
             let reference = rewritten(image, registry, &mirror.location)?;
             let (is_elsewhere, blocked) = (is_elsewhere(&reference), self.blocked(&reference));
-            Ok(Endpoint { reference, insecure: mirror.insecure, is_elsewhere, blocked })
+            let is_for_digests = match mirror.used {
+                PullFromMirror::Unset => registry.mirror_by_digest_only,
+                when => when == PullFromMirror::DigestOnly,
+            };
+            let insecure = mirror.insecure;
+            Ok(Endpoint { reference, insecure, is_elsewhere, is_for_digests, blocked })
         });
         let mirrors = mirrors.collect::<Result<_, _>>()?;
         let reference = rewritten(image, registry, &registry.location)?;
@@ -104,7 +111,7 @@ impl RegistriesConf {
         // prefix blocked.
         let blocked = self.blocked(image).or_else(|| self.blocked(&reference));
         let (is_elsewhere, insecure) = (is_elsewhere(&reference), registry.insecure);
-        let origin = Endpoint { reference, insecure, is_elsewhere, blocked };
+        let origin = Endpoint { reference, insecure, is_elsewhere, is_for_digests: false, blocked };
         Ok(PullSources { mirrors, origin })
     }
 
@@ -112,7 +119,7 @@ impl RegistriesConf {
     pub fn push_target(&self, image: &RegistryReference) -> Endpoint {
         let insecure = self.find(image).is_some_and(|registry| registry.insecure);
         let (reference, blocked) = (image.clone(), self.blocked(image));
-        Endpoint { reference, insecure, is_elsewhere: false, blocked }
+        Endpoint { reference, insecure, is_elsewhere: false, is_for_digests: false, blocked }
     }
 
     fn blocked(&self, image: &RegistryReference) -> Option<(String, PathBuf)> {

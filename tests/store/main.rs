@@ -17,6 +17,7 @@ mod heads;
 mod lag;
 mod layout;
 mod limits;
+mod mirrored_names;
 mod moods;
 mod nginx;
 mod origins;

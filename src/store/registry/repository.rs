@@ -35,6 +35,8 @@ pub struct Repository {
     login: Login,
     /// `https://HOST/v2/REPOSITORY/`.
     base: Url,
+    /// Whether it is a mirror only for what is asked for by digest.
+    is_for_digests: bool,
     /// Whether an upload in chunks has come to nothing although each was accepted.
     loses_chunks: AtomicBool,
 }
@@ -63,7 +65,8 @@ impl Repository {
         let (http, root) = Http::connect(registry, image.resolve_registry(), options).await?;
         let base = root.join(&format!("{repository}/")).map_err(StoreError::no_url)?;
         let reference = reference.clone();
-        let opened = Self { reference, http, login, base, loses_chunks: AtomicBool::default() };
+        let (is_for_digests, loses_chunks) = (false, AtomicBool::default());
+        let opened = Self { reference, http, login, base, is_for_digests, loses_chunks };
         opened.log_in(root).await?;
         Ok(opened)
     }
@@ -88,6 +91,10 @@ impl Repository {
 
     pub(crate) fn reference(&self) -> &RegistryReference {
         &self.reference
+    }
+
+    pub(crate) fn is_for_digests(&self) -> bool {
+        self.is_for_digests
     }
 
     /// The repository's name for messages.

@@ -56,6 +56,7 @@ impl Repository {
             match Self::find_image(mirror, &hasty).await {
                 Ok(mut found) => {
                     found.http.patience = options.patience;
+                    found.is_for_digests = mirror.is_for_digests;
                     return Ok(found);
                 }
                 Err(error) => {
