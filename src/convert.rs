@@ -27,7 +27,7 @@ use self::{
     attachments::Attachments, destination::Destination, format::Wanted, plan::Plan,
     summary::summary,
 };
-pub use self::{error::ConvertError, publish::tagging_has_begun};
+pub use self::{error::ConvertError, publish::tagging_has_begun, reuse::ReuseOptions};
 use crate::{
     attached::SbomChoice,
     image::{DocumentError, ImageReference, media_type::Family},
@@ -72,6 +72,8 @@ pub struct ConvertJob {
     pub(crate) sbom: SbomPolicy,
     /// Ask the destination afterwards whether it serves partial pulls.
     pub(crate) probe: bool,
+    /// Whose layers may be taken over.
+    pub reuse: ReuseOptions,
     /// How the registry of the source is accessed.
     pub source_access: AccessOptions,
     /// How the registry of the destination is accessed.

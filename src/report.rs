@@ -118,8 +118,33 @@ pub struct LayerReport {
     pub outline: Option<Outline>,
     /// The destination had the new blob before.
     pub already_there: bool,
-    /// It was made by an earlier run, and has been checked instead of being made again.
+    /// It was taken over instead of being converted.
     pub reused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<ReuseReport>,
+}
+
+/// Where a layer was taken over from.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReuseReport {
+    /// The image that has it.
+    pub from: String,
+    pub proof: ReuseProof,
+    /// The registry has mounted it from there.
+    pub mounted: bool,
+    /// It was made as this run would make it.
+    #[serde(skip)]
+    pub same_recipe: bool,
+}
+
+/// Why a layer that was taken over is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReuseProof {
+    /// All of its content was checked.
+    Verified,
+    /// Its image is named by digest; TOC and tar-split were checked against each other.
+    Digest,
 }
 
 impl LayerReport {
@@ -138,6 +163,7 @@ impl LayerReport {
             outline: None,
             already_there: true,
             reused: false,
+            reuse: None,
         }
     }
 }

@@ -17,7 +17,9 @@ use super::{
     exit::CommandError,
     limits::LimitsArgs,
     output::{OutputFormat, print},
-    value::{self, CompressionFormat, ManifestType, NamedPlatform},
+    value::{
+        self, CompressionFormat, ManifestType, NamedPlatform, ReuseFrom, ReuseRecipe, ReuseTrust,
+    },
 };
 use crate::{
     chunked::effort::LEVEL_MAX,
@@ -76,6 +78,21 @@ pub struct ConvertArgs {
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
     add: bool,
+    /// Images whose zstd layers to reuse: REPOSITORY:TAG, REPOSITORY@DIGEST, oci:DIR[:NAME], base or none
+    ///
+    /// A layer with the same content is taken over instead of being downloaded and converted again.
+    /// Accepts a comma-separated list and can be repeated. base is the image that the annotations
+    /// org.opencontainers.image.base.name and .base.digest of SOURCE name. Layers that the
+    /// destination's tag has already are reused without it; none turns that off.
+    #[arg(long, env = "RECOMPRESS_REUSE_FROM", value_name = "IMAGE|base|none")]
+    #[arg(value_parser = value::reuse_from)]
+    reuse_from: Vec<Vec<ReuseFrom>>,
+    /// What to check before a layer is reused
+    #[arg(long, env = "RECOMPRESS_REUSE_TRUST", value_name = "TRUST", default_value = "verify")]
+    reuse_trust: ReuseTrust,
+    /// Which layers to reuse
+    #[arg(long, env = "RECOMPRESS_REUSE_RECIPE", value_name = "RECIPE", default_value = "any")]
+    reuse_recipe: ReuseRecipe,
     /// How to handle an SBOM attached to the source: none, copy, or the digest of one to copy
     ///
     /// An SPDX or CycloneDX document is updated to the new digest and attached to the new image.

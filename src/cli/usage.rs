@@ -32,6 +32,8 @@ pub enum UsageError {
          --src-creds and --dest-creds"
     )]
     CredsOfTwo,
+    #[error("--reuse-from=none cannot be combined with images or base")]
+    ReuseNone,
     /// The derived tag does not fit the destination.
     #[error("cannot derive a tag for {destination}: {error}")]
     DerivedTag { destination: String, error: ReferenceError },

@@ -125,6 +125,41 @@ pub(super) fn sbom(text: &str) -> Result<SbomPolicy, ValueError> {
     }
 }
 
+/// Where `--reuse-from` takes layers from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ReuseFrom {
+    Nothing,
+    Base,
+    Image(ImageReference),
+}
+
+/// Images separated by commas, `base` or `none`. Empty parts are left out.
+pub(super) fn reuse_from(text: &str) -> Result<Vec<ReuseFrom>, ValueError> {
+    let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+    let parse = |text: &str| match text {
+        "none" => Ok(ReuseFrom::Nothing),
+        "base" => Ok(ReuseFrom::Base),
+        image => image_in_repository(image).map(ReuseFrom::Image),
+    };
+    texts.map(parse).collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReuseTrust {
+    /// Check all of each layer
+    Verify,
+    /// For images named by digest, check only TOC and tar-split of each layer
+    Digest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReuseRecipe {
+    /// Layers made by any tool at any level
+    Any,
+    /// Only layers that this program has made with the same format and level
+    Same,
+}
+
 /// Quay reads `quay.expires-after` as a number and a unit (quay/quay, `util/timedeltastring.py`).
 pub(super) fn period(text: &str) -> Result<String, ValueError> {
     let unit = |last: char| "smhdw".contains(last);

@@ -41,7 +41,7 @@ pub(super) fn check_sizes(job: &ConvertJob, plan: &Plan) -> Result<(), ConvertEr
         let image = plan.image_of(*variant);
         let layers = image.layers.iter().map(|layer| (!layer.foreign).then(|| largest.clone()));
         let layers: Vec<_> = layers.collect();
-        check("manifest", make(job, image, variant.format, &layers)?.0.len())?;
+        check("manifest", make(job, image, variant.format, &layers, true)?.0.len())?;
     }
     if let Some(index) = &plan.index {
         let entries = index.slots.iter().map(|slot| plan.draft(slot, &blob));
@@ -71,7 +71,10 @@ pub(super) fn manifest(
     };
     let blobs = layers.iter().map(|layer| (layer.kind != LayerKind::Foreign).then(|| new(layer)));
     let blobs: Vec<_> = blobs.collect();
-    let (bytes, removed) = make(job, image, variant.format, &blobs)?;
+    let is_mixed =
+        |layer: &LayerReport| layer.reuse.as_ref().is_some_and(|reuse| !reuse.same_recipe);
+    let is_mixed = layers.iter().any(is_mixed);
+    let (bytes, removed) = make(job, image, variant.format, &blobs, is_mixed)?;
     let differences = compare::manifest(&bytes, &image.source, job.family, layers);
     let differences = differences.map_err(|error| job.unfit(error))?;
     if !differences.is_empty() {
@@ -85,9 +88,11 @@ fn make(
     image: &PlannedImage,
     format: Format,
     layers: &[Option<NewLayer>],
+    is_mixed: bool,
 ) -> Result<(Vec<u8>, Vec<String>), ConvertError> {
     let source = &image.source;
     let mut annotations = markers::of_manifest(job, &source.raw.digest, format).to_vec();
+    annotations.extend(is_mixed.then(markers::of_mixed));
     annotations.extend(job.expires_after.clone().map(|period| (EXPIRES_AFTER, period)));
     let made = source.manifest.clone().with_layers(job.family, layers, &annotations);
     made.map_err(|error| job.unfit(error))

@@ -16,7 +16,7 @@ use super::{
     ConvertError, Run,
     format::Format,
     plan::{LayerKey, Plan, PlannedLayer},
-    reuse::{self, ProvenLayer, Reusable},
+    reuse::{self, Reusable, TakenLayer},
 };
 use crate::{
     layer::{self, Converted, LayerError, LayerProgress, Pool, Recipe},
@@ -56,7 +56,7 @@ struct LayerTask<'a> {
 /// What all tasks work with.
 struct Workshop<'a> {
     run: &'a Run<'a>,
-    reusable: Reusable<'a>,
+    reusable: Reusable,
     pool: Arc<Pool>,
     /// Permits to read a layer.
     slots: Arc<Semaphore>,
@@ -160,17 +160,23 @@ impl Workshop<'_> {
             }
             return Ok(Some(task.unchanged()));
         }
-        let Some(found) = reusable.get(&task.key) else { return Ok(None) };
+        if !reusable.has(run, task.key) {
+            return Ok(None);
+        }
         let _slot = self.slot().await?;
-        let (limits, source_len) = (run.job.limits, task.layer.blob.size);
-        let proven = found.prove(&run.destination, task.key, limits, source_len).await;
-        Ok(proven.map(|ProvenLayer { blob, raw_len, outline }| LayerReport {
+        let Some(taken) = reusable.take(run, task.key, task.layer.blob.size).await? else {
+            return Ok(None);
+        };
+        let TakenLayer { blob, raw_len, outline, report, already_there } = taken;
+        Ok(Some(LayerReport {
             uncompressed_size: Some(raw_len),
             kind: if outline.is_some() { LayerKind::ZstdChunked } else { LayerKind::Zstd },
             digest: blob.digest,
             size: blob.size,
             outline,
+            already_there,
             reused: true,
+            reuse: Some(report),
             ..task.unchanged()
         }))
     }

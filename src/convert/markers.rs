@@ -8,8 +8,11 @@ const SOURCE_DIGEST: &str = "io.github.recompress-image.source-digest";
 /// On manifests: how the layers are compressed, with the level.
 const FORMAT: &str = "io.github.recompress-image.format";
 
+/// On manifests: `true` if a layer was taken over that may have been compressed in another way.
+const MIXED: &str = "io.github.recompress-image.mixed";
+
 /// What a layer's blob depends on besides its content.
-fn recipe(job: &ConvertJob, format: Format) -> String {
+pub(super) fn recipe(job: &ConvertJob, format: Format) -> String {
     match format {
         Format::Gzip => format!("gzip level {}", job.gzip_level),
         Format::Zstd | Format::ZstdChunked => format!("{format} level {}", job.zstd.level),
@@ -39,13 +42,16 @@ pub(super) fn is_made_as_chunked(annotations: &Annotations) -> bool {
     format.is_some_and(|format| format.starts_with(Format::ZstdChunked.as_str()))
 }
 
-/// Whether a manifest says that it is what `job` makes of `source` in this format.
-pub(super) fn is_made_by(
-    job: &ConvertJob,
-    source: &Digest,
-    format: Format,
-    annotations: &Annotations,
-) -> bool {
-    let markers = of_manifest(job, source, format);
-    markers.iter().all(|(key, value)| annotations.get(*key) == Some(value))
+/// How a manifest says that its layers were compressed.
+pub(super) fn recipe_of(annotations: &Annotations) -> Option<&str> {
+    annotations.get(FORMAT).map(String::as_str)
+}
+
+/// Whether a manifest says that some of its layers were compressed in another way.
+pub(super) fn is_mixed(annotations: &Annotations) -> bool {
+    annotations.contains_key(MIXED)
+}
+
+pub(super) fn of_mixed() -> (&'static str, String) {
+    (MIXED, "true".to_owned())
 }

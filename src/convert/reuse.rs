@@ -1,165 +1,168 @@
-//! What an earlier run of the same job has made: found at the destination by its markers, and used
-//! only after every byte of it was checked.
+//! Layers that others have made: found by their diffIDs in images that the user names and in what
+//! the destination's tag names now, and taken over instead of being converted.
 //!
-//! Anybody who may push there can write the same markers. So a layer counts only if it passes all
-//! that `verify` checks: its content has the diffID in the source's config, and its TOC describes
-//! exactly that content. Such a layer is right whoever made it. Checking costs a download and a
-//! fraction of the time of compression. A layer that exceeds what the source's layer may come to is
-//! given up before it costs more.
+//! Anybody may have made them. By default a layer counts only if it passes all that `verify` checks:
+//! its content has the diffID in the source's config, and its TOC describes exactly that content.
+//! Checking costs a download and a fraction of the time of compression. A layer that exceeds what
+//! the source's layer may come to is given up before it costs more.
 
-use std::collections::HashMap;
+mod base;
+mod bring;
+mod candidate;
+mod proof;
 
-use super::{
-    ConvertJob, Run,
-    destination::Destination,
-    format::Format,
-    markers,
-    plan::{LayerKey, Plan},
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
 };
+
+use self::{bring::Brought, candidate::Candidate, proof::Proof};
+use super::{ConvertError, Run, format::Format, markers, plan::LayerKey};
 use crate::{
-    check::{self, Annotations, BlobKind, Claims, Findings, LayerVerdict},
-    chunked::{annotations::ChunkedAnnotations, eligibility::LeftOut, footer::Position},
-    image::{BlobId, EntryKind, media_type::OCI_LAYER_ZSTD},
+    check::Annotations,
+    image::{BlobId, Digest, ImageReference},
     layer::Outline,
-    limits::Limits,
-    store::{RawManifest, Selector},
+    report::ReuseReport,
 };
 
-/// A layer that an earlier run has made, or that claims to be one.
-#[derive(Debug, Clone)]
-pub(super) struct FoundLayer {
-    blob: BlobId,
-    annotations: Annotations,
+/// Layers with the same diffID that are looked at.
+const ALIKE_MAX: usize = 4;
+
+/// Whose layers may be taken over.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
+pub struct ReuseOptions {
+    /// Nobody's, and not those of an earlier run either.
+    pub off: bool,
+    /// Those of the image that the source names as its base.
+    pub base: bool,
+    /// Those of these images.
+    pub images: Vec<ImageReference>,
+    /// Of an image that is named by digest, the documents of a layer are checked, and not its
+    /// content.
+    pub trust_digests: bool,
+    /// Only those that are made as this run would make them.
+    pub same_recipe: bool,
 }
 
-/// A layer that was checked.
+/// A layer of a candidate.
+#[derive(Debug, Clone)]
+struct FoundLayer {
+    blob: BlobId,
+    annotations: Annotations,
+    chunked: bool,
+    candidate: Arc<Candidate>,
+    /// How its image says that it was made.
+    recipe: Option<String>,
+    /// Its image has layers that were made in another way.
+    is_mixed: bool,
+}
+
+/// A layer that the destination has, and that need not be converted.
 #[derive(Debug)]
-pub(super) struct ProvenLayer {
+pub(super) struct TakenLayer {
     pub(super) blob: BlobId,
     pub(super) raw_len: u64,
     pub(super) outline: Option<Outline>,
+    pub(super) report: ReuseReport,
+    /// The destination had it before.
+    pub(super) already_there: bool,
 }
 
-pub(super) type Reusable<'a> = HashMap<LayerKey<'a>, FoundLayer>;
+/// What there is, by diffID.
+#[derive(Debug, Default)]
+pub(super) struct Reusable {
+    layers: HashMap<Digest, Vec<FoundLayer>>,
+}
 
-/// Looks at what the destination's tag names now. Whatever is wrong with it only means that there
-/// is nothing to reuse.
-pub(super) async fn find<'a>(run: &'a Run<'_>) -> Reusable<'a> {
-    let (job, plan, destination) = (run.job, &run.plan, &run.destination.store);
-    let mut found = Reusable::new();
-    let Ok(tagged) = destination.manifest(&Selector::of(&job.destination)).await else {
-        return found;
-    };
-    if !tagged.is_index() {
-        add_layers(&mut found, job, plan, &tagged);
+/// Looks at what the destination's tag names now, and at the images that the user names. Whatever is
+/// wrong with them only means that there is nothing to reuse.
+pub(super) async fn find(run: &Run<'_>) -> Reusable {
+    let (job, plan) = (run.job, &run.plan);
+    let mut found = Reusable::default();
+    let variants = plan.variants.iter().filter(|variant| variant.format.is_zstd());
+    let layers = variants.flat_map(|variant| &plan.image_of(*variant).layers);
+    let wanted: HashSet<_> =
+        layers.filter(|layer| !layer.foreign).map(|layer| &layer.diff_id).collect();
+    if job.reuse.off || wanted.is_empty() {
         return found;
     }
-    let Ok(index) = tagged.index() else { return found };
-    // An index of ours has as many as the plan; another one is not worth the requests.
-    let slots = plan.index.as_ref().map_or(0, |index| index.slots.len());
-    let manifests = index.entries().filter(|entry| entry.entry_kind() == EntryKind::Manifest);
-    for entry in manifests.take(slots) {
-        let which = Selector::Digest(entry.blob.digest.clone());
-        if let Ok(manifest) = destination.manifest(&which).await {
-            add_layers(&mut found, job, plan, &manifest);
+    candidate::read(run, Candidate::destination(run), &wanted, &mut found).await;
+    let bases = if job.reuse.base { base::references(run) } else { Vec::new() };
+    for reference in job.reuse.images.iter().chain(&bases) {
+        match Candidate::open(run, reference).await {
+            Ok(candidate) => candidate::read(run, candidate, &wanted, &mut found).await,
+            Err(error) => {
+                let error = error.with_causes();
+                tracing::warn!(image = %reference, error, "cannot reuse layers of this image");
+            }
         }
     }
     found
 }
 
-/// Adds the layers of a manifest that claims to be a variant of the plan.
-fn add_layers<'a>(found: &mut Reusable<'a>, job: &ConvertJob, plan: &'a Plan, raw: &RawManifest) {
-    let Ok(manifest) = raw.manifest() else { return };
-    for variant in plan.variants.iter().filter(|variant| variant.format.is_zstd()) {
-        let image = plan.image_of(*variant);
-        let source = &image.source.raw.digest;
-        if !markers::is_made_by(job, source, variant.format, &manifest.annotations)
-            || manifest.layers.len() != image.layers.len()
-        {
-            continue;
+impl Reusable {
+    fn add(&mut self, diff_id: &Digest, layer: FoundLayer) {
+        let alike = self.layers.entry(diff_id.clone()).or_default();
+        let is_new = alike.iter().all(|known| known.blob.digest != layer.blob.digest);
+        if is_new && alike.len() < ALIKE_MAX {
+            alike.push(layer);
         }
-        for (number, (layer, old)) in manifest.layers.iter().zip(&image.layers).enumerate() {
-            let (blob, annotations) = (layer.blob.clone(), layer.annotations.clone());
-            found.insert(old.key(variant.format, number == 0), FoundLayer { blob, annotations });
+    }
+
+    /// Whether there is a layer to look at.
+    pub(super) fn has(&self, run: &Run<'_>, key: LayerKey<'_>) -> bool {
+        self.fitting(run, key).next().is_some()
+    }
+
+    fn fitting(&self, run: &Run<'_>, key: LayerKey<'_>) -> impl Iterator<Item = &FoundLayer> {
+        let alike = self.layers.get(key.diff_id).into_iter().flatten();
+        alike.filter(move |layer| layer.fits(run, key.format))
+    }
+
+    /// The first of the layers that passes, brought to the destination. `source_len` is the length of
+    /// the source's blob.
+    pub(super) async fn take(
+        &self,
+        run: &Run<'_>,
+        key: LayerKey<'_>,
+        source_len: u64,
+    ) -> Result<Option<TakenLayer>, ConvertError> {
+        for layer in self.fitting(run, key) {
+            let Some(proof) = layer.prove(run, key, source_len).await else {
+                let digest = &layer.blob.digest;
+                tracing::warn!(%digest, from = %layer.candidate.reference, "cannot reuse a layer");
+                continue;
+            };
+            let Some(Brought { already_there, mounted }) = layer.bring(run, &proof).await? else {
+                continue;
+            };
+            let Proof { raw_len, outline, by, .. } = proof;
+            let report = ReuseReport {
+                from: layer.candidate.reference.to_string(),
+                proof: by,
+                mounted,
+                same_recipe: layer.has_recipe(run, key.format) && !layer.is_mixed,
+            };
+            let blob = layer.blob.clone();
+            return Ok(Some(TakenLayer { blob, raw_len, outline, report, already_there }));
         }
+        Ok(None)
     }
 }
 
 impl FoundLayer {
-    /// Downloads the layer and checks all of it. `None` if it cannot be had, or is not what this
-    /// program would make. `limits` are those of the source's layer, of `source_len` bytes.
-    pub(super) async fn prove(
-        &self,
-        destination: &Destination<'_>,
-        key: LayerKey<'_>,
-        limits: Limits,
-        source_len: u64,
-    ) -> Option<ProvenLayer> {
-        let limits = limits.for_replacement_of(source_len);
-        // Frames that save nothing, TOC and tar-split make a blob longer than its content.
-        if self.blob.size > limits.size.saturating_mul(2) {
-            return None;
-        }
-        let reader = destination.store.blob(&self.blob.digest, self.blob.size).await.ok()?;
-        let (found, diff_id) = (self.clone(), key.diff_id.clone());
-        let (format, lowest) = (key.format, key.lowest);
-        let work = move || {
-            let mut file = tempfile::tempfile().ok()?;
-            reader.copy_to(&mut file).ok()?;
-            let subject = check::Layer {
-                blob: &file,
-                len: found.blob.size,
-                media_type: OCI_LAYER_ZSTD,
-                annotations: &found.annotations,
-                diff_id: &diff_id,
-                limits,
-                lowest,
-            };
-            let verdict = check::layer(subject).ok()?;
-            found.judge(&verdict, format)
-        };
-        let proven = tokio::task::spawn_blocking(work).await.ok().flatten();
-        if proven.is_none() {
-            let digest = &self.blob.digest;
-            tracing::warn!(%digest, "cannot reuse a layer of an earlier run; converting it again");
-        }
-        proven
+    /// Whether it is of the kind that is wanted. An earlier result counts unasked, so it must have
+    /// been made as this run would make it.
+    fn fits(&self, run: &Run<'_>, format: Format) -> bool {
+        let same_recipe = run.job.reuse.same_recipe;
+        format.is_zstd()
+            && self.chunked == (format == Format::ZstdChunked)
+            && (self.has_recipe(run, format) || !self.candidate.is_destination() && !same_recipe)
+            && !(self.is_mixed && same_recipe)
     }
 
-    fn judge(self, verdict: &LayerVerdict, format: Format) -> Option<ProvenLayer> {
-        if verdict.findings.first_obstacle().is_some() {
-            return None;
-        }
-        let outline = match (format, verdict.kind) {
-            (Format::ZstdChunked, BlobKind::ZstdChunked) => Some(self.outline(verdict)?),
-            (Format::Zstd, BlobKind::Zstd) => None,
-            // Why a layer got no TOC would not be known.
-            _ => return None,
-        };
-        Some(ProvenLayer { blob: self.blob, raw_len: verdict.tar_len, outline })
-    }
-
-    fn outline(&self, verdict: &LayerVerdict) -> Option<Outline> {
-        let claims = Claims::read(&self.annotations, &mut Findings::default())?;
-        let place = |span: check::Span| Position {
-            offset: span.offset,
-            len: span.len,
-            raw_len: span.raw_len,
-        };
-        let totals = verdict.totals.as_ref()?;
-        Some(Outline {
-            annotations: ChunkedAnnotations {
-                toc_digest: claims.toc_digest,
-                toc: place(claims.toc),
-                tar_split: place(claims.tar_split?),
-            },
-            entries: totals.entries,
-            files: totals.files,
-            chunks: totals.chunks,
-            left_out: LeftOut {
-                count: verdict.left_out.count,
-                names: verdict.left_out.names.clone(),
-            },
-        })
+    fn has_recipe(&self, run: &Run<'_>, format: Format) -> bool {
+        self.recipe.as_ref() == Some(&markers::recipe(run.job, format))
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use crate::chunked::eligibility::LeftOut;
 
 use super::{
-    AttachedReport, Event, LayerKind, LayerReport, Summary,
+    AttachedReport, Event, LayerKind, LayerReport, ReuseProof, ReuseReport, Summary,
     human::{percent, size},
 };
 use crate::store::mask;
@@ -47,9 +47,14 @@ fn converted(label: &str, report: &LayerReport) -> String {
     if kind == LayerKind::Foreign {
         return format!("{label}: foreign layer, kept by reference");
     }
-    if report.reused {
+    if let Some(ReuseReport { from, proof, mounted, .. }) = &report.reuse {
         let (kind, size) = (kind.as_str(), size(report.size));
-        let text = format!("{label}: {kind} {size}, made by an earlier run, checked again");
+        let proof = match proof {
+            ReuseProof::Verified => "verified",
+            ReuseProof::Digest => "trusted by digest",
+        };
+        let mounted = if *mounted { ", mounted" } else { "" };
+        let text = format!("{label}: {kind} {size}, reused from {from}, {proof}{mounted}");
         return text + &left_out(report);
     }
     if report.digest == report.source_digest {

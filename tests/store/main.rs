@@ -30,6 +30,7 @@ mod publish;
 mod pull_push;
 mod registries_conf;
 mod retries;
+mod reuse;
 mod sample;
 mod schemes;
 mod secured;

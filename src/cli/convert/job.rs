@@ -6,10 +6,12 @@ use super::ConvertArgs;
 use crate::{
     cli::{
         usage::UsageError,
-        value::{CompressionFormat, ManifestType, NamedPlatform},
+        value::{
+            CompressionFormat, ManifestType, NamedPlatform, ReuseFrom, ReuseRecipe, ReuseTrust,
+        },
     },
     convert::{
-        ConvertJob, derived_tag,
+        ConvertJob, ReuseOptions, derived_tag,
         format::{Format, IndexMode, Wanted},
     },
     image::{ImageReference, Platform, media_type::Family},
@@ -62,6 +64,7 @@ impl TryFrom<ConvertArgs> for ConvertJob {
             expires_after: args.expires_after,
             sbom: args.sbom,
             probe: args.probe,
+            reuse: reuse(args.reuse_from, args.reuse_trust, args.reuse_recipe)?,
             source_access,
             access,
             results_dir: args.results_dir.map(super::results_folder),
@@ -99,6 +102,30 @@ fn wanted(
         return Err(UsageError::Platforms(texts.join(",")));
     }
     Ok(Wanted::Image { format, platform: platforms.pop() })
+}
+
+fn reuse(
+    given: Vec<Vec<ReuseFrom>>,
+    trust: ReuseTrust,
+    recipe: ReuseRecipe,
+) -> Result<ReuseOptions, UsageError> {
+    let given: Vec<_> = given.into_iter().flatten().collect();
+    let mut options = ReuseOptions {
+        off: given.contains(&ReuseFrom::Nothing),
+        base: given.contains(&ReuseFrom::Base),
+        images: Vec::new(),
+        trust_digests: trust == ReuseTrust::Digest,
+        same_recipe: recipe == ReuseRecipe::Same,
+    };
+    if options.off && given.len() > 1 {
+        return Err(UsageError::ReuseNone);
+    }
+    for from in given {
+        if let ReuseFrom::Image(image) = from {
+            options.images.push(image);
+        }
+    }
+    Ok(options)
 }
 
 fn family(manifest_type: ManifestType, wanted: &Wanted) -> Result<Family, UsageError> {

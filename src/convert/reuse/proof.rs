@@ -1,0 +1,166 @@
+//! Whether a layer is right: by all of its content, or by its documents.
+
+use std::io;
+
+use tempfile::NamedTempFile;
+
+use super::FoundLayer;
+use crate::{
+    check::{self, BlobKind, CheckedLeftOut, Claims, DocumentsCheck, Findings, TocTotals},
+    chunked::{annotations::ChunkedAnnotations, eligibility::LeftOut, footer::Position},
+    convert::{Run, format::Format, plan::LayerKey},
+    image::media_type::OCI_LAYER_ZSTD,
+    layer::Outline,
+    limits::Limits,
+    report::ReuseProof,
+    store::{RangeContent, Store},
+};
+
+/// TOC and tar-split together are read into memory up to this many bytes.
+const DOCUMENTS_MAX: u64 = 32 << 20;
+
+/// What was found out about a layer that is right.
+pub(super) struct Proof {
+    pub(super) raw_len: u64,
+    pub(super) outline: Option<Outline>,
+    pub(super) by: ReuseProof,
+    /// All of it, if it was downloaded.
+    pub(super) blob: Option<NamedTempFile>,
+}
+
+impl FoundLayer {
+    /// `None` if the layer cannot be had, or is not what this program would make. `source_len` is
+    /// the length of the source's blob.
+    pub(super) async fn prove(
+        &self,
+        run: &Run<'_>,
+        key: LayerKey<'_>,
+        source_len: u64,
+    ) -> Option<Proof> {
+        let limits = run.job.limits.for_replacement_of(source_len);
+        // Frames that save nothing, TOC and tar-split make a blob longer than its content.
+        if self.blob.size > limits.size.saturating_mul(2) {
+            return None;
+        }
+        let is_trusted = run.job.reuse.trust_digests
+            && self.candidate.reference.digest().is_some()
+            && self.chunked;
+        match self.candidate.store(run) {
+            Store::Registry(_) if is_trusted => match self.documents(run).await {
+                Some(Documents { toc, tar_split }) => {
+                    let (found, lowest) = (self.clone(), key.lowest);
+                    let work = move || found.by_documents(&toc, &tar_split, lowest, limits);
+                    tokio::task::spawn_blocking(work).await.ok().flatten()
+                }
+                None => self.by_content(run, key, limits).await,
+            },
+            _ => self.by_content(run, key, limits).await,
+        }
+    }
+
+    /// Downloads the layer and checks all of it.
+    async fn by_content(&self, run: &Run<'_>, key: LayerKey<'_>, limits: Limits) -> Option<Proof> {
+        let store = self.candidate.store(run);
+        let reader = store.blob(&self.blob.digest, self.blob.size).await.ok()?;
+        let (found, diff_id) = (self.clone(), key.diff_id.clone());
+        let (format, lowest) = (key.format, key.lowest);
+        let work = move || {
+            let mut file = NamedTempFile::new().ok()?;
+            reader.copy_to(file.as_file_mut()).ok()?;
+            let subject = check::Layer {
+                blob: file.as_file(),
+                len: found.blob.size,
+                media_type: OCI_LAYER_ZSTD,
+                annotations: &found.annotations,
+                diff_id: &diff_id,
+                limits,
+                lowest,
+            };
+            let verdict = check::layer(subject).ok()?;
+            if verdict.findings.first_obstacle().is_some() {
+                return None;
+            }
+            let outline = match (format, verdict.kind) {
+                (Format::ZstdChunked, BlobKind::ZstdChunked) => {
+                    Some(found.outline(verdict.totals?, &verdict.left_out)?)
+                }
+                (Format::Zstd, BlobKind::Zstd) => None,
+                _ => return None,
+            };
+            let (raw_len, by) = (verdict.tar_len, ReuseProof::Verified);
+            Some(Proof { raw_len, outline, by, blob: Some(file) })
+        };
+        tokio::task::spawn_blocking(work).await.ok().flatten()
+    }
+
+    /// TOC and tar-split in their compressed form, in one request; `None` if the registry does not
+    /// serve parts of blobs, or they are too large.
+    async fn documents(&self, run: &Run<'_>) -> Option<Documents> {
+        let Store::Registry(registry) = self.candidate.store(run) else { return None };
+        let claims = Claims::read(&self.annotations, &mut Findings::default())?;
+        let (toc, tar_split) = (claims.toc, claims.tar_split?);
+        let start = toc.offset.min(tar_split.offset);
+        let end = toc.end()?.max(tar_split.end()?);
+        if end > self.blob.size || end - start > DOCUMENTS_MAX {
+            return None;
+        }
+        let answer =
+            registry.ranges(&self.blob.digest, std::slice::from_ref(&(start..end))).await.ok()?;
+        let RangeContent::Single(part) = answer.content else { return None };
+        if part.range.is_some_and(|range| range != (start..end)) {
+            return None;
+        }
+        let piece = |span: check::Span| {
+            let from = usize::try_from(span.offset - start).ok()?;
+            let to = from.checked_add(usize::try_from(span.len).ok()?)?;
+            part.bytes.get(from..to).map(<[u8]>::to_vec)
+        };
+        Some(Documents { toc: piece(toc)?, tar_split: piece(tar_split)? })
+    }
+
+    /// Checks the documents against each other, and against what led to them.
+    fn by_documents(
+        &self,
+        toc: &[u8],
+        tar_split: &[u8],
+        lowest: bool,
+        limits: Limits,
+    ) -> Option<Proof> {
+        let read: io::Result<_> = DocumentsCheck::read(toc, tar_split, lowest);
+        let (totals, left_out, findings) = read.ok()?.compare(&self.annotations);
+        if findings.first_obstacle().is_some()
+            || limits.allow(totals.tar_len, self.blob.size).is_err()
+        {
+            return None;
+        }
+        let outline = Some(self.outline(totals, &left_out)?);
+        let (raw_len, by) = (totals.tar_len, ReuseProof::Digest);
+        Some(Proof { raw_len, outline, by, blob: None })
+    }
+
+    fn outline(&self, totals: TocTotals, left_out: &CheckedLeftOut) -> Option<Outline> {
+        let claims = Claims::read(&self.annotations, &mut Findings::default())?;
+        let place = |span: check::Span| Position {
+            offset: span.offset,
+            len: span.len,
+            raw_len: span.raw_len,
+        };
+        Some(Outline {
+            annotations: ChunkedAnnotations {
+                toc_digest: claims.toc_digest,
+                toc: place(claims.toc),
+                tar_split: place(claims.tar_split?),
+            },
+            entries: totals.entries,
+            files: totals.files,
+            chunks: totals.chunks,
+            left_out: LeftOut { count: left_out.count, names: left_out.names.clone() },
+        })
+    }
+}
+
+/// In their compressed form.
+struct Documents {
+    toc: Vec<u8>,
+    tar_split: Vec<u8>,
+}
