@@ -92,7 +92,7 @@ fn make(
 ) -> Result<(Vec<u8>, Vec<String>), ConvertError> {
     let source = &image.source;
     let mut annotations = markers::of_manifest(job, &source.raw.digest, format).to_vec();
-    annotations.extend(is_mixed.then(markers::of_mixed));
+    annotations.extend(markers::of_mixed(is_mixed, &source.manifest.annotations));
     annotations.extend(job.expires_after.clone().map(|period| (EXPIRES_AFTER, period)));
     let made = source.manifest.clone().with_layers(job.family, layers, &annotations);
     made.map_err(|error| job.unfit(error))

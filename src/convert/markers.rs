@@ -49,9 +49,10 @@ pub(super) fn recipe_of(annotations: &Annotations) -> Option<&str> {
 
 /// Whether a manifest says that some of its layers were compressed in another way.
 pub(super) fn is_mixed(annotations: &Annotations) -> bool {
-    annotations.contains_key(MIXED)
+    annotations.get(MIXED).is_some_and(|mixed| mixed == "true")
 }
 
-pub(super) fn of_mixed() -> (&'static str, String) {
-    (MIXED, "true".to_owned())
+/// Says that of a new manifest, or takes back what the source's annotations say.
+pub(super) fn of_mixed(is_mixed: bool, source: &Annotations) -> Option<(&'static str, String)> {
+    (is_mixed || source.contains_key(MIXED)).then(|| (MIXED, is_mixed.to_string()))
 }

@@ -52,7 +52,7 @@ fn convert(
     );
 }
 
-fn convert_with_skopeo(peers: &Peers, source: &str, destination: &str) {
+pub(crate) fn convert_with_skopeo(peers: &Peers, source: &str, destination: &str) {
     // Straight to the same repository skopeo would take the gzip layers that it finds there; the
     // flag against that is missing in Debian 13.
     let layout = peers.work().join("skopeo");
@@ -88,7 +88,7 @@ fn big_image(peers: &Peers) -> Image {
 }
 
 /// Pulls, looks, and leaves nothing behind. Returns the image ID and the tree.
-fn pull(peers: &Peers, registry: &Registry, reference: &str) -> (String, Tree) {
+pub(crate) fn pull(peers: &Peers, registry: &Registry, reference: &str) -> (String, Tree) {
     let podman = Podman::new(peers, false);
     let reference = format!("{}/{reference}", registry.host());
     let pull = podman.pull(&reference);
@@ -99,7 +99,7 @@ fn pull(peers: &Peers, registry: &Registry, reference: &str) -> (String, Tree) {
 }
 
 /// As [`pull`], with proof that every layer was pulled partially.
-fn pull_partially(
+pub(crate) fn pull_partially(
     peers: &Peers,
     registry: &Registry,
     reference: &str,

@@ -17,5 +17,6 @@ mod lowest;
 mod odd_layers;
 mod promises;
 mod random_trees;
+mod reuse;
 mod sbom;
 mod verify;

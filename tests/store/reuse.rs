@@ -6,7 +6,7 @@ use bytes::Bytes;
 use recompress_image::{
     image::{
         Digest,
-        media_type::{OCI_CONFIG, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST},
+        media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST},
     },
     store::{Intent, RawManifest, Selector},
 };
@@ -226,6 +226,15 @@ async fn recipes_and_second_runs() {
     assert_eq!(proofs(&second), ["verified"; 3]);
     assert_eq!(reference(&first), reference(&second));
     assert_ne!(first["image"]["digest"], same["image"]["digest"]);
+    // Made of that alone, everything is of one recipe again.
+    let (mixed, to) = (reference(&first), format!("{}/org/again:z", peer.host()));
+    let mut command = super::sample::convert(&mixed, &to);
+    command.arg("--reuse-from=none");
+    report(command).await;
+    let store = open(&to, Intent::Pull, &quick()).await.unwrap();
+    let again = store.manifest(&Selector::Tag("z".to_owned())).await.unwrap();
+    let again: Value = serde_json::from_slice(&again.bytes).unwrap();
+    assert_eq!(again["annotations"]["io.github.recompress-image.mixed"], "false");
     // What is mixed is not of one recipe.
     let mut command = convert("other", "same");
     command.args(["--reuse-from", &reference(&first)]);
@@ -235,6 +244,7 @@ async fn recipes_and_second_runs() {
 /// Candidates that lie about their layers, or lost them: the layers concerned are converted, the
 /// result is right, and the candidate is named.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "the lies are a table")]
 async fn candidates_that_lie() {
     let (peer, family) = (Peer::start(), Family::new(56));
     let options = quick();
@@ -350,22 +360,15 @@ async fn candidates_that_lie() {
         let manifest = json!({ "schemaVersion": 2, "mediaType": OCI_MANIFEST,
             "config": descriptor(OCI_CONFIG, &config), "layers": layers });
         let manifest = RawManifest::new(manifest.to_string(), OCI_MANIFEST);
-        // What the registry would refuse is in a layout.
-        let from = if name == "gone" || name == "another size" {
-            let dir = peer.file(&format!("layout{number}"));
-            let layout = format!("oci:{}:x", dir.display());
-            let to = open(&layout, Intent::Push, &options).await.unwrap();
-            put(&to, Bytes::from(config)).await;
-            put(&to, second.clone()).await;
-            to.put_manifest(&manifest, Some("x")).await.unwrap();
-            layout
-        } else {
-            store.put_manifest(&manifest, Some("evil")).await.unwrap();
-            format!("{}/org/base@{}", peer.host(), manifest.digest)
-        };
+        if name == "gone" {
+            put(&store, Bytes::from(lost.clone())).await;
+        }
+        store.put_manifest(&manifest, Some("evil")).await.unwrap();
+        if name == "gone" {
+            std::fs::remove_file(peer.blob_file(&Digest::sha256_of(&lost))).unwrap();
+        }
+        let from = format!("{}/org/base@{}", peer.host(), manifest.digest);
         for (trust, expected) in [("verify", verified), ("digest", trusted)] {
-            let expected =
-                if from.starts_with("oci:") && trust == "digest" { verified } else { expected };
             let source = format!("{}/org/app{number}:1", peer.host());
             let source = family.app(&json!({})).push(&source, &options).await;
             let to = format!("{}/org/app{number}:{trust}", peer.host());
@@ -378,6 +381,39 @@ async fn candidates_that_lie() {
             }
         }
     }
+}
+
+/// An index as a candidate: entries that are not there, no images, or indexes are passed over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_with_odd_entries() {
+    let (peer, family) = (Peer::start(), Family::new(58));
+    let base = family.base().push(&format!("{}/org/base:1", peer.host()), &quick()).await;
+    let made = report(convert(&base, &format!("{}/org/base:z", peer.host()))).await;
+    let dir = peer.file("layout");
+    let layout = format!("oci:{}:z", dir.display());
+    report(convert(&base, &layout)).await;
+    let store = open(&layout, Intent::Push, &quick()).await.unwrap();
+    let honest = store.manifest(&Selector::Tag("z".to_owned())).await.unwrap();
+    assert_eq!(made["image"]["digest"], honest.digest.as_str());
+    let entry = |digest: &str, size: u64, media_type: &str| {
+        json!({ "mediaType": media_type, "digest": digest, "size": size,
+            "annotations": { "io.github.containers.compression.zstd": "true" } })
+    };
+    let missing = Digest::sha256_of(b"missing");
+    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [
+        entry(missing.as_str(), 10, OCI_MANIFEST),
+        entry(missing.as_str(), 10, OCI_INDEX),
+        entry(missing.as_str(), 10, "application/octet-stream"),
+        entry(honest.digest.as_str(), honest.bytes.len() as u64, OCI_MANIFEST),
+    ] });
+    let index = RawManifest::new(index.to_string(), OCI_INDEX);
+    store.put_manifest(&index, Some("odd")).await.unwrap();
+    let source = family.app(&json!({})).push(&format!("{}/org/app:1", peer.host()), &quick()).await;
+    let to = format!("{}/org/app:z", peer.host());
+    let mut command = convert(&source, &to);
+    command.args(["--reuse-from", &format!("oci:{}:odd", dir.display())]);
+    assert_eq!(proofs(&report(command).await), ["verified", "verified", ""]);
+    is_right(&to, &source, &[]).await;
 }
 
 /// Candidates that cannot be had: a warning names them, and everything is converted. Arguments that

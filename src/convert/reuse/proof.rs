@@ -104,6 +104,10 @@ impl FoundLayer {
         if end > self.blob.size || end - start > DOCUMENTS_MAX {
             return None;
         }
+        // Otherwise nothing would look at its size.
+        if !registry.has_blob(&self.blob.digest, self.blob.size).await.ok()? {
+            return None;
+        }
         let answer =
             registry.ranges(&self.blob.digest, std::slice::from_ref(&(start..end))).await.ok()?;
         let RangeContent::Single(part) = answer.content else { return None };
