@@ -180,6 +180,11 @@ pub struct ImageReport {
     pub reference: String,
     /// Of the manifest.
     pub media_type: String,
+    /// The tag named it before.
+    pub already_published: bool,
+    /// What else the tag named before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_digest: Option<Digest>,
 }
 
 /// One manifest of an index.

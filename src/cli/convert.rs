@@ -78,9 +78,9 @@ pub struct ConvertArgs {
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
     add: bool,
-    /// Images whose zstd layers to reuse: REPOSITORY:TAG, REPOSITORY@DIGEST, oci:DIR[:NAME], base or none
+    /// Images whose zstd layers to reuse, base or none
     ///
-    /// A layer with the same content is taken over instead of being downloaded and converted again.
+    /// Each is REPOSITORY:TAG, REPOSITORY@DIGEST or oci:DIR[:NAME]. A layer with the same content is taken over instead of being downloaded and converted again.
     /// Accepts a comma-separated list and can be repeated. base is the image that the annotations
     /// org.opencontainers.image.base.name and .base.digest of SOURCE name. Layers that the
     /// destination's tag has already are reused without it; none turns that off.

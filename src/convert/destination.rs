@@ -104,20 +104,27 @@ impl<'a> Destination<'a> {
         }
     }
 
-    /// Writes a manifest under the tag of the reference. A registry that has made its tags immutable
-    /// need not accept that if the tag names the manifest already. It is asked all the same, because
-    /// the life of a tag that expires begins again (Quay), and a look may show what was there before.
-    pub(super) async fn tag(&self, manifest: &RawManifest) -> Result<(), ConvertError> {
-        let Err(error) = self.store.put_manifest(manifest, self.reference.tag()).await else {
-            return Ok(());
-        };
+    /// Writes a manifest under the tag of the reference, unless that names it already: a registry
+    /// may have made its tags immutable. With `renew` it is written all the same, so that the life of
+    /// a tag that expires begins again (Quay). Returns what the tag named before.
+    pub(super) async fn tag(
+        &self,
+        manifest: &RawManifest,
+        renew: bool,
+    ) -> Result<Option<Digest>, ConvertError> {
         let which = Selector::of(self.reference);
-        // What the tag names may be something that cannot be read.
-        match self.store.find_manifest(&which).await.ok().flatten() {
-            Some(found) if found.bytes == manifest.bytes => {
-                tracing::debug!(tag = self.reference.tag(), "the tag names the image already");
-                Ok(())
-            }
+        // What the tag names may be something that cannot be read; it is replaced all the same.
+        let named = async || self.store.find_manifest(&which).await.ok().flatten();
+        let is_it = |found: &RawManifest| found.bytes == manifest.bytes;
+        let before = named().await;
+        if !renew && before.as_ref().is_some_and(is_it) {
+            return Ok(before.map(|before| before.digest));
+        }
+        let Err(error) = self.store.put_manifest(manifest, self.reference.tag()).await else {
+            return Ok(before.map(|before| before.digest));
+        };
+        match named().await {
+            Some(found) if is_it(&found) => Ok(before.map(|before| before.digest)),
             Some(found) if is_about_tag(&error) => Err(ConvertError::TagTaken {
                 reference: self.reference.clone(),
                 names: found.digest,

@@ -91,7 +91,7 @@ pub(super) async fn publish(
     };
     let tagged = tagged.ok_or_else(|| ConvertError::Internal("nothing was made".into()))?;
     TAGGING.store(true, Ordering::Relaxed);
-    run.destination.tag(&tagged).await?;
+    let before = run.destination.tag(&tagged, run.job.expires_after.is_some()).await?;
     read_back(run, &tagged, made.iter().chain(&list.kept)).await?;
     removed.sort_unstable();
     removed.dedup();
@@ -100,6 +100,8 @@ pub(super) async fn publish(
         image: ImageReport {
             url: run.job.destination.to_string(),
             reference: format!("{}@{}", run.job.destination, tagged.digest),
+            already_published: before.as_ref() == Some(&tagged.digest),
+            replaced_digest: before.filter(|before| *before != tagged.digest),
             digest: tagged.digest,
             media_type: tagged.media_type,
         },

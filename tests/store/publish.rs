@@ -58,8 +58,8 @@ fn immutable(refusal: impl Fn() -> Answer + Send + Sync + 'static) -> Fake {
     Fake { refuse: Some(refuse), ..Fake::default() }.taking_manifests()
 }
 
-/// Tags are immutable. A second run is refused, finds its own image under the tag, and writes the
-/// same results. A run that makes another image fails: the error says that the tag cannot be
+/// Tags are immutable. A second run finds its own image, does not push the tag again unless it is to
+/// expire, and writes the same results. A run that makes another image fails: the error says that the tag cannot be
 /// changed and what it names, and there are no results.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_immutable_tag() {
@@ -70,10 +70,15 @@ async fn an_immutable_tag() {
         let (server, _) = immutable(refusal).start().await;
         let to = format!("{}:out", server.image());
         let results = dir.path().join("results/IMAGE_REF");
-        ends(&run(with_results(convert(&source, &to), dir.path())).await, 0, &[]);
+        let told = ends(&run(with_results(convert(&source, &to), dir.path())).await, 0, &[]);
+        assert!(told.contains("\npublished ") && !told.contains("replaced"), "{told}");
         let first = std::fs::read_to_string(&results).unwrap();
-        ends(&run(with_results(convert(&source, &to), dir.path())).await, 0, &[]);
+        let before = server.requests("PUT").len();
+        let again = run(with_results(convert(&source, &to), dir.path())).await;
+        ends(&again, 0, &["already published "]);
         assert_eq!(std::fs::read_to_string(&results).unwrap(), first, "{status}");
+        let puts = server.requests("PUT").split_off(before);
+        assert!(!puts.iter().any(|request| is_tag(request, "PUT")), "{status}: {puts:?}");
 
         let mut other = with_results(convert(&source, &to), dir.path());
         other.arg("--compression-level=1");
@@ -99,8 +104,8 @@ async fn a_tag_that_others_may_change() {
     assert!(!has_results(dir.path()));
 }
 
-/// A tag names the image already: it is pushed again, because registries that delete tags after a
-/// while count from the last push.
+/// A tag that is to expire names the image already: it is pushed again, because registries that
+/// delete tags after a while count from the last push.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tag_is_renewed() {
     let dir = tempfile::tempdir().unwrap();
@@ -259,4 +264,17 @@ async fn many_layers_are_read_back_side_by_side() {
     let repeats = |at: &usize| seen[..*at].contains(&seen[*at]);
     let first_repeat = (0..seen.len()).find(repeats).unwrap();
     assert!(first_repeat >= 4, "blob after blob: {seen:?}");
+}
+
+/// The tag names another image: it is replaced, and the report says what it named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tag_that_is_replaced_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = layout(dir.path()).await;
+    let peer = Peer::start();
+    let to = format!("{}/org/app:out", peer.host());
+    let old = Sample::new(&[500], 44).push(&to, &quick()).await;
+    let (_, old) = old.split_once('@').unwrap();
+    let output = run(with_results(convert(&source, &to), dir.path())).await;
+    ends(&output, 0, &[&format!("replaced {old}\n"), "\npublished "]);
 }
