@@ -117,9 +117,9 @@ impl Manifest {
     }
 
     /// The manifest of the same image with other blobs, and what of the old one had to go:
-    /// annotations that speak of its bytes, and the `subject`, because what an image refers to is
-    /// for whoever attached it to say. `blobs` has one for each layer, `None` where the layer stays.
-    /// Media types become those of `family`.
+    /// annotations that speak of its bytes, unless the same layer has them again, and the `subject`,
+    /// because what an image refers to is for whoever attached it to say. `blobs` has one for each
+    /// layer, `None` where the layer stays. Media types become those of `family`.
     pub fn with_layers(
         mut self,
         family: Family,
@@ -137,10 +137,11 @@ impl Manifest {
                 continue;
             };
             layer.point_at(media_type, blob.blob.clone());
-            gone.extend(layer.forget_bytes()?);
+            let forgotten = layer.forget_bytes()?;
             for (key, value) in &blob.annotations {
                 layer.set_annotation(key, Some(value))?;
             }
+            gone.extend(forgotten.into_iter().filter(|key| !layer.annotations.contains_key(key)));
         }
         if self.object.has("subject") {
             self.object.remove("subject");

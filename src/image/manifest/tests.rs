@@ -2,7 +2,10 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::image::{Digest, annotations::ESTARGZ_TOC_DIGEST};
+use crate::image::{
+    Digest,
+    annotations::{ESTARGZ_TOC_DIGEST, TOC_DIGEST},
+};
 
 const GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
@@ -88,6 +91,22 @@ fn the_same_blob_gets_our_annotations_too() {
     expected["annotations"] = json!({"z": "1", "a": "2"});
     expected.as_object_mut().unwrap().shift_remove("subject");
     assert_eq!(String::from_utf8(bytes).unwrap(), expected.to_string());
+}
+
+#[test]
+fn an_annotation_that_a_layer_gets_again_is_not_gone() {
+    let mut chunked = docker();
+    chunked["layers"][0]["annotations"] = json!({TOC_DIGEST: "old", ESTARGZ_TOC_DIGEST: "old"});
+    for (annotations, lost) in [
+        (vec![(TOC_DIGEST, "new".to_owned())], vec![ESTARGZ_TOC_DIGEST]),
+        (vec![], vec![ESTARGZ_TOC_DIGEST, TOC_DIGEST]),
+    ] {
+        let blob = BlobId { digest: digest("new"), size: 90 };
+        let new = NewLayer { blob, suffix: Suffix::Zstd, annotations };
+        let manifest = parse(&chunked).unwrap();
+        let (_, gone) = manifest.with_layers(Family::Oci, &[Some(new), None], &[]).unwrap();
+        assert_eq!(gone, [&["com.amazon.soci.index-digest"], &lost[..], &["subject"]].concat());
+    }
 }
 
 #[test]
