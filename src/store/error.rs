@@ -192,6 +192,8 @@ pub struct Refusal {
     pub intent: Intent,
     /// Never the secret itself.
     pub credentials: Option<CredentialOrigin>,
+    /// The only file in which they were looked for, if the user named one.
+    pub authfile: Option<PathBuf>,
     /// The registry's own words, cleaned and shortened; may be empty.
     pub reason: String,
 }
@@ -226,11 +228,19 @@ impl fmt::Display for Refusal {
         write!(f, "not allowed to {verb} {preposition} {registry}/{repository}: ")?;
         write!(f, "the registry returned {status}{}; ", told(&self.reason))?;
         match &self.credentials {
-            None => write!(
-                f,
-                "no credentials were found: log in with `podman login {registry}` or pass --authfile, \
-                 and check the repository's name"
-            ),
+            None => {
+                match &self.authfile {
+                    Some(file) => {
+                        write!(f, "{} has no entry for {registry}: add one", file.display())?;
+                    }
+                    None => write!(
+                        f,
+                        "no credentials were found: log in with `podman login {registry}`, or pass \
+                         --creds or --authfile"
+                    )?,
+                }
+                f.write_str(", and check the repository's name")
+            }
             Some(origin @ CredentialOrigin::Given { .. }) if *status == 401 => {
                 write!(f, "{origin} were rejected: check user name and password")
             }

@@ -105,7 +105,7 @@ fn an_annotation_that_a_layer_gets_again_is_not_gone() {
         let new = NewLayer { blob, suffix: Suffix::Zstd, annotations };
         let manifest = parse(&chunked).unwrap();
         let (_, gone) = manifest.with_layers(Family::Oci, &[Some(new), None], &[]).unwrap();
-        assert_eq!(gone, [&["com.amazon.soci.index-digest"], &lost[..], &["subject"]].concat());
+        assert_eq!(gone, [&["com.amazon.soci.index-digest"][..], &lost, &["subject"]].concat());
     }
 }
 

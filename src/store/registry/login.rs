@@ -4,7 +4,7 @@ mod challenge;
 mod credentials;
 mod token;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use oci_client::secrets::RegistryAuth;
 use reqwest::{Response, Url};
@@ -28,6 +28,7 @@ pub(super) struct Login {
     pub(super) repository: String,
     pub(super) intent: Intent,
     credential: Option<FoundCredential>,
+    authfile: Option<PathBuf>,
     // Locked during an exchange, so that all who wait for a token get the same.
     tokens: Mutex<Tokens>,
 }
@@ -51,8 +52,8 @@ impl Login {
             None => Self::search(reference, options).await?,
             given => given,
         };
-        let (repository, tokens) = (reference.repository().to_owned(), Mutex::default());
-        Ok(Self { repository, intent, credential, tokens })
+        let (repository, authfile) = (reference.repository().to_owned(), options.authfile.clone());
+        Ok(Self { repository, intent, credential, authfile, tokens: Mutex::default() })
     }
 
     async fn search(
@@ -212,6 +213,7 @@ impl Login {
             repository: self.repository.clone(),
             intent: self.intent,
             credentials: self.credential.as_ref().map(|found| found.origin.clone()),
+            authfile: self.authfile.clone(),
             reason,
         });
         if status == 401 { StoreError::Unauthorized(refusal) } else { StoreError::Denied(refusal) }
