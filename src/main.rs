@@ -39,7 +39,9 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
-            complain(&format!("{error:#}"));
+            if !is_closed_pipe(&error) {
+                complain(&format!("{error:#}"));
+            }
             let error = error.downcast_ref::<CommandError>();
             ExitCode::from(error.map_or(1, |error| error.exit_code() as u8))
         }
@@ -53,6 +55,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
+    let publishes = matches!(cli.command, cli::Command::Convert(_));
     let (result, end) = runtime.block_on(async {
         let result = tokio::select! {
             result = cli::run(cli.command) => {
@@ -64,8 +67,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                         "interrupted by {name} while the tag was being published: the destination \
                          may already have the new image; run the same command again to check"
                     )
-                } else {
+                } else if publishes {
                     format!("interrupted by {name}; nothing was published")
+                } else {
+                    format!("interrupted by {name}")
                 });
                 ExitCode::from(code)
             }),
@@ -81,6 +86,12 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     });
     runtime.shutdown_timeout(end.saturating_duration_since(Instant::now()));
     result
+}
+
+/// Whether nobody reads a report to its end, as in `inspect … | head`.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(CommandError::Print(error))
+        if error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Waits for a signal that ends the run, and returns its name and the exit code.

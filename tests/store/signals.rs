@@ -14,7 +14,7 @@ use super::{
     peer::Peer,
     proxy::{self, Proxy},
     quick,
-    sample::{Sample, convert, count},
+    sample::{Sample, convert, count, program, run, text},
 };
 
 /// What a run would wait for lasts a minute or more in all of these; four seconds are the aim. In
@@ -29,12 +29,8 @@ struct Run {
 
 impl Run {
     fn start(source: &str, destination: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = |name| {
-            let folder = dir.path().join(name);
-            std::fs::create_dir(&folder).unwrap();
-            folder
-        };
+        let dir = with_folders();
+        let folder = |name| dir.path().join(name);
         let mut command = convert(source, destination);
         command.arg("--results-dir").arg(folder("results")).env("TMPDIR", folder("tmp"));
         let process = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -54,6 +50,14 @@ impl Run {
         }
         ended
     }
+}
+
+fn with_folders() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["results", "tmp"] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    dir
 }
 
 async fn layout(dir: &Path, length: usize) -> String {
@@ -140,6 +144,34 @@ async fn the_wait_for_a_registry_is_given_up() {
         server.wait_for("GET /v2/").await;
         assert_eq!(run.stop(signal).await.status.code(), Some(code));
         assert_eq!(server.requests("").len(), 1);
+    }
+}
+
+/// `inspect` publishes nothing, and says nothing about that when a signal ends it.
+#[tokio::test]
+async fn a_command_that_never_publishes_says_nothing_of_it() {
+    let server = Scripted::start(|_, _| answer(503, &["Retry-After: 60"], b"")).await;
+    let mut command = program();
+    command.args(["inspect", &format!("{}:x", server.image())]).stderr(Stdio::piped());
+    let process = command.spawn().unwrap();
+    server.wait_for("GET /v2/").await;
+    let ended = Run { process, dir: with_folders() }.stop("INT").await;
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("interrupted by SIGINT\n") && !said.contains("published"), "{said}");
+}
+
+/// Nobody reads the report, as in `inspect … | head`: the run ends without a message.
+#[tokio::test]
+async fn a_report_that_nobody_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = layout(dir.path(), 1000).await;
+    for format in ["text", "json"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = program();
+        command.args(["inspect", &source, "--output", format]).stdout(writer);
+        let ended = run(command).await;
+        assert_eq!(text(&ended), "exit status: 7\n", "{format}");
     }
 }
 
