@@ -23,7 +23,7 @@ pub enum StoreError {
     #[error("{what} not found in {place}")]
     NotFound { what: String, place: String },
     /// The registry cannot be reached, or the connection broke. `reason` is the innermost cause.
-    #[error("{}{tried}{}", self.cause(), hint(kind.hint()))]
+    #[error("{}{tried}{}", self.cause(), hint(kind.hint(registry)))]
     Unreachable { registry: String, kind: Unreachable, reason: String, tried: Tried },
     /// A status that ends the request. `action` is `upload of blob sha256:…`, `message` the
     /// registry's own words, cleaned and shortened, or empty.
@@ -125,8 +125,14 @@ pub enum Unreachable {
     Untrusted,
     /// The same, although the user has named some.
     OtherAuthority,
+    /// The certificate is by nobody else and not trusted, and the user has named none.
+    SelfSigned,
+    /// The same, although the user has named some.
+    OtherSelfSigned,
     /// The certificate is for other names.
     Name,
+    /// The certificate has no subject alternative names.
+    NoNames,
     /// The certificate has expired, or is not valid yet.
     Validity,
     /// The server wants a client certificate, or another one.
@@ -141,23 +147,29 @@ pub enum Unreachable {
 }
 
 impl Unreachable {
-    fn hint(self) -> &'static str {
+    fn hint(self, registry: &str) -> &'static str {
         match self {
+            // There is no network in between.
+            Self::Timeout if registry.starts_with("localhost") || registry.starts_with("127.") => "",
+
             Self::Dns => "check the spelling and the DNS",
             Self::Refused => "check the port",
             Self::Untrusted => "add the registry's CA with --ca-file",
             Self::OtherAuthority => "check which CA the registry's certificate is from",
+            Self::SelfSigned => "pass it with --ca-file",
+            Self::NoNames => "make it with a subjectAltName, as in `-addext subjectAltName=DNS:NAME`",
             Self::Name => "use a name of the certificate, or get one for this name",
-            Self::Validity => {
-                "check the clock of this machine, and renew the certificate if the clock is right"
-            }
+            Self::Validity => "renew it, or check the clock of this machine",
             Self::ClientCertificate => {
                 "check the *.cert and *.key files in the directory of certificates (--cert-dir)"
             }
-            Self::PlainHttp => "allow this with --tls-verify=false",
+            Self::PlainHttp => {
+                "allow this with --tls-verify=false or, for this registry alone, with insecure = true \
+                 in registries.conf"
+            },
             Self::Proxy => "correct this variable, or add the registry to NO_PROXY",
-            Self::Timeout => "check the network and the proxy",
-            Self::Tls | Self::Broken => "",
+            Self::Timeout => "check the network",
+            Self::OtherSelfSigned | Self::Tls | Self::Broken => "",
         }
     }
 }
@@ -170,9 +182,12 @@ impl fmt::Display for Unreachable {
             Self::Tls
             | Self::Untrusted
             | Self::OtherAuthority
+            | Self::SelfSigned
+            | Self::OtherSelfSigned
             | Self::Name
+            | Self::NoNames
+            | Self::Validity
             | Self::ClientCertificate => "TLS handshake failed",
-            Self::Validity => "the certificate is not valid at this time",
             Self::PlainHttp => "the server does not support TLS, only plain HTTP",
             Self::Proxy => "the proxy failed",
             Self::Timeout => "timed out",

@@ -138,7 +138,9 @@ async fn certificates_that_the_user_added_are_trusted() {
 /// advises nothing that the user has already done.
 #[tokio::test]
 async fn certificates_that_are_not_right_are_refused() {
-    use Unreachable::{Name, OtherAuthority, Untrusted, Validity};
+    use Unreachable::{
+        Name, NoNames, OtherAuthority, OtherSelfSigned, SelfSigned, Untrusted, Validity,
+    };
     let shop = Workshop::new();
     let other_ip = ["subjectAltName=IP:192.0.2.7,IP:2001:db8::1"];
     shop.make("self-ca", "/CN=registry", &[FOR_LOOPBACK], None);
@@ -160,8 +162,10 @@ async fn certificates_that_are_not_right_are_refused() {
         make_certificate(&file("crt"), &file("pem"), Some(dates));
     }
     for (served, trusted, expected, words) in [
-        ("self-ca", "", Untrusted, "is that of a CA, and this system does not trust it"),
-        ("self-ca", "root", OtherAuthority, "nor the same as one in "),
+        ("self-ca", "", SelfSigned, "certificate is self-signed and not trusted; pass it with --ca"),
+        ("self-ca", "root", OtherSelfSigned, " does not contain it"),
+        // A trusted CA of the same name has not signed it.
+        ("root", "namesake", OtherSelfSigned, " does not contain it"),
         ("by-root", "", Untrusted, "is not from a CA that this system trusts"),
         ("by-root", "self-ca", OtherAuthority, "nor from one in "),
         ("by-root", "namesake", OtherAuthority, "is not signed by the CA that has the name of"),
@@ -170,9 +174,9 @@ async fn certificates_that_are_not_right_are_refused() {
         ("other-ip", "other-ip", Name, "is not for 127.0.0.1, but for 192.0.2.7, 2001:db8::1"),
         ("other-dns", "other-dns", Name, "not for 127.0.0.1, but for r.example, *.r.example"),
         ("dns-for-ip", "dns-for-ip", Name, "is not for 127.0.0.1"),
-        ("nameless", "nameless", Name, "it has no subject alternative names"),
-        ("expired", "expired", Validity, "it expired on Wed, 03 Feb 2021 04:05:06 GMT"),
-        ("future", "future", Validity, "it is valid from Thu, 02 Jan 2098 03:04:05 GMT on"),
+        ("nameless", "nameless", NoNames, "-addext subjectAltName="),
+        ("expired", "expired", Validity, "the certificate expired on Wed, 03 Feb 2021 04:05:06 GMT; renew it"),
+        ("future", "future", Validity, "is only valid from Thu, 02 Jan 2098 03:04:05 GMT on"),
     ] {
         let peer = shop.serve(served);
         let ca_file = shop.file(&format!("{trusted}.crt"));
@@ -180,8 +184,9 @@ async fn certificates_that_are_not_right_are_refused() {
         let (kind, error) = refusal(&peer, &of_file).await;
         assert_eq!(kind, expected, "{served} by {trusted}: {error}");
         assert!(error.contains(words), "{served} by {trusted}: {error}");
-        assert_eq!(error.contains("--ca-file"), kind == Untrusted, "{error}");
-        if kind == OtherAuthority {
+        assert_eq!(error.contains("--ca-file"), matches!(kind, Untrusted | SelfSigned), "{error}");
+        let is_other = matches!(kind, OtherAuthority | OtherSelfSigned);
+        if is_other {
             assert!(error.contains(&ca_file.display().to_string()), "{error}");
         }
         if !trusted.is_empty() {
@@ -191,7 +196,7 @@ async fn certificates_that_are_not_right_are_refused() {
             assert_eq!(again, expected, "{served} by {trusted}: {error}");
             assert!(error.contains(words) && !error.contains("--c"), "{error}");
             let names_folder = error.contains(&folder.display().to_string());
-            assert_eq!(names_folder, kind == OtherAuthority, "{error}");
+            assert_eq!(names_folder, is_other, "{error}");
         }
     }
 }
@@ -253,7 +258,7 @@ async fn an_optional_ca_file_that_is_missing_is_named() {
     let missing = shop.file("missing.crt");
     let options = AccessOptions { ca_file_optional: true, ..trusting(&missing) };
     let (kind, error) = refusal(&peer, &options).await;
-    assert_eq!(kind, Unreachable::OtherAuthority, "{error}");
+    assert_eq!(kind, Unreachable::OtherSelfSigned, "{error}");
     let named = format!("{} (which is missing or empty)", missing.display());
     assert!(error.contains(&named), "{error}");
     let options = AccessOptions { tls_verify: false, ..quick() };

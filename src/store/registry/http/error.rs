@@ -36,7 +36,8 @@ fn of_connection(error: &reqwest::Error) -> (Unreachable, String) {
         // A proxy that waits for the registry cannot be told from one that does nothing.
         let proxy = error.url().filter(|_| error.is_connect()).and_then(proxy_of);
         let through = proxy.map(|proxy| format!(" through the proxy {}", proxy.name()));
-        (Unreachable::Timeout, reason + &through.unwrap_or_default())
+        let what = if error.is_connect() { "no connection" } else { "no response" };
+        (Unreachable::Timeout, format!("{what}{}", through.unwrap_or_default()))
     } else if is_of(error, &[io::ErrorKind::ConnectionRefused]) {
         (Unreachable::Refused, reason)
     } else {

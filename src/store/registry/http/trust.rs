@@ -102,7 +102,7 @@ impl ServerCertVerifier for Trust {
             }
             other => other,
         }
-        .map_err(|error| self.distrust(error))
+        .map_err(|error| self.distrust(error, end_entity))
     }
 
     fn verify_tls12_signature(
@@ -130,22 +130,34 @@ impl ServerCertVerifier for Trust {
 
 impl Trust {
     /// Puts an error in words for users, if it is of a kind they may meet.
-    fn distrust(&self, error: Error) -> Error {
+    fn distrust(&self, error: Error, certificate: &CertificateDer<'_>) -> Error {
         let Error::InvalidCertificate(refusal) = &error else { return error };
         let (kind, reason) = match refusal {
             CertificateError::ExpiredContext { not_after, .. } => {
-                (Unreachable::Validity, format!("it expired on {}", date(*not_after)))
+                (Unreachable::Validity, format!("the certificate expired on {}", date(*not_after)))
             }
             CertificateError::NotValidYetContext { not_before, .. } => {
-                (Unreachable::Validity, format!("it is valid from {} on", date(*not_before)))
+                (Unreachable::Validity, format!("the certificate is only valid from {} on", date(*not_before)))
             }
             CertificateError::NotValidForNameContext { expected, presented } => {
-                (Unreachable::Name, names(expected, presented))
+                let kind =
+                    if presented.is_empty() { Unreachable::NoNames } else { Unreachable::Name };
+                (kind, names(expected, presented))
             }
             _ if is(refusal, &webpki::Error::UnsupportedCertVersion) => (
                 Unreachable::Tls,
                 "the certificate is of X.509 version 1; version 3 is required".to_owned(),
             ),
+            _ if is_about_issuer(&error) && is_self_signed(certificate) => {
+                let reason = "the registry's certificate is self-signed and not trusted";
+                match self.authorities.places.join(" or ") {
+                    places if places.is_empty() => (Unreachable::SelfSigned, reason.to_owned()),
+                    places => (
+                        Unreachable::OtherSelfSigned,
+                        format!("{reason}: {places} does not contain it"),
+                    ),
+                }
+            }
             _ if is_about_issuer(&error) => {
                 let reason = format!("the certificate {}", self.of_no_authority(refusal));
                 let is_given = !self.authorities.places.is_empty();
@@ -201,6 +213,12 @@ fn is_about_issuer(error: &Error) -> bool {
             | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
             | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
     ) || is(refusal, &webpki::Error::CaUsedAsEndEntity)
+}
+
+/// Whether a certificate names itself as its issuer.
+fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
+    webpki::EndEntityCert::try_from(certificate)
+        .is_ok_and(|certificate| certificate.issuer() == certificate.subject())
 }
 
 fn is(refusal: &CertificateError, expected: &webpki::Error) -> bool {
