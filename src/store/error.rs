@@ -76,7 +76,7 @@ pub enum StoreError {
     /// reasons. `only` is why the last mirror failed, if the registry itself is blocked.
     #[error("no mirror could be used: {}", mirrors.join(", "))]
     Mirrors { mirrors: Vec<String>, only: Option<Box<StoreError>>, source: Box<StoreError> },
-    #[error("cannot use certificates from {}: {reason}; expected PEM files", path.display())]
+    #[error("cannot use certificates from {}: {reason}", path.display())]
     CaFile { path: PathBuf, reason: String },
     /// The value is not told, because it may have a password.
     #[error("cannot use the proxy in {variable}: {reason}; expected a URL as in http://HOST:PORT")]

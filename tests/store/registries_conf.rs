@@ -223,7 +223,7 @@ async fn unusable_files_are_errors() {
     let scene = Scene::new().await;
     let image = scene.fill("ORIGIN/org/app:1");
     for (conf, words) in [
-        (None, "cannot read "),
+        (None, "does not exist; check --registries-conf"),
         (Some("[[registry]]\nlocation = 'x.test'\ninsecure = 1\n"), "named.conf, line 3: "),
         (Some("\n[registries.block]\nregistries = ['x.test']\n"), "named.conf, line 2: version 1"),
     ] {

@@ -5,6 +5,8 @@ use std::{io, path::PathBuf};
 pub enum AuthError {
     #[error("cannot read the credentials file {}", path.display())]
     File { path: PathBuf, source: io::Error },
+    #[error("the credentials file {} does not exist; check --authfile", .0.display())]
+    Missing(PathBuf),
     #[error(
         "malformed credentials file {}: {place}; recreate it with `podman login --authfile`",
         path.display()

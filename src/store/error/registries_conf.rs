@@ -7,6 +7,9 @@ use crate::image::RegistryReference;
 pub enum RegistriesConfError {
     #[error("cannot read {}", path.display())]
     File { path: PathBuf, source: io::Error },
+    /// `by` is an option or a variable.
+    #[error("{} does not exist; check {by}", path.display())]
+    Missing { path: PathBuf, by: &'static str },
     #[error("{}, line {line}: {reason}; see containers-registries.conf(5)", path.display())]
     Malformed { path: PathBuf, line: usize, reason: String },
     #[error("registry {prefix} is blocked in {}", path.display())]

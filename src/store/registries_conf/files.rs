@@ -48,8 +48,9 @@ impl Environment {
         file: Option<&Path>,
     ) -> Result<Vec<(PathBuf, String)>, RegistriesConfError> {
         let mut files = Vec::new();
-        if let Some(named) = file.or(self.only.as_deref()) {
-            files.push((named.to_owned(), read(named)?));
+        let by_variable = self.only.as_deref().map(|path| (path, "CONTAINERS_REGISTRIES_CONF"));
+        if let Some((named, by)) = file.map(|path| (path, "--registries-conf")).or(by_variable) {
+            files.push((named.to_owned(), read_named(named, by)?));
         } else {
             for folder in &self.folders {
                 let path = folder.join(NAME);
@@ -65,7 +66,7 @@ impl Environment {
             }
         }
         if let Some(last) = &self.last {
-            files.push((last.clone(), read(last)?));
+            files.push((last.clone(), read_named(last, "CONTAINERS_REGISTRIES_CONF_OVERRIDE")?));
         }
         Ok(files)
     }
@@ -107,6 +108,16 @@ fn read(path: &Path) -> Result<String, RegistriesConfError> {
         }
     });
     read.map(|()| text).map_err(|source| failed(path, source))
+}
+
+/// The same for a file that has to exist because `by` names it.
+fn read_named(path: &Path, by: &'static str) -> Result<String, RegistriesConfError> {
+    read(path).map_err(|error| match error {
+        RegistriesConfError::File { path, source } if source.kind() == io::ErrorKind::NotFound => {
+            RegistriesConfError::Missing { path, by }
+        }
+        error => error,
+    })
 }
 
 fn failed(path: &Path, source: io::Error) -> RegistriesConfError {

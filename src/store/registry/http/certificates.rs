@@ -69,7 +69,7 @@ impl Certificates {
     /// `*.key` of the same name a client certificate and its key. Of several the first by name
     /// counts.
     fn read_folder(&mut self, folder: &Path) -> Result<(), StoreError> {
-        let unreadable = |error: io::Error| unusable(folder, error.to_string());
+        let unreadable = |error: io::Error| unreadable(folder, "--cert-dir", &error);
         let mut files: Vec<PathBuf> = fs::read_dir(folder)
             .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
             .map_err(unreadable)?;
@@ -127,7 +127,7 @@ fn read_ca_file(
         Err(error) if error.kind() == io::ErrorKind::NotFound && is_optional => {
             return Ok(Vec::new());
         }
-        Err(error) => return Err(unusable(path, error.to_string())),
+        Err(error) => return Err(unreadable(path, "--ca-file", &error)),
     };
     if pem.trim_ascii().is_empty() && is_optional {
         return Ok(Vec::new());
@@ -142,7 +142,7 @@ fn read(file: &Path) -> Result<Vec<u8>, StoreError> {
 /// All certificates in a PEM file; there has to be one.
 fn of_pem(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, StoreError> {
     let malformed =
-        |error: &dyn std::fmt::Display| unusable(path, format!("not a valid PEM file: {error}"));
+        |error: &dyn std::fmt::Display| unusable(path, format!("not a valid PEM file: {error}; expected certificates in PEM form"));
     let authorities = CertificateDer::pem_slice_iter(pem)
         .map(|authority| {
             let authority = authority.map_err(|error| malformed(&error))?;
@@ -151,9 +151,18 @@ fn of_pem(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Store
         })
         .collect::<Result<Vec<_>, _>>()?;
     if authorities.is_empty() {
-        return Err(unusable(path, "it contains no certificate".to_owned()));
+        return Err(unusable(path, "it contains no certificate in PEM form".to_owned()));
     }
     Ok(authorities)
+}
+
+/// `option` is the one that names the file or folder.
+fn unreadable(path: &Path, option: &str, error: &io::Error) -> StoreError {
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound => format!("it does not exist; check {option}"),
+        _ => error.to_string(),
+    };
+    unusable(path, reason)
 }
 
 fn unusable(path: &Path, reason: String) -> StoreError {
@@ -174,7 +183,8 @@ mod tests {
             let ca_file = Some(path.clone());
             of_ca_file(&AccessOptions { ca_file, ca_file_optional, ..AccessOptions::default() })
         };
-        assert!(read(false).is_err());
+        let missing = read(false).unwrap_err().to_string();
+        assert!(missing.ends_with("ca.crt: it does not exist; check --ca-file"), "{missing}");
         assert!(read(true).unwrap().certificates.is_empty());
         fs::write(&path, "\n").unwrap();
         assert!(read(false).is_err());

@@ -115,6 +115,9 @@ fn find_with(
                 continue;
             }
             Err(error) if authfile.is_none() && is_skipped(&path, &error) => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(AuthError::Missing(path));
+            }
             Err(source) => return Err(AuthError::File { path, source }),
         };
         let file = AuthFile::parse(path, &content)?;

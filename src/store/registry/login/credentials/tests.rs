@@ -251,7 +251,7 @@ fn a_named_file_is_the_only_one_and_must_exist() {
     let environment = files.environment();
     let find = |name: &str| find("quay.io", "a", Some(&files.path(name)), &environment);
     assert_eq!(user(find("named.json").unwrap()), None);
-    assert!(matches!(find("missing.json"), Err(AuthError::File { .. })));
+    assert!(matches!(find("missing.json"), Err(AuthError::Missing(_))));
     files.write("named.json", &auths("named"));
     assert_eq!(user(find("named.json").unwrap()).as_deref(), Some("named"));
 }
