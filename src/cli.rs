@@ -22,7 +22,7 @@ use std::ffi::OsString;
 
 use clap::{
     CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
-    error::{ContextKind, ContextValue},
+    error::{ContextKind, ContextValue, ErrorKind},
 };
 
 use self::{
@@ -74,6 +74,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
     let command = Cli::command();
     let given = Given::of(&command, arguments);
     let mut command = given.environment(with_variables(command));
+    if let Some((switch, value)) = given.apart {
+        let text =
+            format!("invalid argument {value:?}; write {switch}={value}, with an equals sign");
+        return Err(command.error(ErrorKind::UnknownArgument, text));
+    }
     let matches = command.try_get_matches_from_mut(given.arguments).map_err(printable)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }

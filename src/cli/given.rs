@@ -9,10 +9,15 @@ use std::{
 
 use clap::{Arg, Command, Id};
 
+/// What only a switch may be. No image has such a name.
+const BOOLEANS: [&str; 6] = ["true", "false", "yes", "no", "1", "0"];
+
 /// Arguments without those that are empty, and the ids of those.
 pub(super) struct Given {
     pub(super) arguments: Vec<OsString>,
     empty: Vec<Id>,
+    /// A switch and the value that was typed as an argument of its own, as in `--tls-verify false`.
+    pub(super) apart: Option<(String, String)>,
 }
 
 impl Given {
@@ -31,7 +36,9 @@ impl Given {
     /// and positional arguments into whose place others would move up.
     pub(super) fn of(command: &Command, arguments: impl IntoIterator<Item = OsString>) -> Self {
         let mut arguments = arguments.into_iter();
-        let mut given = Self { arguments: arguments.next().into_iter().collect(), empty: vec![] };
+        let mut given =
+            Self { arguments: arguments.next().into_iter().collect(), empty: vec![], apart: None };
+        let mut switch = None;
         let mut known: Vec<&Arg> = command.get_arguments().collect();
         let (mut in_subcommand, mut positionals, mut trailing) = (false, 0, None);
         while let Some(argument) = arguments.next() {
@@ -42,6 +49,14 @@ impl Given {
                 given.arguments.extend(arguments);
                 break;
             }
+            let before = switch.take();
+            if let Some(name) = before.filter(|_| BOOLEANS.contains(&&*text)) {
+                given.apart.get_or_insert((name, text.clone().into_owned()));
+            }
+            let is_switch = |arg: &&Arg| {
+                arg.is_require_equals_set() && arg.get_long() == text.strip_prefix("--")
+            };
+            switch = known.iter().any(is_switch).then(|| text.clone().into_owned());
             let option = |name: &str| {
                 let name = name.strip_prefix("--")?;
                 known

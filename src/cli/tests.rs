@@ -138,6 +138,22 @@ fn what_is_repeated_of_the_arguments_has_no_control_characters() {
 }
 
 #[test]
+fn a_value_apart_from_its_switch_and_a_path_are_no_images() {
+    let image = needed("verify").pop().unwrap();
+    let image = image.as_str();
+    for (arguments, words) in [
+        (&["--tls-verify", "false", image][..], "write --tls-verify=false, with an equals sign"),
+        (&[image, "--tls-verify", "0"], "write --tls-verify=0, with an equals sign"),
+        (&["./app"], "for an OCI layout, write oci:./app"),
+        (&["/tmp/x"], "for an OCI layout, write oci:/tmp/x"),
+    ] {
+        let arguments = ["recompress-image", "verify"].iter().chain(arguments);
+        let error = parse(arguments.map(OsString::from)).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
 fn booleans_have_many_words_everywhere() {
     let mut seen = 0;
     for_each(|subcommand, arg| {

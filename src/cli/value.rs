@@ -28,6 +28,8 @@ pub(crate) enum ValueError {
          name it by tag only"
     )]
     DestinationDigest,
+    #[error("not an image in a registry; for an OCI layout, write oci:{0}")]
+    Path(String),
     #[error("missing tag or digest; expected {0}:TAG or {0}@sha256:…")]
     NoImage(String),
     #[error(transparent)]
@@ -77,7 +79,12 @@ pub(crate) struct NamedPlatform {
 }
 
 pub(super) fn image(text: &str) -> Result<ImageReference, ValueError> {
-    Ok(text.trim().parse()?)
+    let text = text.trim();
+    // No name of a registry begins like that.
+    if text.starts_with(['/', '.']) {
+        return Err(ValueError::Path(text.to_owned()));
+    }
+    Ok(text.parse()?)
 }
 
 /// An image to convert: one in a registry is named by its digest.
