@@ -143,8 +143,12 @@ fn of_convert(error: &ConvertError) -> ExitCode {
 /// the registry's fault.
 fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
     match error {
-        StoreError::Mirrors { only, source, .. } => {
-            of_store(only.as_ref().unwrap_or(source), broken)
+        // If only mirrors were asked, it is they that have failed.
+        StoreError::Mirrors { mirrors, source } => {
+            let is_asked = |error: &&StoreError| !is_blocked(error);
+            let mut asked = mirrors.iter().map(|(_, error)| error).rev().filter(is_asked);
+            let failed = if is_blocked(source) { asked.next() } else { None };
+            of_store(failed.unwrap_or(source), broken)
         }
         StoreError::Unauthorized(_)
         | StoreError::Denied(_)
@@ -174,6 +178,10 @@ fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
         | StoreError::Setup(_)
         | StoreError::Io { .. } => ExitCode::Local,
     }
+}
+
+fn is_blocked(error: &StoreError) -> bool {
+    matches!(error, StoreError::RegistriesConf(RegistriesConfError::Blocked { .. }))
 }
 
 fn of_blob(error: &io::Error) -> ExitCode {

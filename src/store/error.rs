@@ -73,9 +73,9 @@ pub enum StoreError {
     #[error(transparent)]
     RegistriesConf(#[from] RegistriesConfError),
     /// No mirror has the image, and then the registry itself failed. `mirrors` are names and
-    /// reasons. `only` is why the last mirror failed, if the registry itself is blocked.
-    #[error("no mirror could be used: {}", mirrors.join(", "))]
-    Mirrors { mirrors: Vec<String>, only: Option<Box<StoreError>>, source: Box<StoreError> },
+    /// what they failed with, which has been logged.
+    #[error("no mirror could be used: {}", listed(mirrors))]
+    Mirrors { mirrors: Vec<(String, StoreError)>, source: Box<StoreError> },
     #[error("cannot use certificates from {}: {reason}", path.display())]
     CaFile { path: PathBuf, reason: String },
     /// The value is not told, because it may have a password.
@@ -150,14 +150,18 @@ impl Unreachable {
     fn hint(self, registry: &str) -> &'static str {
         match self {
             // There is no network in between.
-            Self::Timeout if registry.starts_with("localhost") || registry.starts_with("127.") => "",
+            Self::Timeout if registry.starts_with("localhost") || registry.starts_with("127.") => {
+                ""
+            }
 
             Self::Dns => "check the spelling and the DNS",
             Self::Refused => "check the port",
             Self::Untrusted => "add the registry's CA with --ca-file",
             Self::OtherAuthority => "check which CA the registry's certificate is from",
             Self::SelfSigned => "pass it with --ca-file",
-            Self::NoNames => "make it with a subjectAltName, as in `-addext subjectAltName=DNS:NAME`",
+            Self::NoNames => {
+                "make it with a subjectAltName, as in `-addext subjectAltName=DNS:NAME`"
+            }
             Self::Name => "use a name of the certificate, or get one for this name",
             Self::Validity => "renew it, or check the clock of this machine",
             Self::ClientCertificate => {
@@ -166,7 +170,7 @@ impl Unreachable {
             Self::PlainHttp => {
                 "allow this with --tls-verify=false or, for this registry alone, with insecure = true \
                  in registries.conf"
-            },
+            }
             Self::Proxy => "correct this variable, or add the registry to NO_PROXY",
             Self::Timeout => "check the network",
             Self::OtherSelfSigned | Self::Tls | Self::Broken => "",
@@ -301,6 +305,19 @@ impl StoreError {
         }
     }
 
+    /// What went wrong in a few words, for lists.
+    fn summary(&self) -> String {
+        match self {
+            Self::NotFound { .. } => "not found".to_owned(),
+            Self::Unauthorized(_) | Self::Denied(_) => "access denied".to_owned(),
+            Self::Unreachable { kind, .. } => kind.to_string(),
+            Self::UnexpectedStatus { status, .. } => format!("status {status}"),
+            Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => "wrong content".to_owned(),
+            Self::RegistriesConf(RegistriesConfError::Blocked { .. }) => "blocked".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether a registry understood the request and does not do it.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
@@ -333,6 +350,11 @@ impl StoreError {
     pub(super) fn no_url(error: impl fmt::Display) -> Self {
         Self::Url(error.to_string())
     }
+}
+
+fn listed(mirrors: &[(String, StoreError)]) -> String {
+    let each = mirrors.iter().map(|(mirror, error)| format!("{mirror} ({})", error.summary()));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// Foreign words after ours.

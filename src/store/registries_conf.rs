@@ -33,6 +33,7 @@ pub struct PullSources {
 
 /// A repository that may be contacted, with the tag and the digest that were asked for.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Endpoint {
     pub reference: RegistryReference,
     pub insecure: bool,
@@ -42,13 +43,16 @@ pub struct Endpoint {
     pub is_for_digests: bool,
     /// The entry that forbids it: prefix and file.
     blocked: Option<(String, PathBuf)>,
+    /// Whether there are mirrors that were passed over because the image is named by tag.
+    needs_digest: bool,
 }
 
 impl Endpoint {
     pub fn check_allowed(&self) -> Result<(), RegistriesConfError> {
-        self.blocked
-            .clone()
-            .map_or(Ok(()), |(prefix, path)| Err(RegistriesConfError::Blocked { prefix, path }))
+        let needs_digest = self.needs_digest;
+        self.blocked.clone().map_or(Ok(()), |(prefix, path)| {
+            Err(RegistriesConfError::Blocked { prefix, path, needs_digest })
+        })
     }
 }
 
@@ -102,16 +106,27 @@ impl RegistriesConf {
                 PullFromMirror::Unset => registry.mirror_by_digest_only,
                 when => when == PullFromMirror::DigestOnly,
             };
-            let insecure = mirror.insecure;
-            Ok(Endpoint { reference, insecure, is_elsewhere, is_for_digests, blocked })
+            let (insecure, needs_digest) = (mirror.insecure, false);
+            Ok(Endpoint {
+                reference,
+                insecure,
+                is_elsewhere,
+                is_for_digests,
+                blocked,
+                needs_digest,
+            })
         });
-        let mirrors = mirrors.collect::<Result<_, _>>()?;
+        let mirrors = mirrors.collect::<Result<Vec<_>, _>>()?;
         let reference = rewritten(image, registry, &registry.location)?;
         // containers/image looks only at the new name. The manual page has names that match the
         // prefix blocked.
         let blocked = self.blocked(image).or_else(|| self.blocked(&reference));
         let (is_elsewhere, insecure) = (is_elsewhere(&reference), registry.insecure);
-        let origin = Endpoint { reference, insecure, is_elsewhere, is_for_digests: false, blocked };
+        let needs_digest =
+            image.digest().is_none() && mirrors.is_empty() && !registry.mirrors.is_empty();
+        let is_for_digests = false;
+        let origin =
+            Endpoint { reference, insecure, is_elsewhere, is_for_digests, blocked, needs_digest };
         Ok(PullSources { mirrors, origin })
     }
 
@@ -119,7 +134,8 @@ impl RegistriesConf {
     pub fn push_target(&self, image: &RegistryReference) -> Endpoint {
         let insecure = self.find(image).is_some_and(|registry| registry.insecure);
         let (reference, blocked) = (image.clone(), self.blocked(image));
-        Endpoint { reference, insecure, is_elsewhere: false, is_for_digests: false, blocked }
+        let [is_elsewhere, is_for_digests, needs_digest] = [false; 3];
+        Endpoint { reference, insecure, is_elsewhere, is_for_digests, blocked, needs_digest }
     }
 
     fn blocked(&self, image: &RegistryReference) -> Option<(String, PathBuf)> {

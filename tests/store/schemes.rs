@@ -195,7 +195,11 @@ async fn plain_http_elsewhere_is_named() {
         let image = format!("{host}/org/app@{}", manifest("x").digest);
         let mut command = convert(&image, "oci:nowhere");
         command.args(&arguments);
-        let words = ["the server does not support TLS, only plain HTTP", "--tls-verify=false", "insecure = true"];
+        let words = [
+            "the server does not support TLS, only plain HTTP",
+            "--tls-verify=false",
+            "insecure = true",
+        ];
         let told = ends(&run(command).await, 6, &words);
         assert!(!told.contains("retrying") && !told.contains("--ca-file"), "{told}");
         assert_eq!(server.requests("").len(), 0);

@@ -162,7 +162,12 @@ async fn certificates_that_are_not_right_are_refused() {
         make_certificate(&file("crt"), &file("pem"), Some(dates));
     }
     for (served, trusted, expected, words) in [
-        ("self-ca", "", SelfSigned, "certificate is self-signed and not trusted; pass it with --ca"),
+        (
+            "self-ca",
+            "",
+            SelfSigned,
+            "certificate is self-signed and not trusted; pass it with --ca",
+        ),
         ("self-ca", "root", OtherSelfSigned, " does not contain it"),
         // A trusted CA of the same name has not signed it.
         ("root", "namesake", OtherSelfSigned, " does not contain it"),
@@ -175,7 +180,12 @@ async fn certificates_that_are_not_right_are_refused() {
         ("other-dns", "other-dns", Name, "not for 127.0.0.1, but for r.example, *.r.example"),
         ("dns-for-ip", "dns-for-ip", Name, "is not for 127.0.0.1"),
         ("nameless", "nameless", NoNames, "-addext subjectAltName="),
-        ("expired", "expired", Validity, "the certificate expired on Wed, 03 Feb 2021 04:05:06 GMT; renew it"),
+        (
+            "expired",
+            "expired",
+            Validity,
+            "the certificate expired on Wed, 03 Feb 2021 04:05:06 GMT; renew it",
+        ),
         ("future", "future", Validity, "is only valid from Thu, 02 Jan 2098 03:04:05 GMT on"),
     ] {
         let peer = shop.serve(served);

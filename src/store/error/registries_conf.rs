@@ -12,8 +12,21 @@ pub enum RegistriesConfError {
     Missing { path: PathBuf, by: &'static str },
     #[error("{}, line {line}: {reason}; see containers-registries.conf(5)", path.display())]
     Malformed { path: PathBuf, line: usize, reason: String },
-    #[error("registry {prefix} is blocked in {}", path.display())]
-    Blocked { prefix: String, path: PathBuf },
+    #[error(
+        "registry {prefix} is blocked in {}{}",
+        path.display(),
+        if *needs_digest {
+            "; its mirrors are for digests only: name the image by digest"
+        } else {
+            ""
+        }
+    )]
+    Blocked {
+        prefix: String,
+        path: PathBuf,
+        /// Whether it has mirrors that serve images only by digest, and there was none.
+        needs_digest: bool,
+    },
     /// `location` is what the reference became.
     #[error(
         "the entry for {prefix} in {} turns {reference} into {location:?}, which is not a valid image \

@@ -141,8 +141,9 @@ fn read(file: &Path) -> Result<Vec<u8>, StoreError> {
 
 /// All certificates in a PEM file; there has to be one.
 fn of_pem(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, StoreError> {
-    let malformed =
-        |error: &dyn std::fmt::Display| unusable(path, format!("not a valid PEM file: {error}; expected certificates in PEM form"));
+    let malformed = |error: &dyn std::fmt::Display| {
+        unusable(path, format!("not a valid PEM file: {error}; expected certificates in PEM form"))
+    };
     let authorities = CertificateDer::pem_slice_iter(pem)
         .map(|authority| {
             let authority = authority.map_err(|error| malformed(&error))?;

@@ -136,9 +136,10 @@ impl Trust {
             CertificateError::ExpiredContext { not_after, .. } => {
                 (Unreachable::Validity, format!("the certificate expired on {}", date(*not_after)))
             }
-            CertificateError::NotValidYetContext { not_before, .. } => {
-                (Unreachable::Validity, format!("the certificate is only valid from {} on", date(*not_before)))
-            }
+            CertificateError::NotValidYetContext { not_before, .. } => (
+                Unreachable::Validity,
+                format!("the certificate is only valid from {} on", date(*not_before)),
+            ),
             CertificateError::NotValidForNameContext { expected, presented } => {
                 let kind =
                     if presented.is_empty() { Unreachable::NoNames } else { Unreachable::Name };

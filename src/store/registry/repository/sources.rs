@@ -28,12 +28,7 @@ impl Repository {
                 Self::contact_endpoint(&conf.push_target(reference), intent, options).await
             }
             Intent::Pull => {
-                let opened = Self::open_source(conf.pull_sources(reference)?, options).await?;
-                if opened.reference != *reference {
-                    tracing::debug!(image = %reference, from = %opened.reference,
-                        "registries.conf leads elsewhere");
-                }
-                Ok(opened)
+                Self::open_source(reference, conf.pull_sources(reference)?, options).await
             }
         }
     }
@@ -41,11 +36,12 @@ impl Repository {
     /// In the order of containers/image (`docker/docker_image_src.go`, `newImageSource`). The registry
     /// itself comes last, and its error is the one that counts.
     async fn open_source(
+        image: &RegistryReference,
         sources: PullSources,
         options: &AccessOptions,
     ) -> Result<Self, StoreError> {
         let PullSources { mirrors, origin } = sources;
-        let (mut failed, mut only) = (Vec::new(), None);
+        let mut failed = Vec::new();
         let allowed = |endpoint: &Endpoint| endpoint.check_allowed().is_ok();
         let last_hope = mirrors.iter().rposition(allowed).filter(|_| !allowed(&origin));
         for (at, mirror) in mirrors.iter().enumerate() {
@@ -57,26 +53,30 @@ impl Repository {
                 Ok(mut found) => {
                     found.http.patience = options.patience;
                     found.is_for_digests = mirror.is_for_digests;
+                    tracing::debug!("reading {image} from its mirror {}", mirror.reference);
                     return Ok(found);
                 }
                 Err(error) => {
-                    let (mirror, reason) = (&mirror.reference, error.with_causes());
-                    tracing::warn!(%mirror, error = reason, "cannot use a mirror");
-                    failed.push(format!("{mirror} ({reason})"));
-                    if last_hope == Some(at) {
-                        only = Some(Box::new(error));
+                    let mirror = mirror.reference.to_string();
+                    if matches!(error, StoreError::NotFound { .. }) {
+                        tracing::info!("mirror {mirror} does not have this image; trying the next");
+                    } else {
+                        let error = error.with_causes();
+                        tracing::warn!(mirror, error, "cannot use a mirror");
                     }
+                    failed.push((mirror, error));
                 }
             }
+        }
+        if origin.reference != *image && origin.check_allowed().is_ok() {
+            tracing::debug!("reading {image} from its location {}", origin.reference);
         }
         if failed.is_empty() {
             return Self::contact_endpoint(&origin, Intent::Pull, options).await;
         }
-        Self::find_image(&origin, options).await.map_err(|error| StoreError::Mirrors {
-            mirrors: failed,
-            only,
-            source: Box::new(error),
-        })
+        Self::find_image(&origin, options)
+            .await
+            .map_err(|error| StoreError::Mirrors { mirrors: failed, source: Box::new(error) })
     }
 
     /// Opens an endpoint that has the image.
