@@ -58,6 +58,7 @@ async fn a_proxy_variable_that_cannot_be_used_is_named() {
     for (variable, value, words) in [
         ("HTTPS_PROXY", format!("socks5://u:{SECRET}@127.0.0.1:1"), "unsupported scheme socks5"),
         ("ALL_PROXY", format!("socks5h://u:{SECRET}@127.0.0.1:1"), "unsupported scheme socks5h"),
+        ("HTTPS_PROXY", format!("http://u:{SECRET}@127.0.0.1:99999"), "HTTPS_PROXY: "),
         ("https_proxy", format!("http://u:{SECRET}@"), "not a valid URL"),
         ("all_proxy", format!("http://u:{SECRET}@a b"), "not a valid URL"),
         ("HTTPS_PROXY", format!("ftp://u:{SECRET}@127.0.0.1"), "not a valid URL"),

@@ -39,11 +39,19 @@ pub(super) fn check(scheme: &str) -> Result<(), StoreError> {
     let reason = match parse(&value) {
         None => "the value is not a valid URL".to_owned(),
         Some(proxy) => match proxy.uri().scheme_str() {
-            Some("http" | "https") => return Ok(()),
+            Some("http" | "https") if has_valid_port(&proxy) => return Ok(()),
+            Some("http" | "https") => "invalid port".to_owned(),
             scheme => format!("unsupported scheme {}", scheme.unwrap_or_default()),
         },
     };
     Err(StoreError::Proxy { variable, reason })
+}
+
+/// The parser of URLs reads a port that no host can have as none.
+fn has_valid_port(proxy: &Intercept) -> bool {
+    let Some(authority) = proxy.uri().authority() else { return false };
+    let place = authority.as_str().rsplit('@').next().unwrap_or_default();
+    place == authority.host() || authority.port_u16().is_some()
 }
 
 /// The hosts of all proxies, which the user named and no registry did.
