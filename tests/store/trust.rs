@@ -306,6 +306,19 @@ async fn client_certificates_are_presented_and_missed() {
     assert_eq!(peer.requests().len(), seen);
 }
 
+/// `SSL_CERT_FILE` names a file that does not exist or is empty: the error names the variable.
+#[tokio::test]
+async fn a_variable_that_names_no_certificates() {
+    let shop = Workshop::new();
+    fs::write(shop.file("empty.crt"), "").unwrap();
+    for (name, words) in [("missing.crt", "does not exist"), ("empty.crt", "is empty")] {
+        let mut command = convert(&image("127.0.0.1:1"), "oci:nowhere");
+        command.env("SSL_CERT_FILE", shop.file(name)).env_remove("SSL_CERT_DIR");
+        let words = format!("{name}: it {words}; check SSL_CERT_FILE");
+        ends(&run(command).await, 7, &[&words]);
+    }
+}
+
 /// The files for `--ca-file` and `--cert-dir` cannot be used: exit code 7 and the name of the file,
 /// before any connection.
 #[tokio::test]

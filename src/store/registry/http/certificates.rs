@@ -110,6 +110,17 @@ impl ClientCertificate {
     }
 }
 
+/// What is wrong with the file that takes the place of the system's certificates.
+pub(super) fn of_variable() -> Option<StoreError> {
+    const NAME: &str = "SSL_CERT_FILE";
+    let path = PathBuf::from(std::env::var_os(NAME).filter(|value| !value.is_empty())?);
+    match fs::metadata(&path) {
+        Err(error) => Some(unreadable(&path, NAME, &error)),
+        Ok(file) if file.len() == 0 => Some(unusable(&path, format!("it is empty; check {NAME}"))),
+        Ok(_) => None,
+    }
+}
+
 fn of_ca_file(options: &AccessOptions) -> Result<Authorities, StoreError> {
     let Some(path) = &options.ca_file else { return Ok(Authorities::default()) };
     let certificates = read_ca_file(path, options.ca_file_optional)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{ClientBuilder, redirect::Policy};
 
 use super::{
-    certificates::{Certificates, ClientCertificate},
+    certificates::{self, Certificates, ClientCertificate},
     error,
     origin::{Guard, Guarded},
     proxy,
@@ -48,8 +48,10 @@ fn builder(
         });
     }
     let tls = trust::config(authorities, identity.map(|own| &own.verifying));
-    Ok(builder
-        .tls_backend_preconfigured(tls.map_err(|error| StoreError::Setup(error.to_string()))?))
+    let tls = tls.map_err(|error| {
+        certificates::of_variable().unwrap_or_else(|| StoreError::Setup(error.to_string()))
+    });
+    Ok(builder.tls_backend_preconfigured(tls?))
 }
 
 /// The client for the registry itself. Only this one has the certificates that are for it.
