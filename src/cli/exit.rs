@@ -47,7 +47,7 @@ pub enum ExitCode {
     UnfitSource = 5,
     /// A registry cannot be reached, sent an invalid response, or has no such image.
     Registry = 6,
-    /// Local files.
+    /// Local files and configuration.
     Local = 7,
     /// `verify` has found errors.
     Findings = 8,
@@ -65,7 +65,8 @@ Exit codes:
        instead of an image, a layer compressed with xz or bzip2, no image for the platform, a layer
        that cannot become zstd:chunked with --require-chunked, no SBOM with the given digest
   6    a registry cannot be reached, sent an invalid response, or does not have the image
-  7    local I/O failed: a full disk, a directory that cannot be written, no such image in a layout
+  7    local I/O or configuration: a full disk, a directory that cannot be written, no such image
+       in a layout, an invalid registries.conf, a closed pipe
   8    verify found errors
   130  interrupted by SIGINT
   143  interrupted by SIGTERM";
