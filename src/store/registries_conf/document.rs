@@ -77,6 +77,10 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Registry>, Registries
         let at = error.span().map_or(0, |span| span.start);
         malformed(at, error.message().replace('\n', " "))
     })?;
+    if let Some(key) = misspelled(text) {
+        let at = text.find(&key).unwrap_or_default();
+        return Err(malformed(at, format!("write {key:?} in lower case")));
+    }
     if let Some(old) = document.registries {
         let (at, old) = (old.span().start, old.into_inner());
         // What is left are registries for short names, which mean docker.io here.
@@ -97,6 +101,33 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Registry>, Registries
         registries.push(registry);
     }
     Ok(registries)
+}
+
+/// An array of tables.
+fn tables<'a>(table: &'a toml::Table, key: &str) -> impl Iterator<Item = &'a toml::Table> {
+    let tables = table.get(key).and_then(toml::Value::as_array);
+    tables.into_iter().flatten().filter_map(toml::Value::as_table)
+}
+
+/// A key that is one of ours but for its case. podman reads it, so it must not be ignored.
+fn misspelled(text: &str) -> Option<String> {
+    const KEYS: [&str; 8] = [
+        "registry",
+        "prefix",
+        "location",
+        "insecure",
+        "blocked",
+        "mirror-by-digest-only",
+        "pull-from-mirror",
+        "mirror",
+    ];
+    let is_misspelled =
+        |key: &&String| KEYS.iter().any(|known| key.eq_ignore_ascii_case(known) && key != known);
+    let root: toml::Table = text.parse().ok()?;
+    let registries = tables(&root, "registry");
+    let nested =
+        registries.flat_map(|registry| [registry].into_iter().chain(tables(registry, "mirror")));
+    [&root].into_iter().chain(nested).flat_map(toml::Table::keys).find(is_misspelled).cloned()
 }
 
 impl Registry {

@@ -201,6 +201,13 @@ fn invalid_files_are_refused_by_line() {
             4,
             "\"insecure\"",
         ),
+        ("[[Registry]]\nlocation = 'a.test'", 1, "\"Registry\" in lower case"),
+        ("[[registry]]\nlocation = 'a.test'\nBlocked = true", 3, "\"Blocked\" in lower case"),
+        (
+            "[[registry]]\nlocation = 'a.test'\n[[registry.mirror]]\nlocation = 'm.test'\nINSECURE = true",
+            5,
+            "\"INSECURE\" in lower case",
+        ),
         ("[registries.insecure]\nregistries = ['a.test']", 1, "version 1"),
         ("[registries.block]\nregistries = ['a.test']", 1, "version 1"),
     ] {
