@@ -180,11 +180,6 @@ pub struct ImageReport {
     pub reference: String,
     /// Of the manifest.
     pub media_type: String,
-    /// The tag named it before.
-    pub already_published: bool,
-    /// What else the tag named before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub replaced_digest: Option<Digest>,
 }
 
 /// One manifest of an index.
@@ -226,6 +221,11 @@ pub struct Summary {
     /// The manifest that was converted.
     pub source_digest: Digest,
     pub image: ImageReport,
+    /// The tag named it before.
+    pub already_published: bool,
+    /// What else the tag named before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_digest: Option<Digest>,
     /// As in `zstd:chunked`.
     pub format: &'static str,
     /// zstd level of the data.

@@ -17,7 +17,7 @@ use super::{
     plan::{IndexPlan, Slot, Variant, new_entry},
 };
 use crate::{
-    image::{Descriptor, Manifest, media_type::OCI_INDEX},
+    image::{Descriptor, Digest, Manifest, media_type::OCI_INDEX},
     report::{ImageReport, LayerReport, LeftReport, ManifestReport},
     store::{RawManifest, Selector},
 };
@@ -33,6 +33,8 @@ pub fn tagging_has_begun() -> bool {
 pub(super) struct Published {
     /// What the tag names.
     pub(super) image: ImageReport,
+    /// What the tag named before.
+    pub(super) before: Option<Digest>,
     /// The index, entry by entry.
     pub(super) manifests: Vec<ManifestReport>,
     /// What of the source is not in it.
@@ -100,11 +102,10 @@ pub(super) async fn publish(
         image: ImageReport {
             url: run.job.destination.to_string(),
             reference: format!("{}@{}", run.job.destination, tagged.digest),
-            already_published: before.as_ref() == Some(&tagged.digest),
-            replaced_digest: before.filter(|before| *before != tagged.digest),
             digest: tagged.digest,
             media_type: tagged.media_type,
         },
+        before,
         manifests: list.reports,
         left: left.chain(list.left).collect(),
         removed,

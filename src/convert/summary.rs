@@ -22,7 +22,7 @@ pub(super) fn summary(
     attachments: Attachments,
 ) -> Summary {
     let (job, plan) = (run.job, &run.plan);
-    let Published { image, manifests, left, removed } = published;
+    let Published { image, before, manifests, left, removed } = published;
     let ConvertedLayers { mut of_variant, distinct } = layers;
     let (attached, unlisted) = attachments.report();
     // Layers of an index are reported with the manifests that have them.
@@ -52,6 +52,8 @@ pub(super) fn summary(
         size_after: counted.iter().map(|layer| layer.size).sum(),
         plain_layers: counted.iter().filter(|layer| layer.reason.is_some()).count(),
         converted_layers: counted.len(),
+        already_published: before.as_ref() == Some(&image.digest),
+        replaced_digest: before.filter(|before| *before != image.digest),
         image,
         layers,
         manifests,

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use crate::chunked::eligibility::LeftOut;
 
 use super::{
-    AttachedReport, Event, ImageReport, LayerKind, LayerReport, ReuseProof, ReuseReport, Summary,
+    AttachedReport, Event, LayerKind, LayerReport, ReuseProof, ReuseReport, Summary,
     human::{percent, size},
 };
 use crate::store::mask;
@@ -135,10 +135,9 @@ fn published(summary: &Summary) -> String {
             if manifest.made { ", new" } else { "" }
         );
     }
-    let ImageReport { reference, already_published, replaced_digest, .. } = &summary.image;
-    if let Some(replaced) = replaced_digest {
+    if let Some(replaced) = &summary.replaced_digest {
         text += &format!("\nreplaced {replaced}");
     }
-    let already = if *already_published { "already " } else { "" };
-    text + &format!("\n{already}published {reference}")
+    let already = if summary.already_published { "already " } else { "" };
+    text + &format!("\n{already}published {}", summary.image.reference)
 }
