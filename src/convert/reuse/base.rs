@@ -13,10 +13,12 @@ const DIGEST: &str = "org.opencontainers.image.base.digest";
 /// its tag, under which there may be an index with more formats by now.
 pub(super) fn references(run: &Run<'_>) -> Vec<ImageReference> {
     let mut found: Vec<ImageReference> = Vec::new();
+    let mut is_named = false;
     for image in &run.plan.images {
         let (manifest, config) = (&image.source.manifest, &image.source.config);
         let named = of(&manifest.annotations).or_else(|| of(&config.labels));
         for reference in named.into_iter().flatten() {
+            is_named = true;
             if !is_allowed(run, &reference) {
                 tracing::warn!(base = %reference, "the source names a base on a host that is not \
                     used, because the image could be hostile; pass it to --reuse-from");
@@ -25,8 +27,8 @@ pub(super) fn references(run: &Run<'_>) -> Vec<ImageReference> {
             }
         }
     }
-    if found.is_empty() {
-        tracing::warn!("the source names no base image ({NAME}); its layers are not reused");
+    if !is_named {
+        tracing::warn!("the source names no base image ({NAME}) by tag or digest");
     }
     found
 }
@@ -50,8 +52,45 @@ fn is_allowed(run: &Run<'_>, reference: &ImageReference) -> bool {
     if registry == run.job.source.registry() || registry == run.job.destination.registry() {
         return true;
     }
-    let host = registry.unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let is_address = name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok();
-    name.contains('.') && !is_address
+    registry.is_some_and(has_own_name)
+}
+
+/// Whether a registry's host has a name that does not stand for an address or this machine. URLs
+/// read any host that ends in a number as an IPv4 address, such as `127.1` and `0x7f.1`.
+fn has_own_name(registry: &str) -> bool {
+    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host).to_ascii_lowercase();
+    let Some((_, last)) = host.rsplit_once('.') else { return false };
+    let digits = last.strip_prefix("0x").unwrap_or(last);
+    let is_number = digits.len() < last.len() && digits.bytes().all(|b| b.is_ascii_hexdigit())
+        || last.bytes().all(|b| b.is_ascii_digit());
+    !host.starts_with('[') && !is_number && !matches!(last, "localhost" | "localdomain")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_with_names_of_their_own() {
+        for host in ["quay.io", "quay.io:8443", "registry.0xcafe.example", "10.example"] {
+            assert!(has_own_name(host), "{host}");
+        }
+        for host in [
+            "localhost:5000",
+            "registry.localhost",
+            "localhost.localdomain",
+            "registry",
+            "127.0.0.1:5000",
+            "127.1",
+            "127.1:5000",
+            "0x7f.1",
+            "127.0x1",
+            "127.0x",
+            "2130706433",
+            "[::1]:5000",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert!(!has_own_name(host), "{host}");
+        }
+    }
 }
