@@ -9,6 +9,9 @@ use crate::tar::TarEntry;
 /// The most entries of a layer with a TOC.
 pub(crate) const ENTRIES_MAX: u64 = 1 << 20;
 
+/// TOC and tar-split may take half as many bytes as the tar, plus this many.
+pub(crate) const METADATA_FLOOR: u64 = 4 << 20;
+
 /// The longest TOC in bytes, compressed or not, with which clients pull partially (`maxTocSize` in
 /// `pkg/chunked/storage_linux.go`).
 pub(super) const TOC_MAX: u64 = 150 << 20;

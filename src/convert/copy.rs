@@ -129,7 +129,7 @@ async fn obtain(run: &Run<'_>, blob: &BlobId) -> Result<(), ConvertError> {
 }
 
 /// Writes what is read of the image `from` to the destination.
-pub(super) async fn transfer(
+async fn transfer(
     run: &Run<'_>,
     from: &ImageReference,
     blob: &BlobId,

@@ -16,7 +16,11 @@ use std::{
     sync::Arc,
 };
 
-use self::{bring::Brought, candidate::Candidate, proof::Proof};
+use self::{
+    bring::Brought,
+    candidate::{Candidate, NamedBy},
+    proof::Proof,
+};
 use super::{ConvertError, Run, format::Format, markers, plan::LayerKey};
 use crate::{
     check::Annotations,
@@ -87,24 +91,26 @@ pub(super) async fn find(run: &Run<'_>) -> Reusable {
     if job.reuse.off || wanted.is_empty() {
         return found;
     }
-    candidate::read(run, Candidate::destination(run), &wanted, &mut found).await;
     let bases = if job.reuse.base { base::references(run) } else { Vec::new() };
-    for reference in job.reuse.images.iter().chain(&bases) {
-        match Candidate::open(run, reference).await {
-            Ok(candidate) => candidate::read(run, candidate, &wanted, &mut found).await,
-            Err(error) => {
-                let error = error.with_causes();
-                tracing::warn!(image = %reference, error, "cannot reuse layers of this image");
-            }
-        }
+    let named = [(&job.destination, NamedBy::Destination)].into_iter();
+    let named = named.chain(job.reuse.images.iter().map(|image| (image, NamedBy::User)));
+    for (image, by) in named.chain(bases.iter().map(|base| (base, NamedBy::Source))) {
+        candidate::read(run, image, by, &wanted, &mut found).await;
     }
     found
 }
 
 impl Reusable {
-    fn add(&mut self, diff_id: &Digest, layer: FoundLayer) {
+    /// Adds a layer unless it is of no use, so that it takes no other's place.
+    fn add(&mut self, run: &Run<'_>, diff_id: &Digest, layer: FoundLayer) {
+        let mut formats = run.plan.variants.iter().map(|variant| variant.format);
+        if !formats.any(|format| layer.fits(run, format)) {
+            return;
+        }
         let alike = self.layers.entry(diff_id.clone()).or_default();
-        let is_new = alike.iter().all(|known| known.blob.digest != layer.blob.digest);
+        let is_new = alike
+            .iter()
+            .all(|known| known.blob != layer.blob || known.annotations != layer.annotations);
         if is_new && alike.len() < ALIKE_MAX {
             alike.push(layer);
         }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     chunked::{
         annotations::ChunkedAnnotations,
-        eligibility::{LeftOut, Unchunkable},
+        eligibility::{LeftOut, METADATA_FLOOR, Unchunkable},
         footer::{Footer, Position},
         frame::{SKIPPABLE_HEADER, skippable_header, write_skippable},
         tar_split::TarSplitWriter,
@@ -57,9 +57,6 @@ fn copy(mut document: impl Read, blob: &mut BlobWriter<impl Write>) -> Result<()
         }
     }
 }
-
-/// TOC and tar-split may take half as many bytes as the tar, plus this many.
-const METADATA_FLOOR: u64 = 4 << 20;
 
 struct Outliner {
     verdict: PendingDocuments,

@@ -1,11 +1,15 @@
 //! Layers of other images are taken over instead of being converted.
 
-use std::process::Command;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use bytes::Bytes;
 use recompress_image::{
     image::{
         Digest,
+        digest::Algorithm,
         media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST},
     },
     store::{Intent, RawManifest, Selector},
@@ -169,14 +173,28 @@ async fn the_base_that_the_source_names() {
     assert_eq!(proofs(&found), ["verified", "verified", ""]);
     is_right(&to, &source, &[]).await;
 
+    // A digest that only the source names is not trusted.
+    let made = report(convert(&base, &format!("{}/org/base:y", peer.host()))).await;
+    let digest = made["image"]["digest"].as_str().unwrap();
+    let annotations = json!({ BASE_NAME: format!("{}/org/base:y", peer.host()),
+        "org.opencontainers.image.base.digest": digest });
+    let source =
+        family.app(&annotations).push(&format!("{}/org/app:3", peer.host()), &quick()).await;
+    let mut command = convert(&source, &format!("{}/org/app:x", peer.host()));
+    command.args(["--reuse-from=base", "--reuse-trust=digest"]);
+    assert_eq!(proofs(&report(command).await), ["verified", "verified", ""]);
+
     // The image is not trusted to send us to a host like this.
     let elsewhere = Peer::start();
     let annotations = json!({ BASE_NAME: format!("{}/org/base:1", elsewhere.host()) });
     let source =
         family.app(&annotations).push(&format!("{}/org/app:2", peer.host()), &quick()).await;
     let mut command = convert(&source, &format!("{}/org/app:y", peer.host()));
-    command.args(["--reuse-from=base"]);
-    assert_eq!(proofs(&report(command).await), ["", "", ""]);
+    command.args(["--reuse-from=base", "--output=json", "--probe=false"]);
+    let output = run(command).await;
+    let text = ends(&output, 0, &["the source names a base on a host that is not used"]);
+    assert!(!text.contains("names no base image"), "{text}");
+    assert_eq!(proofs(&serde_json::from_slice(&output.stdout).unwrap()), ["", "", ""]);
     assert_eq!(elsewhere.requests().len(), 0);
 }
 
@@ -239,6 +257,81 @@ async fn recipes_and_second_runs() {
     let mut command = convert("other", "same");
     command.args(["--reuse-from", &reference(&first)]);
     assert_eq!(proofs(&report(command).await), ["", "", ""]);
+}
+
+/// A layer under the destination's tag that is of no use, because it was made in another way, does
+/// not hide the same layer of an image that the user names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_layer_of_no_use_hides_no_other() {
+    let (peer, family) = (Peer::start(), Family::new(59));
+    let base = family.base().push(&format!("{}/org/base:1", peer.host()), &quick()).await;
+    let (from, to) = (format!("{}/org/base:z", peer.host()), format!("{}/org/app:z", peer.host()));
+    report(convert(&base, &from)).await;
+    report(convert(&base, &to)).await;
+    let source = family.app(&json!({})).push(&format!("{}/org/app:1", peer.host()), &quick()).await;
+    let mut command = convert(&source, &to);
+    command.args(["--reuse-from", &from, "--compression-level=1"]);
+    let report = report(command).await;
+    assert_eq!(proofs(&report), ["verified", "verified", ""]);
+    assert_eq!(report["layers"][0]["reuse"]["from"], from);
+    is_right(&to, &source, &[]).await;
+}
+
+/// Layers that are right, and that this program would not write: with a SHA-512 digest, which
+/// registries may refuse, and much longer than their content.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn layers_unlike_ours() {
+    let (peer, family) = (Peer::start(), Family::new(60));
+    let layout = Layout::new(&peer.file("candidate"));
+    let plain: Vec<_> =
+        family.base.iter().map(|tar| zstd::encode_all(&tar[..], 1).unwrap()).collect();
+    let mut padded = plain[0].clone();
+    padded.extend([0x50, 0x2a, 0x4d, 0x18]);
+    padded.extend((6_u32 << 20).to_le_bytes());
+    padded.resize(padded.len() + (6 << 20), 0);
+    let sha512 = |blob: &[u8]| {
+        let mut hasher = Algorithm::Sha512.hasher();
+        hasher.update(blob);
+        hasher.finish()
+    };
+    let diff_ids: Vec<_> = family.base.iter().map(|tar| Digest::sha256_of(tar)).collect();
+    for (name, first, digest, expected) in [
+        ("right", &plain[0], Digest::sha256_of(&plain[0]), "verified"),
+        ("sha512", &plain[0], sha512(&plain[0]), ""),
+        ("padded", &padded, Digest::sha256_of(&padded), ""),
+    ] {
+        let mut layer = descriptor(OCI_LAYER_ZSTD, first);
+        layer["digest"] = json!(digest);
+        let layers = [layer, descriptor(OCI_LAYER_ZSTD, &plain[1])];
+        let sample = Sample::of(vec![plain[1].clone()], &layers, &diff_ids);
+        let from = sample.push(&format!("{}:{name}", layout.reference), &quick()).await;
+        layout.put(&digest, first);
+        let source = format!("{}/{name}:1", peer.host());
+        let source = family.app(&json!({})).push(&source, &quick()).await;
+        let to = format!("{}/{name}:z", peer.host());
+        let mut command = convert(&source, &to);
+        command.args(["--reuse-from", &from, "--compression-format=zstd"]);
+        assert_eq!(proofs(&report(command).await), [expected, "verified", ""], "{name}");
+        is_right(&to, &source, &[]).await;
+    }
+}
+
+struct Layout {
+    dir: PathBuf,
+    reference: String,
+}
+
+impl Layout {
+    fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), reference: format!("oci:{}", dir.display()) }
+    }
+
+    fn put(&self, digest: &Digest, blob: &[u8]) {
+        let (algorithm, hex) = digest.as_str().split_once(':').unwrap();
+        let dir = self.dir.join("blobs").join(algorithm);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join(hex), blob).unwrap();
+    }
 }
 
 /// Candidates that lie about their layers, or lost them: the layers concerned are converted, the
@@ -400,10 +493,15 @@ async fn an_index_with_odd_entries() {
             "annotations": { "io.github.containers.compression.zstd": "true" } })
     };
     let missing = Digest::sha256_of(b"missing");
+    let mut no_config: Value = serde_json::from_slice(&honest.bytes).unwrap();
+    no_config["config"] = json!({ "mediaType": OCI_CONFIG, "digest": missing, "size": 10 });
+    let no_config = RawManifest::new(no_config.to_string(), OCI_MANIFEST);
+    store.put_manifest(&no_config, None).await.unwrap();
     let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [
         entry(missing.as_str(), 10, OCI_MANIFEST),
         entry(missing.as_str(), 10, OCI_INDEX),
         entry(missing.as_str(), 10, "application/octet-stream"),
+        entry(no_config.digest.as_str(), no_config.bytes.len() as u64, OCI_MANIFEST),
         entry(honest.digest.as_str(), honest.bytes.len() as u64, OCI_MANIFEST),
     ] });
     let index = RawManifest::new(index.to_string(), OCI_INDEX);

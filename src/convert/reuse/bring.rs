@@ -2,7 +2,7 @@
 
 use super::{FoundLayer, proof::Proof};
 use crate::{
-    convert::{ConvertError, Run, copy},
+    convert::{ConvertError, Run},
     store::BlobContent,
 };
 
@@ -13,7 +13,8 @@ pub(super) struct Brought {
 }
 
 impl FoundLayer {
-    /// `None` if it can no longer be read.
+    /// `None` if it can no longer be read, or the destination does not take it: there is still the
+    /// source, whose layer may be much shorter.
     pub(super) async fn bring(
         &self,
         run: &Run<'_>,
@@ -27,19 +28,23 @@ impl FoundLayer {
         if destination.store.mount(&blob.digest, &self.candidate.location()).await {
             return Ok(Some(Brought { already_there: false, mounted: true }));
         }
-        if let Some(file) = &proof.blob {
-            let content = BlobContent::File(file.path().to_owned());
-            let put = destination.store.put_blob(&blob.digest, blob.size, content).await;
-            put.map_err(|error| destination.failed(error))?;
-        } else {
-            let store = self.candidate.store(run);
-            let Ok(reader) = store.blob(&blob.digest, blob.size).await else { return Ok(None) };
-            match copy::transfer(run, &self.candidate.reference, blob, reader).await {
-                // The candidate is not what it seemed; there is still the source.
-                Err(ConvertError::Copy { .. }) => return Ok(None),
-                outcome => outcome?,
+        let downloaded = match &proof.blob {
+            Some(_) => None,
+            // Before the upload begins, which should not depend on the candidate's pace.
+            None => match self.download(run).await {
+                Some(file) => Some(file),
+                None => return Ok(None),
+            },
+        };
+        let Some(file) = proof.blob.as_ref().or(downloaded.as_ref()) else { return Ok(None) };
+        let content = BlobContent::File(file.path().to_owned());
+        match destination.store.put_blob(&blob.digest, blob.size, content).await {
+            Ok(()) => Ok(Some(Brought { already_there: false, mounted: false })),
+            Err(error) => {
+                let (digest, error) = (&blob.digest, error.with_causes());
+                tracing::warn!(%digest, error, "cannot upload a layer to be reused");
+                Ok(None)
             }
         }
-        Ok(Some(Brought { already_there: false, mounted: false }))
     }
 }

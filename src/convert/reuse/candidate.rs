@@ -1,6 +1,6 @@
 //! Images whose layers may be taken over, and what they say of their layers.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{FoundLayer, Reusable};
 use crate::{
@@ -8,9 +8,10 @@ use crate::{
     image::{
         Descriptor, Digest, EntryKind, ImageConfig, ImageReference, Manifest,
         annotations::ZSTD_MARK,
+        digest::Algorithm,
         media_type::{LayerType, Suffix},
     },
-    store::{AccessOptions, Intent, RawManifest, Selector, Store, StoreError},
+    store::{AccessOptions, Intent, Patience, RawManifest, Selector, Store, StoreError},
 };
 
 /// Images of one index that are read.
@@ -18,36 +19,53 @@ const IMAGES_MAX: usize = 32;
 /// The longest config that is read, in bytes; containers/image has the same limit.
 const CONFIG_MAX: u64 = 4 << 20;
 
+/// Reading what a candidate says may take this long: the run can do without it.
+const READ_TIME: Duration = Duration::from_secs(120);
+/// Tries of each request.
+const TRIES: u32 = 3;
+/// How long nothing may move.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Who named a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NamedBy {
+    User,
+    /// As its base.
+    Source,
+    /// It is what the destination's tag names now.
+    Destination,
+}
+
 #[derive(Debug)]
 pub(super) struct Candidate {
-    /// As the user named it.
+    /// As it was named.
     pub(super) reference: ImageReference,
     /// None if it is in the destination's repository.
     store: Option<Store>,
-    is_destination: bool,
+    named_by: NamedBy,
 }
 
 impl Candidate {
-    /// What the destination's tag names now.
-    pub(super) fn destination(run: &Run<'_>) -> Self {
-        Self { reference: run.job.destination.clone(), store: None, is_destination: true }
-    }
-
-    pub(super) async fn open(
+    async fn open(
         run: &Run<'_>,
         reference: &ImageReference,
+        named_by: NamedBy,
     ) -> Result<Self, StoreError> {
-        let job = run.job;
-        let store = if reference.is_same_place(&job.destination) {
+        let store = if reference.is_same_place(&run.job.destination) {
             None
         } else {
             Some(Store::open(reference, Intent::Pull, &access(run, reference)).await?)
         };
-        Ok(Self { reference: reference.clone(), store, is_destination: false })
+        Ok(Self { reference: reference.clone(), store, named_by })
     }
 
     pub(super) fn is_destination(&self) -> bool {
-        self.is_destination
+        self.named_by == NamedBy::Destination
+    }
+
+    /// Whether the user named it by digest. What the source says is not the user's word.
+    pub(super) fn is_pinned_by_user(&self) -> bool {
+        self.named_by == NamedBy::User && self.reference.digest().is_some()
     }
 
     /// Whether it is in the destination's repository.
@@ -68,32 +86,42 @@ impl Candidate {
     }
 }
 
-/// Each registry gets the credentials that are given for it.
+/// Each registry gets the credentials that are given for it, and less patience than one that is
+/// needed.
 fn access(run: &Run<'_>, reference: &ImageReference) -> AccessOptions {
     let job = run.job;
-    if reference.registry() == job.source.registry() {
+    let access = if reference.registry() == job.source.registry() {
         job.source_access.clone()
     } else {
         job.access.toward(&job.destination, reference)
-    }
+    };
+    let Patience { tries, idle, .. } = access.patience;
+    let patience = Patience { tries: tries.min(TRIES), idle: idle.min(IDLE), ..access.patience };
+    AccessOptions { patience, ..access }
 }
 
 /// Adds the layers of a candidate that are wanted.
 pub(super) async fn read(
     run: &Run<'_>,
-    candidate: Candidate,
+    image: &ImageReference,
+    named_by: NamedBy,
     wanted: &HashSet<&Digest>,
     found: &mut Reusable,
 ) {
-    let candidate = Arc::new(candidate);
-    let reader = Reader { run, candidate: &candidate, store: candidate.store(run), wanted };
-    if let Err(error) = reader.read(found).await {
-        let (image, error) = (&candidate.reference, error.with_causes());
-        if candidate.is_destination {
-            tracing::debug!(%image, error, "there is nothing to reuse");
-        } else {
-            tracing::warn!(%image, error, "cannot reuse layers of this image");
-        }
+    let read = async {
+        let candidate = Arc::new(Candidate::open(run, image, named_by).await?);
+        let reader = Reader { run, candidate: &candidate, store: candidate.store(run), wanted };
+        reader.read(found).await
+    };
+    let error = match tokio::time::timeout(READ_TIME, read).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.with_causes(),
+        Err(_) => format!("reading it takes more than {} s", READ_TIME.as_secs()),
+    };
+    if named_by == NamedBy::Destination {
+        tracing::debug!(%image, error, "there is nothing to reuse");
+    } else {
+        tracing::warn!(%image, error, "cannot reuse layers of this image");
     }
 }
 
@@ -122,9 +150,9 @@ impl Reader<'_> {
         let (marked, others): (Vec<_>, Vec<_>) = images.partition(|entry| is_marked(entry));
         for entry in marked.into_iter().chain(others).take(IMAGES_MAX) {
             let which = Selector::Digest(entry.blob.digest.clone());
-            match self.store.manifest(&which).await {
-                Ok(raw) => self.image(&raw, found).await?,
-                Err(error) => tracing::debug!(digest = %entry.blob.digest, %error, "skipped"),
+            let read = async { self.image(&self.store.manifest(&which).await?, found).await };
+            if let Err(error) = read.await {
+                tracing::debug!(digest = %entry.blob.digest, %error, "skipped");
             }
         }
         Ok(())
@@ -132,9 +160,12 @@ impl Reader<'_> {
 
     async fn image(&self, raw: &RawManifest, found: &mut Reusable) -> Result<(), StoreError> {
         let Ok(manifest) = raw.manifest() else { return Ok(()) };
+        // New layers have SHA-256 digests, and not every registry and client knows others.
         let is_zstd = |layer: &&Descriptor| {
             let kind = LayerType::parse(&layer.media_type);
-            !layer.is_foreign() && kind.is_some_and(|kind| kind.suffix == Suffix::Zstd)
+            !layer.is_foreign()
+                && kind.is_some_and(|kind| kind.suffix == Suffix::Zstd)
+                && layer.blob.digest.algorithm() == Algorithm::Sha256
         };
         if !manifest.layers.iter().any(|layer| is_zstd(&layer)) {
             return Ok(());
@@ -153,7 +184,7 @@ impl Reader<'_> {
                     recipe: markers::recipe_of(&manifest.annotations).map(str::to_owned),
                     is_mixed: markers::is_mixed(&manifest.annotations),
                 };
-                found.add(diff_id, layer);
+                found.add(self.run, diff_id, layer);
             }
         }
         Ok(())

@@ -1,23 +1,42 @@
 //! Whether a layer is right: by all of its content, or by its documents.
 
-use std::io;
+use std::{
+    io::{self, Read},
+    time::{Duration, Instant},
+};
 
+use bytes::Bytes;
 use tempfile::NamedTempFile;
 
 use super::FoundLayer;
 use crate::{
     check::{self, BlobKind, CheckedLeftOut, Claims, DocumentsCheck, Findings, TocTotals},
-    chunked::{annotations::ChunkedAnnotations, eligibility::LeftOut, footer::Position},
+    chunked::{
+        annotations::ChunkedAnnotations,
+        eligibility::{ENTRIES_MAX, LeftOut, METADATA_FLOOR},
+        footer::Position,
+    },
     convert::{Run, format::Format, plan::LayerKey},
     image::media_type::OCI_LAYER_ZSTD,
     layer::Outline,
     limits::Limits,
     report::ReuseProof,
-    store::{RangeContent, Store},
+    store::{BlobReader, RangeContent, Store},
 };
 
 /// TOC and tar-split together are read into memory up to this many bytes.
 const DOCUMENTS_MAX: u64 = 32 << 20;
+
+/// How many times longer than the source's blob a layer may be, in which case it takes that much room
+/// on disk; [`LEN_FROM`] bytes are always allowed.
+const LEN_RATIO: u64 = 16;
+/// In bytes.
+const LEN_FROM: u64 = 64 << 20;
+
+/// Bytes a second that have to come of a layer; otherwise it is converted.
+const PACE: u64 = 256 << 10;
+/// The time for a short layer.
+const TIME_FROM: Duration = Duration::from_secs(60);
 
 /// What was found out about a layer that is right.
 pub(super) struct Proof {
@@ -38,14 +57,12 @@ impl FoundLayer {
         source_len: u64,
     ) -> Option<Proof> {
         let limits = run.job.limits.for_replacement_of(source_len);
-        // Frames that save nothing, TOC and tar-split make a blob longer than its content.
-        if self.blob.size > limits.size.saturating_mul(2) {
+        if self.blob.size > source_len.saturating_mul(LEN_RATIO).max(LEN_FROM) {
             return None;
         }
-        let is_trusted = run.job.reuse.trust_digests
-            && self.candidate.reference.digest().is_some()
-            && self.chunked;
-        match self.candidate.store(run) {
+        let is_trusted =
+            run.job.reuse.trust_digests && self.candidate.is_pinned_by_user() && self.chunked;
+        let proof = match self.candidate.store(run) {
             Store::Registry(_) if is_trusted => match self.documents(run).await {
                 Some(Documents { toc, tar_split }) => {
                     let (found, lowest) = (self.clone(), key.lowest);
@@ -55,18 +72,33 @@ impl FoundLayer {
                 None => self.by_content(run, key, limits).await,
             },
             _ => self.by_content(run, key, limits).await,
-        }
+        }?;
+        // Frames that save nothing, TOC and tar-split make a blob longer than its content.
+        (self.blob.size <= proof.raw_len.saturating_mul(2).saturating_add(METADATA_FLOOR))
+            .then_some(proof)
+    }
+
+    /// Downloads the layer, unless that takes too long.
+    pub(super) async fn download(&self, run: &Run<'_>) -> Option<NamedTempFile> {
+        let time = TIME_FROM.saturating_add(Duration::from_secs(self.blob.size / PACE));
+        let end = Instant::now() + time;
+        let store = self.candidate.store(run);
+        let opened = tokio::time::timeout(time, store.blob(&self.blob.digest, self.blob.size));
+        let reader = opened.await.ok()?.ok()?;
+        let work = move || {
+            let mut file = NamedTempFile::new().ok()?;
+            io::copy(&mut TimedReader { reader, end }, file.as_file_mut()).ok()?;
+            Some(file)
+        };
+        tokio::task::spawn_blocking(work).await.ok().flatten()
     }
 
     /// Downloads the layer and checks all of it.
     async fn by_content(&self, run: &Run<'_>, key: LayerKey<'_>, limits: Limits) -> Option<Proof> {
-        let store = self.candidate.store(run);
-        let reader = store.blob(&self.blob.digest, self.blob.size).await.ok()?;
+        let file = self.download(run).await?;
         let (found, diff_id) = (self.clone(), key.diff_id.clone());
         let (format, lowest) = (key.format, key.lowest);
         let work = move || {
-            let mut file = NamedTempFile::new().ok()?;
-            reader.copy_to(file.as_file_mut()).ok()?;
             let subject = check::Layer {
                 blob: file.as_file(),
                 len: found.blob.size,
@@ -101,6 +133,9 @@ impl FoundLayer {
         let (toc, tar_split) = (claims.toc, claims.tar_split?);
         let start = toc.offset.min(tar_split.offset);
         let end = toc.end()?.max(tar_split.end()?);
+        if toc.end()? > tar_split.offset && tar_split.end()? > toc.offset {
+            return None;
+        }
         if end > self.blob.size || end - start > DOCUMENTS_MAX {
             return None;
         }
@@ -117,7 +152,7 @@ impl FoundLayer {
         let piece = |span: check::Span| {
             let from = usize::try_from(span.offset - start).ok()?;
             let to = from.checked_add(usize::try_from(span.len).ok()?)?;
-            part.bytes.get(from..to).map(<[u8]>::to_vec)
+            (to <= part.bytes.len()).then(|| part.bytes.slice(from..to))
         };
         Some(Documents { toc: piece(toc)?, tar_split: piece(tar_split)? })
     }
@@ -142,8 +177,13 @@ impl FoundLayer {
         Some(Proof { raw_len, outline, by, blob: None })
     }
 
+    /// `None` if it has more entries or longer documents than a new layer.
     fn outline(&self, totals: TocTotals, left_out: &CheckedLeftOut) -> Option<Outline> {
         let claims = Claims::read(&self.annotations, &mut Findings::default())?;
+        let metadata = claims.toc.len.saturating_add(claims.tar_split?.len);
+        if totals.entries > ENTRIES_MAX || metadata > METADATA_FLOOR + totals.tar_len / 2 {
+            return None;
+        }
         let place = |span: check::Span| Position {
             offset: span.offset,
             len: span.len,
@@ -165,6 +205,21 @@ impl FoundLayer {
 
 /// In their compressed form.
 struct Documents {
-    toc: Vec<u8>,
-    tar_split: Vec<u8>,
+    toc: Bytes,
+    tar_split: Bytes,
+}
+
+/// Fails once a time has come.
+struct TimedReader {
+    reader: BlobReader,
+    end: Instant,
+}
+
+impl Read for TimedReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if Instant::now() > self.end {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.reader.read(buf)
+    }
 }
