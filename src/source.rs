@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The most that is read of a config, in bytes; containers/image has the same limit.
-const CONFIG_MAX: u64 = 4 << 20;
+pub(crate) const CONFIG_MAX: u64 = 4 << 20;
 
 /// All manifests and configs that are read of one source, in bytes, each counted once. Those of an
 /// index for twenty platforms come to less than one megabyte.

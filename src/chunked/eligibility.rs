@@ -12,6 +12,11 @@ pub(crate) const ENTRIES_MAX: u64 = 1 << 20;
 /// TOC and tar-split may take half as many bytes as the tar, plus this many.
 pub(crate) const METADATA_FLOOR: u64 = 4 << 20;
 
+/// Whether TOC and tar-split of together `metadata` bytes are too long for a tar of `tar_len` bytes.
+pub(crate) fn is_metadata_too_long(metadata: u64, tar_len: u64) -> bool {
+    metadata > METADATA_FLOOR.saturating_add(tar_len / 2)
+}
+
 /// The longest TOC in bytes, compressed or not, with which clients pull partially (`maxTocSize` in
 /// `pkg/chunked/storage_linux.go`).
 pub(super) const TOC_MAX: u64 = 150 << 20;

@@ -2,7 +2,7 @@
 
 use super::{ConvertError, Run};
 use crate::{
-    image::{BlobId, Descriptor, Digest, EntryKind, ImageReference, Manifest},
+    image::{BlobId, Descriptor, Digest, EntryKind, Manifest},
     source::ENTRIES_MAX,
     store::{BlobReader, CopyError, RawManifest, SpoolWriter, StoreError},
 };
@@ -125,24 +125,13 @@ async fn obtain(run: &Run<'_>, blob: &BlobId) -> Result<(), ConvertError> {
         return Ok(());
     }
     let reader = run.source.blob(blob).await?;
-    transfer(run, &run.job.source, blob, reader).await
-}
-
-/// Writes what is read of the image `from` to the destination.
-async fn transfer(
-    run: &Run<'_>,
-    from: &ImageReference,
-    blob: &BlobId,
-    reader: BlobReader,
-) -> Result<(), ConvertError> {
-    let (writer, spool) = run.destination.spool()?;
-    let download = download(run, from, blob, reader, writer);
-    tokio::try_join!(download, run.destination.put_spool(spool)).map(drop)
+    let (writer, spool) = destination.spool()?;
+    let download = download(run, blob, reader, writer);
+    tokio::try_join!(download, destination.put_spool(spool)).map(drop)
 }
 
 async fn download(
     run: &Run<'_>,
-    from: &ImageReference,
     blob: &BlobId,
     reader: BlobReader,
     mut writer: SpoolWriter,
@@ -156,9 +145,11 @@ async fn download(
     let (writer, copied) = tokio::task::spawn_blocking(work).await.map_err(lost)?;
     copied.map_err(|error| match error {
         CopyError::Write(error) => run.destination.cannot_spool(error),
-        CopyError::Read(error) => {
-            ConvertError::Copy { reference: from.clone(), digest: blob.digest.clone(), error }
-        }
+        CopyError::Read(error) => ConvertError::Copy {
+            reference: run.job.source.clone(),
+            digest: blob.digest.clone(),
+            error,
+        },
     })?;
     writer.finish(blob.digest.clone());
     Ok(())

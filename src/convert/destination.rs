@@ -24,10 +24,8 @@ const CHECKS: usize = 8;
 pub(super) struct Destination<'a> {
     pub(super) reference: &'a ImageReference,
     pub(super) store: Store,
-    /// Whether something may be pushed: asked once.
-    allowed: OnceCell<()>,
-    /// What that began, for the first blob.
-    session: Mutex<Option<UploadSession>>,
+    /// What was begun to find out whether something may be pushed, for the first blob.
+    session: OnceCell<Mutex<Option<UploadSession>>>,
 }
 
 impl<'a> Destination<'a> {
@@ -37,17 +35,14 @@ impl<'a> Destination<'a> {
     ) -> Result<Self, ConvertError> {
         let failed = |error| failed(reference, error);
         let store = Store::open(reference, Intent::Push, access).await.map_err(failed)?;
-        Ok(Self { reference, store, allowed: OnceCell::new(), session: Mutex::default() })
+        Ok(Self { reference, store, session: OnceCell::new() })
     }
 
     /// Fails if nothing may be pushed. To be called before work is done for that.
     pub(super) async fn check_push(&self) -> Result<(), ConvertError> {
-        let ask = async || {
-            let session = self.store.begin_upload().await.map_err(|error| self.failed(error))?;
-            *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
-            Ok(())
-        };
-        self.allowed.get_or_try_init(ask).await.map(drop)
+        let ask = async || self.store.begin_upload().await.map(Mutex::new);
+        let session = self.session.get_or_try_init(ask).await;
+        session.map(drop).map_err(|error| self.failed(error))
     }
 
     pub(super) fn failed(&self, error: StoreError) -> ConvertError {
@@ -117,14 +112,16 @@ impl<'a> Destination<'a> {
         let named = async || self.store.find_manifest(&which).await.ok().flatten();
         let is_it = |found: &RawManifest| found.bytes == manifest.bytes;
         let before = named().await;
-        if !renew && before.as_ref().is_some_and(is_it) {
-            return Ok(before.map(|before| before.digest));
+        let is_done = !renew && before.as_ref().is_some_and(is_it);
+        let before = before.map(|before| before.digest);
+        if is_done {
+            return Ok(before);
         }
         let Err(error) = self.store.put_manifest(manifest, self.reference.tag()).await else {
-            return Ok(before.map(|before| before.digest));
+            return Ok(before);
         };
         match named().await {
-            Some(found) if is_it(&found) => Ok(before.map(|before| before.digest)),
+            Some(found) if is_it(&found) => Ok(before),
             Some(found) if is_about_tag(&error) => Err(ConvertError::TagTaken {
                 reference: self.reference.clone(),
                 names: found.digest,
@@ -168,7 +165,9 @@ impl<'a> Destination<'a> {
 
     /// Returns whether the destination had the blob already.
     pub(super) async fn put_spool(&self, spool: BlobSpool) -> Result<bool, ConvertError> {
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let begun = self.session.get();
+        let session =
+            begun.and_then(|begun| begun.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.store.put_spool_into(spool, session).await.map_err(|error| self.failed(error))
     }
 

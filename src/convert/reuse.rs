@@ -140,10 +140,10 @@ impl Reusable {
                 tracing::warn!(%digest, from = %layer.candidate.reference, "cannot reuse a layer");
                 continue;
             };
-            let Some(Brought { already_there, mounted }) = layer.bring(run, &proof).await? else {
+            let Proof { raw_len, outline, by, blob } = proof;
+            let Some(Brought { already_there, mounted }) = layer.bring(run, blob).await? else {
                 continue;
             };
-            let Proof { raw_len, outline, by, .. } = proof;
             let report = ReuseReport {
                 from: layer.candidate.reference.to_string(),
                 proof: by,

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     chunked::{
         annotations::ChunkedAnnotations,
-        eligibility::{LeftOut, METADATA_FLOOR, Unchunkable},
+        eligibility::{LeftOut, Unchunkable, is_metadata_too_long},
         footer::{Footer, Position},
         frame::{SKIPPABLE_HEADER, skippable_header, write_skippable},
         tar_split::TarSplitWriter,
@@ -234,7 +234,7 @@ impl Outliner {
         let metadata = self.toc.compressed_len() + self.tar_split.compressed_len();
         Ok(if self.toc.is_too_long() {
             Err(Unchunkable::TocTooLong)
-        } else if metadata > METADATA_FLOOR + self.tar_len / 2 {
+        } else if is_metadata_too_long(metadata, self.tar_len) {
             Err(Unchunkable::MetadataTooLong)
         } else {
             Ok(())

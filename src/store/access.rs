@@ -78,6 +78,14 @@ pub struct Patience {
     pub lag: Duration,
 }
 
+impl Patience {
+    /// The same with no more than `tries`, for what can be done without.
+    #[must_use]
+    pub(crate) fn with_few_tries(self, tries: u32) -> Self {
+        Self { tries: self.tries.min(tries), ..self }
+    }
+}
+
 impl Default for Patience {
     fn default() -> Self {
         Self {

@@ -34,6 +34,14 @@ fn entry(image: &Image, architecture: &str) -> Value {
     })
 }
 
+/// A layer with entries of every kind, and one with small files.
+pub(crate) fn layers(peers: &Peers) -> Vec<Layer> {
+    vec![
+        Layer::gzip(peers.work(), |out| trees::every_kind(out)),
+        Layer::gzip(peers.work(), |out| trees::many_small(out, 300)),
+    ]
+}
+
 fn digests(index: &Value) -> Vec<String> {
     let entries = index["manifests"].as_array().unwrap();
     entries.iter().map(|entry| entry["digest"].as_str().unwrap().to_owned()).collect()
@@ -44,14 +52,8 @@ fn readers_take_their_part_of_a_dual_index() {
     let test = "readers_take_their_part_of_a_dual_index";
     let Some(peers) = need(test, Peers::find()) else { return };
     let Some(registry) = need(test, Registry::start()) else { return };
-    let layers = || {
-        vec![
-            Layer::gzip(peers.work(), |out| trees::every_kind(out)),
-            Layer::gzip(peers.work(), |out| trees::many_small(out, 300)),
-        ]
-    };
-    let image = Image::new(Style::Oci, layers());
-    let other = for_arm64(&image, layers());
+    let image = Image::new(Style::Oci, layers(&peers));
+    let other = for_arm64(&image, layers(&peers));
     image.push(&registry, "app", "amd64");
     other.push(&registry, "app", "arm64");
     let index = json!({

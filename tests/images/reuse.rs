@@ -11,7 +11,10 @@ use test_support::{
     trees,
 };
 
-use super::acceptance::{convert_with_skopeo, pull, pull_partially};
+use super::{
+    acceptance::{convert_with_skopeo, pull, pull_partially},
+    index_readers::layers,
+};
 
 /// The base was converted by skopeo, and the application adds a layer: the base's layers are taken
 /// over, checked or by digest, and podman gets the same tree partially and as a whole.
@@ -20,19 +23,13 @@ fn podman_pulls_layers_of_skopeo_and_of_ours() {
     let test = "podman_pulls_layers_of_skopeo_and_of_ours";
     let Some(peers) = need(test, Peers::find()) else { return };
     let Some(registry) = need(test, Registry::start()) else { return };
-    let layers = || {
-        vec![
-            Layer::gzip(peers.work(), |out| trees::every_kind(out)),
-            Layer::gzip(peers.work(), |out| trees::many_small(out, 300)),
-        ]
-    };
     let top = Layer::gzip(peers.work(), |out| trees::large_with_holes(out, 3_000_000));
-    let base = Image::new(Style::Oci, layers()).push(&registry, "base", "in");
+    let base = Image::new(Style::Oci, layers(&peers)).push(&registry, "base", "in");
     let remote = |name: &str| format!("docker://{}/{name}", registry.host());
     convert_with_skopeo(&peers, &remote(&base), &remote("base:out"));
     let (_, manifest) = registry.manifest("base", "out");
     let digest = recompress_image::image::Digest::sha256_of(&manifest);
-    let app = Image::new(Style::Oci, layers().into_iter().chain([top]).collect());
+    let app = Image::new(Style::Oci, layers(&peers).into_iter().chain([top]).collect());
     let app = app.push(&registry, "app", "in");
     let (_, original) = pull(&peers, &registry, &app);
     for (trust, proof) in [("verify", "verified"), ("digest", "digest")] {

@@ -1,5 +1,7 @@
 //! The image that the source names as its base.
 
+use url::{Host, Url};
+
 use crate::{
     convert::Run,
     image::{ImageReference, annotations::Annotations},
@@ -58,12 +60,9 @@ fn is_allowed(run: &Run<'_>, reference: &ImageReference) -> bool {
 /// Whether a registry's host has a name that does not stand for an address or this machine. URLs
 /// read any host that ends in a number as an IPv4 address, such as `127.1` and `0x7f.1`.
 fn has_own_name(registry: &str) -> bool {
-    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host).to_ascii_lowercase();
-    let Some((_, last)) = host.rsplit_once('.') else { return false };
-    let digits = last.strip_prefix("0x").unwrap_or(last);
-    let is_number = digits.len() < last.len() && digits.bytes().all(|b| b.is_ascii_hexdigit())
-        || last.bytes().all(|b| b.is_ascii_digit());
-    !host.starts_with('[') && !is_number && !matches!(last, "localhost" | "localdomain")
+    let Ok(url) = Url::parse(&format!("https://{registry}/")) else { return false };
+    let Some(Host::Domain(name)) = url.host() else { return false };
+    name.rsplit_once('.').is_some_and(|(_, last)| !matches!(last, "localhost" | "localdomain"))
 }
 
 #[cfg(test)]

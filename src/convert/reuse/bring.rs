@@ -1,6 +1,8 @@
 //! A layer that is right, on its way to the destination.
 
-use super::{FoundLayer, proof::Proof};
+use tempfile::NamedTempFile;
+
+use super::FoundLayer;
 use crate::{
     convert::{ConvertError, Run},
     store::BlobContent,
@@ -18,7 +20,7 @@ impl FoundLayer {
     pub(super) async fn bring(
         &self,
         run: &Run<'_>,
-        proof: &Proof,
+        downloaded: Option<NamedTempFile>,
     ) -> Result<Option<Brought>, ConvertError> {
         let (destination, blob) = (&run.destination, &self.blob);
         if self.candidate.is_there() || destination.has_blob(blob).await? {
@@ -28,15 +30,14 @@ impl FoundLayer {
         if destination.store.mount(&blob.digest, &self.candidate.location()).await {
             return Ok(Some(Brought { already_there: false, mounted: true }));
         }
-        let downloaded = match &proof.blob {
-            Some(_) => None,
+        let file = match downloaded {
+            Some(file) => file,
             // Before the upload begins, which should not depend on the candidate's pace.
             None => match self.download(run).await {
-                Some(file) => Some(file),
+                Some(file) => file,
                 None => return Ok(None),
             },
         };
-        let Some(file) = proof.blob.as_ref().or(downloaded.as_ref()) else { return Ok(None) };
         let content = BlobContent::File(file.path().to_owned());
         match destination.store.put_blob(&blob.digest, blob.size, content).await {
             Ok(()) => Ok(Some(Brought { already_there: false, mounted: false })),

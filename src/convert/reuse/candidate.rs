@@ -11,13 +11,12 @@ use crate::{
         digest::Algorithm,
         media_type::{LayerType, Suffix},
     },
+    source::CONFIG_MAX,
     store::{AccessOptions, Intent, Patience, RawManifest, Selector, Store, StoreError},
 };
 
 /// Images of one index that are read.
 const IMAGES_MAX: usize = 32;
-/// The longest config that is read, in bytes; containers/image has the same limit.
-const CONFIG_MAX: u64 = 4 << 20;
 
 /// Reading what a candidate says may take this long: the run can do without it.
 const READ_TIME: Duration = Duration::from_secs(120);
@@ -95,9 +94,8 @@ fn access(run: &Run<'_>, reference: &ImageReference) -> AccessOptions {
     } else {
         job.access.toward(&job.destination, reference)
     };
-    let Patience { tries, idle, .. } = access.patience;
-    let patience = Patience { tries: tries.min(TRIES), idle: idle.min(IDLE), ..access.patience };
-    AccessOptions { patience, ..access }
+    let patience = access.patience.with_few_tries(TRIES);
+    AccessOptions { patience: Patience { idle: patience.idle.min(IDLE), ..patience }, ..access }
 }
 
 /// Adds the layers of a candidate that are wanted.

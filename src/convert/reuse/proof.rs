@@ -13,7 +13,7 @@ use crate::{
     check::{self, BlobKind, CheckedLeftOut, Claims, DocumentsCheck, Findings, TocTotals},
     chunked::{
         annotations::ChunkedAnnotations,
-        eligibility::{ENTRIES_MAX, LeftOut, METADATA_FLOOR},
+        eligibility::{ENTRIES_MAX, LeftOut, METADATA_FLOOR, is_metadata_too_long},
         footer::Position,
     },
     convert::{Run, format::Format, plan::LayerKey},
@@ -181,7 +181,7 @@ impl FoundLayer {
     fn outline(&self, totals: TocTotals, left_out: &CheckedLeftOut) -> Option<Outline> {
         let claims = Claims::read(&self.annotations, &mut Findings::default())?;
         let metadata = claims.toc.len.saturating_add(claims.tar_split?.len);
-        if totals.entries > ENTRIES_MAX || metadata > METADATA_FLOOR + totals.tar_len / 2 {
+        if totals.entries > ENTRIES_MAX || is_metadata_too_long(metadata, totals.tar_len) {
             return None;
         }
         let place = |span: check::Span| Position {

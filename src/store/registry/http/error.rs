@@ -104,9 +104,11 @@ fn by_proxy(error: &reqwest::Error) -> Option<String> {
 /// A proxy answers a request in plain HTTP itself, and cannot answer one within TLS. No registry sends
 /// this status.
 pub(super) fn of_proxy(registry: &str, response: &Response) -> Option<StoreError> {
-    let is_asked = response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
-        && response.url().scheme() == "http";
-    let proxy = proxy_of(response.url()).filter(|_| is_asked)?;
+    let url = response.url();
+    if response.status() != StatusCode::PROXY_AUTHENTICATION_REQUIRED || url.scheme() != "http" {
+        return None;
+    }
+    let proxy = proxy_of(url)?;
     let reason = format!("{}: {}", proxy.name(), unauthorized(&proxy));
     let (registry, kind) = (registry.to_owned(), Unreachable::Proxy);
     Some(StoreError::Unreachable { registry, kind, reason, tried: Tried::default() })

@@ -108,8 +108,7 @@ impl Retries {
 
     /// Few tries, without a word to the user.
     pub(crate) fn few(patience: Patience, action: &Arc<str>) -> Self {
-        let patience = Patience { tries: patience.tries.min(TRIES_FEW), ..patience };
-        Self { is_quiet: true, ..Self::new(patience, action) }
+        Self { is_quiet: true, ..Self::new(patience.with_few_tries(TRIES_FEW), action) }
     }
 
     /// A transfer has come further by so many bytes. If they are enough for the time that it took,

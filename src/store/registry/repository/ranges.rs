@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     image::Digest,
-    store::{access::Patience, blob::blob_name, error::StoreError},
+    store::{blob::blob_name, error::StoreError},
 };
 
 /// Tries of a request whose answer is wanted, whatever it is. Trouble that passes should not be
@@ -106,9 +106,7 @@ impl Repository {
 
     /// Sends a request of which every status is a result, after few tries.
     async fn ask_for_status(&self, call: &Call) -> Result<Answer, StoreError> {
-        let patience = self.http.patience;
-        let patience = Patience { tries: patience.tries.min(TRIES), ..patience };
-        let mut retries = Retries::new(patience, &call.action);
+        let mut retries = Retries::new(self.http.patience.with_few_tries(TRIES), &call.action);
         loop {
             let answer = self.attempt(call).await;
             let trouble = answer.as_ref().ok();

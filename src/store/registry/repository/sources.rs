@@ -47,7 +47,7 @@ impl Repository {
         for (at, mirror) in mirrors.iter().enumerate() {
             let mut hasty = options.clone();
             if last_hope != Some(at) {
-                hasty.patience.tries = options.patience.tries.min(MIRROR_TRIES);
+                hasty.patience = options.patience.with_few_tries(MIRROR_TRIES);
             }
             match Self::find_image(mirror, &hasty).await {
                 Ok(mut found) => {
