@@ -51,13 +51,17 @@ impl Reach {
         match address.segments() {
             _ if address.is_loopback() || address.is_unspecified() => Self::Loopback,
             _ if address.is_unicast_link_local() || address.is_multicast() => Self::Link,
-            // IPv4-compatible, -mapped and -translated addresses (RFC 4291, RFC 2765), and those of
-            // NAT64 (RFC 6052, RFC 8215) and 6to4 (RFC 3056).
+            // IPv4-compatible and -mapped addresses (RFC 4291), and those of NAT64 (RFC 6052) and
+            // 6to4 (RFC 3056).
             [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
-            | [0, 0, 0, 0, 0xffff, 0, high, low]
-            | [0x64, 0xff9b, 0 | 1, 0, 0, 0, high, low]
+            | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
             | [0x2002, high, low, ..] => v4(high, low),
-            // A network's own NAT64: the prefix decides where the IPv4 address is.
+            // IPv4-translated addresses (RFC 2765) and those of a network's own NAT64 (RFC 8215)
+            // are routed only within it.
+            [0, 0, 0, 0, 0xffff, 0, high, low] | [0x64, 0xff9b, 1, 0, 0, 0, high, low] => {
+                Self::Private.max(v4(high, low))
+            }
+            // With a longer prefix, the IPv4 address may be elsewhere.
             [0x64, 0xff9b, 1, a, b, c, high, low] => {
                 Self::Private.max(v4(high, low)).max(v4(a, b << 8 | c >> 8))
             }
@@ -164,10 +168,10 @@ mod tests {
             ("::127.0.0.1", Loopback),
             ("::10.0.0.1", Private),
             ("::ffff:0:169.254.169.254", Link),
-            ("::ffff:0:8.8.8.8", Public),
+            ("::ffff:0:8.8.8.8", Private),
             ("64:ff9b::a9fe:a9fe", Link),
             ("64:ff9b::8.8.8.8", Public),
-            ("64:ff9b:1::8.8.8.8", Public),
+            ("64:ff9b:1::8.8.8.8", Private),
             ("64:ff9b:1::10.0.0.1", Private),
             ("64:ff9b:1:abcd::8.8.8.8", Private),
             ("64:ff9b:1:abcd::169.254.169.254", Link),
