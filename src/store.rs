@@ -14,6 +14,7 @@ mod registries_conf;
 mod registry;
 mod secrets;
 mod spool;
+mod user_file;
 
 use std::{path::PathBuf, sync::Arc};
 

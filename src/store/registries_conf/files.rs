@@ -2,17 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    env,
     ffi::OsStr,
-    fs::{self, File},
-    io::{self, Read as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use crate::store::error::RegistriesConfError;
-
-/// The largest file that is read, in bytes.
-const FILE_SIZE_MAX: u64 = 4 << 20;
+use crate::store::{error::RegistriesConfError, user_file};
 
 const NAME: &str = "registries.conf";
 
@@ -30,7 +25,7 @@ pub(super) struct Environment {
 impl Environment {
     /// The environment of this process.
     pub(super) fn of_process() -> Self {
-        let path = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let path = user_file::variable;
         let config_home = path("XDG_CONFIG_HOME").or_else(|| Some(path("HOME")?.join(".config")));
         let user = config_home.map(|folder| folder.join("containers"));
         let system = ["/etc/containers", "/usr/share/containers"].map(PathBuf::from);
@@ -99,15 +94,12 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn read(path: &Path) -> Result<String, RegistriesConfError> {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| {
-        file.take(FILE_SIZE_MAX + 1).read_to_string(&mut text)?;
-        match text.len() as u64 {
-            0..=FILE_SIZE_MAX => Ok(()),
-            _ => Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB")),
-        }
+    let text = user_file::read(path).and_then(|content| {
+        let invalid =
+            |_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8");
+        String::from_utf8(content).map_err(invalid)
     });
-    read.map(|()| text).map_err(|source| failed(path, source))
+    text.map_err(|source| failed(path, source))
 }
 
 /// The same for a file that has to exist because `by` names it.
@@ -124,22 +116,17 @@ fn failed(path: &Path, source: io::Error) -> RegistriesConfError {
     RegistriesConfError::File { path: path.to_owned(), source }
 }
 
-/// Nothing for what does not exist, or may not be read: in a container HOME often belongs to
-/// somebody else.
+/// Nothing for what does not exist, or may not be read.
 fn if_there<T>(
     path: &Path,
     read: Result<T, RegistriesConfError>,
 ) -> Result<Option<T>, RegistriesConfError> {
-    let kind = match &read {
-        Err(RegistriesConfError::File { source, .. }) => Some(source.kind()),
-        _ => None,
-    };
-    match kind {
-        Some(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-        Some(io::ErrorKind::PermissionDenied) => {
-            tracing::warn!(file = %path.display(), "skipping an unreadable registries.conf");
+    match read {
+        Err(RegistriesConfError::File { source, .. })
+            if user_file::is_skipped(path, &source, NAME) =>
+        {
             Ok(None)
         }
-        _ => read.map(Some),
+        read => read.map(Some),
     }
 }

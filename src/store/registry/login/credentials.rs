@@ -5,9 +5,7 @@ mod entry;
 mod environment;
 
 use std::{
-    fmt,
-    fs::File,
-    io::{self, Read as _},
+    fmt, io,
     path::{Path, PathBuf},
     sync::Once,
 };
@@ -20,11 +18,8 @@ pub(super) use environment::Environment;
 use crate::store::{
     access::Creds,
     error::{AuthError, CredentialOrigin},
-    secrets,
+    secrets, user_file,
 };
-
-/// The largest credentials file that is read, in bytes; real ones have a few kilobytes.
-const FILE_SIZE_MAX: u64 = 4 << 20;
 
 /// What proves who we are.
 #[derive(Clone, PartialEq, Eq)]
@@ -101,7 +96,7 @@ fn find_with(
         None => environment.files(),
     };
     for path in files {
-        let content = match read(&path) {
+        let content = match user_file::read(&path) {
             Ok(content) => content,
             Err(_) if authfile.is_none() && environment.names(&path) && !path.exists() => {
                 static TOLD: Once = Once::new();
@@ -114,7 +109,12 @@ fn find_with(
                 });
                 continue;
             }
-            Err(error) if authfile.is_none() && is_skipped(&path, &error) => continue,
+            Err(error)
+                if authfile.is_none()
+                    && user_file::is_skipped(&path, &error, "credentials file") =>
+            {
+                continue;
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(AuthError::Missing(path));
             }
@@ -129,28 +129,6 @@ fn find_with(
     }
     tracing::debug!(registry, repository, "found no credentials");
     Ok(None)
-}
-
-/// Whether one of the usual files may be skipped.
-fn is_skipped(path: &Path, error: &io::Error) -> bool {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => true,
-        // In a container HOME often belongs to somebody else.
-        io::ErrorKind::PermissionDenied => {
-            tracing::warn!(file = %path.display(), "skipping an unreadable credentials file");
-            true
-        }
-        _ => false,
-    }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    File::open(path)?.take(FILE_SIZE_MAX + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > FILE_SIZE_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB"));
-    }
-    Ok(content)
 }
 
 struct AuthFile {

@@ -1,9 +1,8 @@
 //! Where credentials files usually are.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+
+use crate::store::user_file;
 
 /// What of the process's environment decides where credentials are looked for.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +25,7 @@ pub(crate) struct Environment {
 impl Environment {
     /// The environment of this process.
     pub(crate) fn of_process() -> Self {
-        let path = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let path = user_file::variable;
         let runtime_auth_file = match path("XDG_RUNTIME_DIR") {
             Some(directory) => Some(directory.join("containers/auth.json")),
             None => runtime_file_of_user(),
