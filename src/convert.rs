@@ -9,6 +9,7 @@ mod compare;
 mod copy;
 mod destination;
 mod documents;
+mod dry_run;
 mod error;
 pub(crate) mod format;
 mod kept;
@@ -22,6 +23,7 @@ mod summary;
 
 use std::path::PathBuf;
 
+pub(crate) use self::dry_run::dry_run;
 pub(crate) use self::plan::derived_tag;
 use self::{
     attachments::Attachments, destination::Destination, format::Wanted, plan::Plan,
@@ -36,7 +38,7 @@ use crate::{
     probe,
     report::{Event, Reporter, Summary},
     source::Source,
-    store::{AccessOptions, Store},
+    store::{AccessOptions, Intent, Store},
 };
 
 /// How to handle an SBOM that is attached to the source.
@@ -108,19 +110,14 @@ struct Run<'a> {
 /// Converts an image and publishes it. May be dropped at any time: nothing half-done is published.
 pub async fn run(job: &ConvertJob, reporter: &Reporter) -> Result<Summary, ConvertError> {
     results::prepare(job)?;
-    let source = Source::open(&job.source, &job.source_access).await?;
-    let plan = plan::plan(job, &source).await?;
-    documents::check_sizes(job, &plan)?;
-    results::check_size(job, &plan)?;
-    // Before the work, so that a missing permission is reported at once.
-    let destination = Destination::open(&job.destination, &job.access).await?;
+    let run = begin(job, reporter, Intent::Push).await?;
+    let plan = &run.plan;
     reporter.event(&Event::Planned {
         source: &job.source,
         destination: &job.destination,
         variants: plan.variants.len(),
-        sizes: layers::sizes(&plan),
+        sizes: layers::sizes(plan),
     });
-    let run = Run { job, plan, source, destination, reporter };
 
     let list = async { Ok(Attachments::list(&run).await) };
     let (layers, mut attachments) = tokio::try_join!(layers::convert(&run), list)?;
@@ -133,6 +130,21 @@ pub async fn run(job: &ConvertJob, reporter: &Reporter) -> Result<Summary, Conve
     reporter.event(&Event::Published { summary: &summary });
     probe(&run, &mut summary).await;
     Ok(summary)
+}
+
+/// Reads the source, decides what is to be done, and finds out whether that can succeed.
+async fn begin<'a>(
+    job: &'a ConvertJob,
+    reporter: &'a Reporter,
+    intent: Intent,
+) -> Result<Run<'a>, ConvertError> {
+    let source = Source::open(&job.source, &job.source_access).await?;
+    let plan = plan::plan(job, &source).await?;
+    documents::check_sizes(job, &plan)?;
+    results::check_size(job, &plan)?;
+    // Before the work, so that a missing permission is reported at once.
+    let destination = Destination::open(&job.destination, &job.access, intent).await?;
+    Ok(Run { job, plan, source, destination, reporter })
 }
 
 /// Asks the destination's registry whether it serves partial pulls, if that is wanted and there is

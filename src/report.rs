@@ -3,11 +3,15 @@
 mod bars;
 pub(crate) mod human;
 mod lines;
+mod plan;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
+pub(crate) use self::plan::{
+    LayerAction, LayerPlan, ManifestPlan, PlanReport, ResultPlan, ResultsPlan, ReusePlan,
+};
 use crate::{
     attached::Attached,
     chunked::eligibility::LeftOut,

@@ -51,13 +51,18 @@ pub const NAMES: [&str; 6] =
 /// Checks that results can be written before the work begins, and removes those of an earlier run,
 /// which would pass for results of this run even if that fails.
 pub fn prepare(dir: &Path) -> io::Result<()> {
-    if !dir.is_dir() {
-        let exists = dir.exists();
-        let message = if exists { "not a directory" } else { "no such directory; create it" };
-        return Err(io::Error::new(io::ErrorKind::NotFound, message));
-    }
+    check_dir(dir)?;
     NamedTempFile::new_in(dir)?;
     clear(dir)
+}
+
+/// Checks that there is such a directory.
+pub fn check_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let message = if dir.exists() { "not a directory" } else { "no such directory; create it" };
+    Err(io::Error::new(io::ErrorKind::NotFound, message))
 }
 
 /// Removes all results that an earlier run has left.

@@ -119,6 +119,15 @@ pub struct ConvertArgs {
     #[arg(long, env = "RECOMPRESS_RESULTS_LIMIT", value_name = "BYTES", default_value = "4096")]
     #[arg(value_parser = value::within(1000..=1_500_000_usize))]
     results_limit: usize,
+    /// Report what would be done, and write nothing
+    ///
+    /// Nothing is pushed, no results are written or removed, and layers are not read. Whether the
+    /// destination accepts a push, and whether each layer can be pulled partially, is not known
+    /// then; all else that would make a run fail does.
+    #[arg(long, env = "RECOMPRESS_DRY_RUN", value_name = "BOOL", default_value = "false")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(action = ArgAction::Set, value_parser = value::boolean)]
+    dry_run: bool,
     /// What to print to standard output: the new reference, or a report
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
     output: OutputFormat,
@@ -149,7 +158,7 @@ pub struct ConvertArgs {
 /// nothing may stay that a pipeline would take for results of this run.
 pub fn clear_results(arguments: impl IntoIterator<Item = OsString>) {
     let arguments: Vec<OsString> = arguments.into_iter().skip(1).collect();
-    if !arguments.iter().any(|argument| argument == "convert") {
+    if !arguments.iter().any(|argument| argument == "convert") || is_dry_run(&arguments) {
         return;
     }
     let mut dirs: Vec<PathBuf> =
@@ -167,6 +176,21 @@ pub fn clear_results(arguments: impl IntoIterator<Item = OsString>) {
     }
 }
 
+/// A dry run has no results, and leaves those of others.
+fn is_dry_run(arguments: &[OsString]) -> bool {
+    let is_true =
+        |text: &OsStr| text.to_str().is_some_and(|text| matches!(value::boolean(text), Ok(true)));
+    let given = arguments.iter().rev().find_map(|argument| {
+        match argument.as_bytes().strip_prefix(b"--dry-run")? {
+            [] => Some(true),
+            rest => rest.strip_prefix(b"=").map(|text| is_true(OsStr::from_bytes(text))),
+        }
+    });
+    given.unwrap_or_else(|| {
+        std::env::var_os("RECOMPRESS_DRY_RUN").is_some_and(|text| is_true(&text))
+    })
+}
+
 /// A step of Tekton is told the path of each result, and not their directory, which has the name of
 /// the step in it.
 fn results_folder(path: PathBuf) -> PathBuf {
@@ -177,8 +201,12 @@ fn results_folder(path: PathBuf) -> PathBuf {
 }
 
 pub(super) async fn run(args: ConvertArgs) -> Result<(), CommandError> {
-    let output = args.output;
+    let (output, dry_run) = (args.output, args.dry_run);
     let job = ConvertJob::try_from(args)?;
+    if dry_run {
+        let plan = Box::pin(convert::dry_run(&job, &Reporter::for_stderr())).await?;
+        return print(output, &plan, &plan).map_err(CommandError::Print);
+    }
     let summary = convert::run(&job, &Reporter::for_stderr()).await?;
     let line = format!("{}\n", summary.image.reference);
     print(output, &line, &summary).map_err(CommandError::Stdout)

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Requests of one kind that are under way at the same time.
-const CHECKS: usize = 8;
+pub(super) const CHECKS: usize = 8;
 
 pub(super) struct Destination<'a> {
     pub(super) reference: &'a ImageReference,
@@ -32,9 +32,10 @@ impl<'a> Destination<'a> {
     pub(super) async fn open(
         reference: &'a ImageReference,
         access: &AccessOptions,
+        intent: Intent,
     ) -> Result<Self, ConvertError> {
         let failed = |error| failed(reference, error);
-        let store = Store::open(reference, Intent::Push, access).await.map_err(failed)?;
+        let store = Store::open(reference, intent, access).await.map_err(failed)?;
         Ok(Self { reference, store, session: OnceCell::new() })
     }
 
@@ -47,6 +48,12 @@ impl<'a> Destination<'a> {
 
     pub(super) fn failed(&self, error: StoreError) -> ConvertError {
         failed(self.reference, error)
+    }
+
+    /// What the tag of the reference names.
+    pub(super) async fn named(&self) -> Result<Option<Digest>, ConvertError> {
+        let found = self.store.find_manifest(&Selector::of(self.reference)).await;
+        found.map(|found| found.map(|raw| raw.digest)).map_err(|error| self.failed(error))
     }
 
     /// A manifest that was written as `expected`, or what is there in its place.

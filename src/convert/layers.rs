@@ -14,13 +14,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     ConvertError, Run,
+    destination::CHECKS,
     format::Format,
     plan::{LayerKey, Plan, PlannedLayer},
     reuse::{self, Reusable, TakenLayer},
 };
 use crate::{
     layer::{self, Converted, LayerError, LayerProgress, Pool, Recipe},
-    report::{Event, LayerKind, LayerReport},
+    report::{Event, LayerAction, LayerKind, LayerPlan, LayerReport},
     store::SpoolWriter,
 };
 
@@ -101,6 +102,16 @@ pub(super) async fn convert(run: &Run<'_>) -> Result<ConvertedLayers, ConvertErr
     Ok(ConvertedLayers { of_variant, distinct })
 }
 
+/// What will probably be done with each layer, the distinct ones once.
+pub(super) async fn expected(
+    run: &Run<'_>,
+    reusable: &Reusable,
+) -> Result<Vec<LayerPlan>, ConvertError> {
+    let tasks = tasks(&run.plan).0;
+    let plans = tasks.iter().map(|task| task.expected(run, reusable));
+    stream::iter(plans).buffered(CHECKS).try_collect().await
+}
+
 /// The lengths of the blobs that are to be read, in bytes.
 pub(super) fn sizes(plan: &Plan) -> Vec<u64> {
     tasks(plan).0.iter().map(|task| task.layer.blob.size).collect()
@@ -154,10 +165,7 @@ impl Workshop<'_> {
     async fn unconverted(&self, task: &LayerTask<'_>) -> Result<Option<LayerReport>, ConvertError> {
         let Self { run, reusable, .. } = self;
         if task.layer.foreign {
-            if run.job.require_chunked {
-                let reason = "it is foreign: clients fetch it from elsewhere, as it is";
-                return Err(task.not_chunkable(reason));
-            }
+            task.check_foreign(run)?;
             return Ok(Some(task.unchanged()));
         }
         if !reusable.has(run, task.key) {
@@ -268,6 +276,35 @@ impl Workshop<'_> {
 }
 
 impl LayerTask<'_> {
+    async fn expected(
+        &self,
+        run: &Run<'_>,
+        reusable: &Reusable,
+    ) -> Result<LayerPlan, ConvertError> {
+        let LayerTask { label, layer, key, .. } = self;
+        let action = if layer.foreign {
+            self.check_foreign(run)?;
+            LayerAction::Keep
+        } else if let Some(reuse) = reusable.expected(run, *key).await? {
+            LayerAction::Reuse(reuse)
+        } else {
+            LayerAction::Convert
+        };
+        Ok(LayerPlan {
+            layer: label.clone(),
+            source_digest: layer.blob.digest.clone(),
+            source_size: layer.blob.size,
+            diff_id: layer.diff_id.clone(),
+            format: key.format.as_str(),
+            action,
+        })
+    }
+
+    fn check_foreign(&self, run: &Run<'_>) -> Result<(), ConvertError> {
+        let reason = "it is foreign: clients fetch it from elsewhere, as it is";
+        if run.job.require_chunked { Err(self.not_chunkable(reason)) } else { Ok(()) }
+    }
+
     /// The report of a layer that stays as it is.
     fn unchanged(&self) -> LayerReport {
         LayerReport::foreign(self.number, &self.layer.blob, &self.layer.diff_id)

@@ -4,7 +4,7 @@
 //! `docs/slsa-provenance.md`, "type hinting"), so these name only what this run has made. The source
 //! goes under a name that makes it a material.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, io, path::Path};
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use super::{ConvertError, ConvertJob, Run, plan::Plan};
 use crate::{
     attached::CarriedSbom,
     image::{Digest, ImageReference},
-    report::Summary,
+    report::{ResultPlan, ResultsPlan, Summary},
     tekton,
 };
 
@@ -61,28 +61,53 @@ fn results(
     results
 }
 
-/// Fails if no results can be written; removes those of an earlier run.
-pub(super) fn prepare(job: &ConvertJob) -> Result<(), ConvertError> {
-    let Some(dir) = &job.results_dir else { return Ok(()) };
-    tekton::prepare(dir).map_err(|error| ConvertError::ResultsDir {
-        dir: dir.display().to_string().trim_end_matches("/.").to_owned(),
-        error,
-    })
-}
-
-/// Fails before any work if the results will be more than Tekton accepts. Their lengths are known,
-/// because all digests have the same.
-pub(super) fn check_size(job: &ConvertJob, plan: &Plan) -> Result<(), ConvertError> {
-    if job.results_dir.is_none() {
-        return Ok(());
-    }
+/// Results as long as those of the run will be at most: all digests have the same length.
+fn largest(job: &ConvertJob, plan: &Plan) -> Vec<NamedResult> {
     let digest = Digest::sha256_of(b"");
     let made = match &plan.index {
         Some(_) => vec![&digest; plan.variants.len()],
         None => Vec::new(),
     };
     let sbom = job.may_carry_sbom().then(|| format!("{}@{digest}", job.destination));
-    let bytes = size(&results(&job.source, &job.destination, &digest, &made, sbom));
+    results(&job.source, &job.destination, &digest, &made, sbom)
+}
+
+/// What the run will write.
+pub(super) fn expected(job: &ConvertJob, plan: &Plan) -> ResultsPlan {
+    let results = largest(job, plan);
+    ResultsPlan {
+        bytes: size(&results),
+        limit: job.results_limit,
+        results: results
+            .into_iter()
+            .map(|(name, value)| ResultPlan { name, bytes: value.len() })
+            .collect(),
+    }
+}
+
+/// Fails if no results could be written, and leaves those of an earlier run.
+pub(super) fn check_dir(job: &ConvertJob) -> Result<(), ConvertError> {
+    let Some(dir) = &job.results_dir else { return Ok(()) };
+    tekton::check_dir(dir).map_err(|error| unusable(dir, error))
+}
+
+fn unusable(dir: &Path, error: io::Error) -> ConvertError {
+    let dir = dir.display().to_string().trim_end_matches("/.").to_owned();
+    ConvertError::ResultsDir { dir, error }
+}
+
+/// Fails if no results can be written; removes those of an earlier run.
+pub(super) fn prepare(job: &ConvertJob) -> Result<(), ConvertError> {
+    let Some(dir) = &job.results_dir else { return Ok(()) };
+    tekton::prepare(dir).map_err(|error| unusable(dir, error))
+}
+
+/// Fails before any work if the results will be more than Tekton accepts.
+pub(super) fn check_size(job: &ConvertJob, plan: &Plan) -> Result<(), ConvertError> {
+    if job.results_dir.is_none() {
+        return Ok(());
+    }
+    let bytes = size(&largest(job, plan));
     if bytes > job.results_limit {
         return Err(ConvertError::ResultsTooLarge { bytes, limit: job.results_limit });
     }

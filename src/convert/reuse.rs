@@ -26,7 +26,7 @@ use crate::{
     check::Annotations,
     image::{BlobId, Digest, ImageReference},
     layer::Outline,
-    report::ReuseReport,
+    report::{ReusePlan, ReuseProof, ReuseReport},
 };
 
 /// Layers with the same diffID that are looked at.
@@ -124,6 +124,23 @@ impl Reusable {
     fn fitting(&self, run: &Run<'_>, key: LayerKey<'_>) -> impl Iterator<Item = &FoundLayer> {
         let alike = self.layers.get(key.diff_id).into_iter().flatten();
         alike.filter(move |layer| layer.fits(run, key.format))
+    }
+
+    /// The first of the layers that will be looked at.
+    pub(super) async fn expected(
+        &self,
+        run: &Run<'_>,
+        key: LayerKey<'_>,
+    ) -> Result<Option<ReusePlan>, ConvertError> {
+        let Some(layer) = self.fitting(run, key).next() else { return Ok(None) };
+        let FoundLayer { blob, candidate, .. } = layer;
+        Ok(Some(ReusePlan {
+            from: candidate.reference.to_string(),
+            digest: blob.digest.clone(),
+            size: blob.size,
+            proof: if layer.is_trusted(run) { ReuseProof::Digest } else { ReuseProof::Verified },
+            already_there: candidate.is_there() || run.destination.has_blob(blob).await?,
+        }))
     }
 
     /// The first of the layers that passes, brought to the destination. `source_len` is the length of

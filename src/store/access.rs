@@ -10,6 +10,8 @@ pub enum Intent {
     Pull,
     /// Pull and push.
     Push,
+    /// To read what a push would meet, and to write nothing.
+    PlanPush,
 }
 
 /// How registries are accessed. Layouts need none of it.

@@ -242,7 +242,7 @@ impl fmt::Display for Refusal {
         let Self { status, registry, repository, .. } = self;
         let (verb, preposition) = match self.intent {
             Intent::Pull => ("pull", "from"),
-            Intent::Push => ("push", "to"),
+            Intent::Push | Intent::PlanPush => ("push", "to"),
         };
         write!(f, "not allowed to {verb} {preposition} {registry}/{repository}: ")?;
         write!(f, "the registry returned {status}{}; ", told(&self.reason))?;

@@ -39,6 +39,7 @@ impl OciLayout {
             .blocking(move |layout| match intent {
                 Intent::Pull => layout.check(),
                 Intent::Push => layout.check_or_create(),
+                Intent::PlanPush => layout.is_to_be_created().map(drop),
             })
             .await?;
         Ok(layout)
@@ -184,24 +185,27 @@ impl OciLayout {
         }
     }
 
-    fn check_or_create(&self) -> Result<(), StoreError> {
+    /// Whether a push has to create the layout first.
+    fn is_to_be_created(&self) -> Result<bool, StoreError> {
         match self.check() {
-            Err(StoreError::Layout(LayoutError::Missing(_) | LayoutError::NoLayout(_))) => {}
+            Err(StoreError::Layout(LayoutError::Missing(root))) if !root.exists() => Ok(true),
+            Err(StoreError::Layout(LayoutError::NoLayout(root))) => {
+                let is_unfinished = self.is_unfinished().map_err(StoreError::io(&root))?;
+                is_unfinished.then_some(true).ok_or(LayoutError::Occupied(root).into())
+            }
             // A damaged index is reported before the work begins.
-            checked => return checked.and_then(|()| self.read_index().map(drop)),
+            checked => checked.and_then(|()| self.read_index().map(|_| false)),
+        }
+    }
+
+    fn check_or_create(&self) -> Result<(), StoreError> {
+        if !self.is_to_be_created()? {
+            return Ok(());
         }
         fs::create_dir_all(&self.root).map_err(StoreError::io(&self.root))?;
         let _lock = self.lock()?;
         // Another process may have created the layout meanwhile.
-        match self.check() {
-            Err(StoreError::Layout(LayoutError::NoLayout(_))) => {}
-            checked => return checked,
-        }
-        if self.is_unfinished().map_err(StoreError::io(&self.root))? {
-            self.create()
-        } else {
-            Err(LayoutError::Occupied(self.root.clone()).into())
-        }
+        if self.is_to_be_created()? { self.create() } else { Ok(()) }
     }
 }
 

@@ -9,6 +9,7 @@ mod commits;
 mod contact;
 mod credentials;
 mod downloads;
+mod dry_run;
 mod ends;
 mod fake;
 mod faults;

@@ -48,6 +48,11 @@ pub(super) struct Proof {
 }
 
 impl FoundLayer {
+    /// Whether its documents are enough.
+    pub(super) fn is_trusted(&self, run: &Run<'_>) -> bool {
+        run.job.reuse.trust_digests && self.candidate.is_pinned_by_user() && self.chunked
+    }
+
     /// `None` if the layer cannot be had, or is not what this program would make. `source_len` is
     /// the length of the source's blob.
     pub(super) async fn prove(
@@ -60,10 +65,8 @@ impl FoundLayer {
         if self.blob.size > source_len.saturating_mul(LEN_RATIO).max(LEN_FROM) {
             return None;
         }
-        let is_trusted =
-            run.job.reuse.trust_digests && self.candidate.is_pinned_by_user() && self.chunked;
         let proof = match self.candidate.store(run) {
-            Store::Registry(_) if is_trusted => match self.documents(run).await {
+            Store::Registry(_) if self.is_trusted(run) => match self.documents(run).await {
                 Some(Documents { toc, tar_split }) => {
                     let (found, lowest) = (self.clone(), key.lowest);
                     let work = move || found.by_documents(&toc, &tar_split, lowest, limits);

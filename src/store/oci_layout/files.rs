@@ -12,6 +12,7 @@ use super::{OciLayout, index::LayoutIndex};
 use crate::{
     image::{Digest, DocumentError},
     store::{
+        access::Intent,
         blob::{BlobContent, blob_name},
         error::{LayoutError, StoreError},
         manifest::MANIFEST_SIZE_MAX,
@@ -72,7 +73,12 @@ impl OciLayout {
 
     pub(super) fn read_index(&self) -> Result<LayoutIndex, StoreError> {
         let path = self.root.join(INDEX);
-        let bytes = read_small(&path).map_err(StoreError::io(&path))?;
+        let bytes = match read_small(&path) {
+            Err(error) if self.intent == Intent::PlanPush && is_absent(&error) => {
+                return Ok(LayoutIndex::empty());
+            }
+            read => read.map_err(StoreError::io(&path))?,
+        };
         LayoutIndex::parse(&bytes)
             .map_err(|reason| LayoutError::Damaged { path, reason: reason.to_string() }.into())
     }

@@ -119,7 +119,7 @@ impl Login {
     fn scope(&self, also: Option<&str>) -> String {
         let actions = match self.intent {
             Intent::Pull => "pull",
-            Intent::Push => "pull,push",
+            Intent::Push | Intent::PlanPush => "pull,push",
         };
         let own = format!("repository:{}:{actions}", self.repository);
         match also {

@@ -24,7 +24,7 @@ impl Repository {
         let conf = tokio::task::spawn_blocking(move || RegistriesConf::load(file.as_deref())).await;
         let conf = conf.map_err(|error| StoreError::internal(&error))??;
         match intent {
-            Intent::Push => {
+            Intent::Push | Intent::PlanPush => {
                 Self::contact_endpoint(&conf.push_target(reference), intent, options).await
             }
             Intent::Pull => {

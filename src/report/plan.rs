@@ -1,0 +1,176 @@
+//! What a run would do: the report of a dry run, as text and as JSON.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{AttachedReport, LeftReport, ReuseProof, human::size};
+use crate::image::Digest;
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PlanReport {
+    /// Always true: it tells this report from that of a run.
+    pub(crate) dry_run: bool,
+    /// The reference as it was given.
+    pub(crate) source: String,
+    /// The manifest that would be converted.
+    pub(crate) source_digest: Digest,
+    /// With its tag.
+    pub(crate) destination: String,
+    /// What that tag names now.
+    pub(crate) destination_digest: Option<Digest>,
+    /// As in `zstd:chunked`.
+    pub(crate) format: &'static str,
+    /// The image, or the entries of the index, in order.
+    pub(crate) manifests: Vec<ManifestPlan>,
+    /// The distinct ones.
+    pub(crate) layers: Vec<LayerPlan>,
+    /// Bytes of layers to download, if what is to be reused passes its checks.
+    pub(crate) download_size: u64,
+    /// What a source index has and the new one will not have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) left: Vec<LeftReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
+    /// What is attached to the source.
+    pub(crate) attached: Vec<AttachedReport>,
+    /// What of that could not be looked at, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unlisted: Vec<String>,
+    pub(crate) results: ResultsPlan,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ManifestPlan {
+    /// As `OS/ARCH[/VARIANT]`.
+    pub(crate) platform: Option<String>,
+    /// As in `zstd:chunked`; none if it is no image.
+    pub(crate) format: Option<&'static str>,
+    /// Whether it would be made; otherwise it is the source's.
+    pub(crate) made: bool,
+    /// The manifest that it is made from, or that stays.
+    pub(crate) source_digest: Digest,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct LayerPlan {
+    /// Which layer of which image.
+    pub(crate) layer: String,
+    /// The source's blob.
+    pub(crate) source_digest: Digest,
+    /// Its length in bytes.
+    pub(crate) source_size: u64,
+    /// Digest of the content.
+    pub(crate) diff_id: Digest,
+    /// What it is to become, as in `zstd:chunked`.
+    pub(crate) format: &'static str,
+    #[serde(flatten)]
+    pub(crate) action: LayerAction,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "action", rename_all = "lowercase")]
+pub(crate) enum LayerAction {
+    Convert,
+    /// Take over a finished layer. If it fails its check, the layer is converted.
+    Reuse(ReusePlan),
+    /// It is foreign: clients fetch it from elsewhere.
+    Keep,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ReusePlan {
+    /// The image that has the layer.
+    pub(crate) from: String,
+    /// Its blob there.
+    pub(crate) digest: Digest,
+    /// Its length in bytes.
+    pub(crate) size: u64,
+    /// How it would be checked.
+    pub(crate) proof: ReuseProof,
+    /// The destination has it already.
+    pub(crate) already_there: bool,
+}
+
+impl ReusePlan {
+    /// Bytes to download.
+    pub(crate) fn download(&self) -> u64 {
+        match self.proof {
+            ReuseProof::Verified => self.size,
+            // TOC and tar-split, whose lengths do not matter here.
+            ReuseProof::Digest => 0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ResultsPlan {
+    /// In a termination message, at most.
+    pub(crate) bytes: usize,
+    /// As in `--results-limit`.
+    pub(crate) limit: usize,
+    pub(crate) results: Vec<ResultPlan>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ResultPlan {
+    pub(crate) name: &'static str,
+    /// Of its value, at most.
+    pub(crate) bytes: usize,
+}
+
+impl fmt::Display for PlanReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n  to {}", self.source, self.destination)?;
+        match &self.destination_digest {
+            Some(digest) => writeln!(f, "  whose tag names {digest} now")?,
+            None => writeln!(f, "  a new tag")?,
+        }
+        for manifest in &self.manifests {
+            let action = if manifest.made { "make" } else { "keep" };
+            let platform = manifest.platform.as_deref().unwrap_or("-");
+            let format = manifest.format.unwrap_or("no image");
+            writeln!(f, "{action} manifest {platform} {format} of {}", manifest.source_digest)?;
+        }
+        for layer in &self.layers {
+            layer.fmt(f)?;
+        }
+        for AttachedReport { item, .. } in &self.attached {
+            writeln!(f, "attached to the source: {} {}", item.kind.as_str(), item.digest)?;
+        }
+        for what in &self.unlisted {
+            writeln!(f, "warning: incomplete list of attachments of the source: {what}")?;
+        }
+        for LeftReport { digest, reason } in &self.left {
+            writeln!(f, "leave out {digest}: {reason}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        writeln!(f, "download of layers: {}", size(self.download_size))?;
+        let ResultsPlan { bytes, limit, results } = &self.results;
+        let names: Vec<_> = results.iter().map(|result| result.name).collect();
+        writeln!(f, "results: {}; {bytes} of {limit} bytes", names.join(", "))?;
+        writeln!(f, "dry run: nothing was written")
+    }
+}
+
+impl fmt::Display for LayerPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { layer, source_size, format, action, .. } = self;
+        match action {
+            LayerAction::Convert => {
+                writeln!(f, "{layer}: convert {} to {format}", size(*source_size))
+            }
+            LayerAction::Keep => writeln!(f, "{layer}: keep by reference, because it is foreign"),
+            LayerAction::Reuse(ReusePlan { from, size: len, proof, already_there, .. }) => {
+                let proof = match proof {
+                    ReuseProof::Verified => "verified",
+                    ReuseProof::Digest => "trusted by digest",
+                };
+                let there = if *already_there { ", already at the destination" } else { "" };
+                writeln!(f, "{layer}: reuse {} of {from} if it can be {proof}{there}", size(*len))
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A dry run tells what a run will do, fails where a run fails, and writes nothing.
+
+use std::{fs, process::Command};
+
+use serde_json::{Value, json};
+
+use super::{
+    peer::Peer,
+    quick,
+    sample::{Sample, convert, ends, run},
+};
+
+async fn report(mut command: Command) -> Value {
+    command.args(["--output=json", "--probe=false"]);
+    let output = run(command).await;
+    ends(&output, 0, &[]);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// `convert`, or what it would do.
+fn command(source: &str, to: &str, more: &[&str], dry: bool) -> Command {
+    let mut command = convert(source, to);
+    command.args(more).args(dry.then_some("--dry-run"));
+    command
+}
+
+/// For each layer its diffID and whether it is taken over, and whence.
+fn layers(report: &Value) -> Vec<[Value; 3]> {
+    let layers = report["layers"].as_array().unwrap().iter();
+    let mut layers: Vec<_> = layers
+        .map(|layer| {
+            let from = match &layer["reuse"] {
+                Value::Null => layer["from"].clone(),
+                reuse => reuse["from"].clone(),
+            };
+            let is_reused = layer["reused"] == json!(true) || layer["action"] == json!("reuse");
+            [layer["diff_id"].clone(), is_reused.into(), from]
+        })
+        .collect();
+    layers.sort_by_key(|layer| layer[0].to_string());
+    layers
+}
+
+/// What is told beforehand is what happens then. Nothing but GET and HEAD is requested, and results
+/// of an earlier run stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_does_what_the_dry_run_tells() {
+    let (dir, peer) = (tempfile::tempdir().unwrap(), Peer::start());
+    let image = |name: &str| format!("{}/org/{name}", peer.host());
+    let results = dir.path().join("IMAGE_REF");
+    let small = Sample::new(&[900, 50_000, 9], 71).push(&image("app:1"), &quick()).await;
+    let other = Sample::new(&[900, 50_000, 9, 70_000], 71).push(&image("app:2"), &quick()).await;
+    for (source, to, more) in [
+        (&small, "app:z", &[] as &[&str]),
+        // All of it is there.
+        (&small, "app:z", &[]),
+        (&other, "app:z", &[]),
+        (&other, "app:z", &["--reuse-from=none"]),
+        (&other, "new:z", &["--reuse-from", &image("app:z")]),
+        (&other, "gzip:z", &["--compression-format=gzip"]),
+        (&other, "dual:z", &["--compression-format=dual"]),
+    ] {
+        let more = [more, &["--results-dir", dir.path().to_str().unwrap()]].concat();
+        fs::write(&results, "of an earlier run").unwrap();
+        let before = peer.requests().len();
+        let dry = report(command(source, &image(to), &more, true)).await;
+        for request in &peer.requests()[before..] {
+            assert!(request.starts_with("GET ") || request.starts_with("HEAD "), "{request}");
+        }
+        assert_eq!(fs::read(&results).unwrap(), b"of an earlier run");
+        let run = report(command(source, &image(to), &more, false)).await;
+        assert_ne!(fs::read(&results).unwrap(), b"of an earlier run");
+
+        assert_eq!(dry["source_digest"], run["source_digest"]);
+        let now = run["replaced_digest"].as_str().or_else(|| {
+            let is_same = run["already_published"] == json!(true);
+            is_same.then(|| run["image"]["digest"].as_str().unwrap())
+        });
+        assert_eq!(dry["destination_digest"].as_str(), now, "{to} {more:?}: {dry:#}");
+        if run["manifests"].is_null() {
+            assert_eq!(layers(&dry), layers(&run), "{to} {more:?}: {dry:#} {run:#}");
+        } else {
+            let formats = |report: &Value| -> Vec<Value> {
+                let manifests = report["manifests"].as_array().unwrap().iter();
+                manifests.map(|manifest| manifest["format"].clone()).collect()
+            };
+            assert_eq!(formats(&dry), formats(&run));
+        }
+        let written = dry["results"]["results"].as_array().unwrap();
+        for result in written {
+            let value = fs::read(dir.path().join(result["name"].as_str().unwrap())).unwrap();
+            assert_eq!(result["bytes"], value.len(), "{result}");
+        }
+        assert_eq!(written.len(), fs::read_dir(dir.path()).unwrap().count());
+    }
+}
+
+/// Whatever is wrong before the first layer is read ends both with the same code and message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_fails_where_a_run_fails() {
+    let (dir, peer) = (tempfile::tempdir().unwrap(), Peer::start());
+    let source =
+        Sample::new(&[900], 72).push(&format!("{}/org/app:1", peer.host()), &quick()).await;
+    let absent = Sample::new(&[901], 73).named(&format!("{}/org/app:1", peer.host()));
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let occupied = dir.path().join("occupied");
+    fs::create_dir(&occupied).unwrap();
+    fs::write(occupied.join("precious"), "").unwrap();
+    let to = |path: &std::path::Path| format!("oci:{}:z", path.display());
+    let new = dir.path().join("some/new");
+    for (source, destination, more, code) in [
+        (&absent, to(&new), &[] as &[&str], 6),
+        (&source, to(&file), &[], 7),
+        (&source, to(&occupied), &[], 7),
+        (&source, "127.0.0.1:1/org/app:z".to_owned(), &[], 6),
+        (&source, to(&new), &["--platform=linux/s390x"], 5),
+        (&source, to(&new), &["--results-dir=/nonexistent"], 7),
+        (&source, to(&new), &["--results-dir=/tmp", "--all-platforms"], 2),
+        (&source, to(&new), &["--sbom", "sha256:1111"], 2),
+        (
+            &source,
+            to(&new),
+            &["--sbom=sha256:1111111111111111111111111111111111111111111111111111111111111111"],
+            5,
+        ),
+    ] {
+        let message = |stderr: &[u8]| {
+            let text = String::from_utf8_lossy(stderr).into_owned();
+            let line = text.lines().last().unwrap();
+            // How long it took differs.
+            line.split("; gave up").next().unwrap().to_owned()
+        };
+        let dry = run(command(source, &destination, more, true)).await;
+        ends(&dry, code, &[]);
+        let entries = || fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(entries(), 2, "{destination} {more:?}");
+        let real = run(command(source, &destination, more, false)).await;
+        ends(&real, code, &[]);
+        assert_eq!(message(&dry.stderr), message(&real.stderr));
+        let _ = fs::remove_dir_all(dir.path().join("some"));
+    }
+}
+
+/// A layout that does not exist yet is not made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_makes_no_layout() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = format!("oci:{}:1", dir.path().join("in").display());
+    let source = Sample::new(&[900], 74).push(&source, &quick()).await;
+    let new = dir.path().join("out");
+    let to = format!("oci:{}:z", new.display());
+    let output = run(command(&source, &to, &[], true)).await;
+    ends(&output, 0, &["layer 1: convert", "nothing was written", "a new tag"]);
+    assert!(!new.exists());
+    fs::create_dir(&new).unwrap();
+    ends(&run(command(&source, &to, &[], true)).await, 0, &["layer 1: convert"]);
+    assert_eq!(fs::read_dir(&new).unwrap().count(), 0);
+}
