@@ -8,6 +8,7 @@ mod access;
 pub mod convert;
 pub mod exit;
 mod given;
+pub mod hints;
 pub mod inspect;
 mod limits;
 mod output;
@@ -48,10 +49,11 @@ pub struct Cli {
     /// Increase verbosity: -v for debug messages, -vv for each request
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Logging")]
     pub verbose: u8,
-    /// What to log: error, warn, info, debug, trace, or a filter
+    /// What to log: off, error, warn, info, debug, trace, or a filter
     ///
     /// Filters use the syntax of tracing, for example recompress_image=debug.
     #[arg(long, global = true, env = "RECOMPRESS_LOG", value_name = "FILTER")]
+    #[arg(value_parser = value::log_filter)]
     #[arg(help_heading = "Logging")]
     pub log: Option<String>,
 }

@@ -30,7 +30,11 @@ fn main() -> ExitCode {
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            let _ = write!(std::io::stderr(), "{}", store::mask(&error.render().to_string()));
+            let _ = write!(
+                std::io::stderr(),
+                "{}",
+                store::mask(&cli::hints::adapt(&error.render().to_string()))
+            );
             return ExitCode::from(cli::exit::ExitCode::Usage as u8);
         }
         // Help, or the version.
@@ -119,8 +123,7 @@ fn log(verbose: u8, filter: Option<&str>) -> anyhow::Result<()> {
         (Some(filter), None) => filter.to_owned(),
         (None, _) => default.to_owned(),
     };
-    let filter = EnvFilter::try_new(filter)
-        .context("invalid log filter; expected one such as recompress_image=debug")?;
+    let filter = EnvFilter::try_new(filter).context("invalid log filter")?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(shows_targets)
@@ -135,7 +138,7 @@ struct Masked;
 impl std::io::Write for Masked {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        std::io::stderr().write_all(store::mask(&text).as_bytes())?;
+        std::io::stderr().write_all(store::mask(&cli::hints::adapt(&text)).as_bytes())?;
         Ok(line.len())
     }
 
@@ -147,5 +150,6 @@ impl std::io::Write for Masked {
 fn complain(text: &str) {
     // Texts from an image can have control characters.
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let _ = writeln!(std::io::stderr(), "recompress-image: {}", store::mask(&line));
+    let _ =
+        writeln!(std::io::stderr(), "recompress-image: {}", store::mask(&cli::hints::adapt(&line)));
 }

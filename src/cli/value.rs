@@ -6,6 +6,8 @@ use std::{ops::RangeInclusive, str::FromStr, time::Duration};
 use bytesize::ByteSize;
 use clap::ValueEnum;
 
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
 use crate::{
     attached::SbomChoice,
     convert::SbomPolicy,
@@ -42,6 +44,10 @@ pub(crate) enum ValueError {
     Time,
     #[error("expected a size greater than 0, as in 300GiB")]
     Size,
+    #[error(
+        "expected off, error, warn, info, debug, trace, or a filter as in recompress_image=debug"
+    )]
+    LogFilter,
     #[error("expected true or false")]
     Boolean,
     #[error("expected a whole number, {min} or more")]
@@ -181,6 +187,13 @@ pub(super) fn time(text: &str) -> Result<Duration, ValueError> {
     let bounds = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
     let time = humantime::parse_duration(text).ok();
     time.filter(|time| bounds.contains(time)).ok_or(ValueError::Time)
+}
+
+/// A word alone would name a module, and silence all others: more likely it is a level misspelled.
+pub(super) fn log_filter(text: &str) -> Result<String, ValueError> {
+    let is_level = text.parse::<LevelFilter>().is_ok();
+    let is_filter = text.contains('=') && EnvFilter::try_new(text).is_ok();
+    if is_level || is_filter { Ok(text.to_owned()) } else { Err(ValueError::LogFilter) }
 }
 
 /// `true` or `false`, and the words that pipelines have for them.

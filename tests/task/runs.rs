@@ -309,13 +309,30 @@ fn a_failed_run_leaves_no_results() {
         (vec![("IMAGE", &image), ("COMPRESSION_FORMAT", "xz")], 2, "xz"),
         (vec![("IMAGE", &image), ("COMPRESSION_LEVEL", "99")], 2, "99"),
         (vec![("IMAGE", &image), ("ALL_PLATFORMS", "maybe")], 2, "maybe"),
-        (vec![("IMAGE", &image), ("SBOM", "all")], 2, "all"),
+        (vec![("IMAGE", &image), ("SBOM", "all")], 2, "SBOM"),
+        (vec![("IMAGE", &index), ("SOURCE_PLATFORM", "linux/s390x")], 5, "linux/arm64"),
+        (vec![("IMAGE", &index), ("SOURCE_PLATFORM", "linux")], 2, "SOURCE_PLATFORM"),
+        (
+            vec![("IMAGE", &index), ("SOURCE_PLATFORM", "linux/amd64,linux/arm64")],
+            2,
+            "ALL_PLATFORMS",
+        ),
+        (vec![("IMAGE", &image), ("RESULTS_LIMIT", "1")], 2, "RESULTS_LIMIT"),
+        (vec![("IMAGE", &image), ("REUSE_FROM", "none,base")], 2, "REUSE_FROM"),
+        (vec![("IMAGE", &image), ("LOG_LEVEL", "a=b=c")], 2, "LOG_LEVEL"),
+        (vec![("IMAGE", &image), ("TLSVERIFY", "maybe")], 2, "TLSVERIFY"),
         (vec![("IMAGE", &image), ("IMAGE_EXPIRES_AFTER", "soon")], 2, "soon"),
     ] {
         let run = run(&params);
         assert_eq!(run.code, code, "{params:?}: {}", run.log);
         assert_eq!(run.results, Results::new(), "{params:?}");
         assert!(run.log.contains(word), "{params:?}: {}", run.log);
+        // Params have no names like those of options; skopeo's are for a shell.
+        assert!(
+            !run.log.replace("skopeo inspect --format", "").contains("--"),
+            "{params:?}: {}",
+            run.log
+        );
     }
 }
 
@@ -358,6 +375,7 @@ fn credentials_and_authorities_are_those_of_the_namespace() {
     ] {
         let failed = with(credentials, config_maps);
         assert_eq!(failed.code, code, "{}", failed.log);
+        assert!(!failed.log.contains("--"), "{}", failed.log);
         assert_eq!(failed.results, Results::new());
     }
 }

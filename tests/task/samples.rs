@@ -140,6 +140,17 @@ fn check_pipeline(path: &str, pipeline: &PipelineSpec) -> usize {
     }
     for result in &pipeline.results {
         check_references(path, pipeline, &result.value);
+        // Tekton finds results of a matrix only if a later task consumes them.
+        if let Some(gathered) = result.value.strip_suffix("[*])") {
+            let consumed = pipeline.tasks.iter().flat_map(|task| {
+                let of_matrix = task.matrix.iter().flat_map(|matrix| &matrix.params);
+                task.params.iter().chain(of_matrix).flat_map(|param| texts(&param.value))
+            });
+            assert!(
+                consumed.into_iter().any(|text| text.starts_with(gathered)),
+                "{path}: {gathered}"
+            );
+        }
     }
     ours
 }
@@ -147,12 +158,23 @@ fn check_pipeline(path: &str, pipeline: &PipelineSpec) -> usize {
 #[test]
 fn samples_fit_the_task() {
     let mut found = BTreeMap::<String, usize>::new();
+    for path in files(&format!("task/{NAME}/samples")) {
+        let runs =
+            documents(&path).iter().filter(|document| document["kind"] != "Pipeline").count();
+        assert!(
+            runs == 0 || documents(&path).len() == 1,
+            "{path}: all of it is created or applied"
+        );
+    }
     for path in
         files(&format!("task/{NAME}/samples")).iter().chain(&files(&format!("task/{NAME}/tests")))
     {
         for document in documents(path) {
             let kind = document["kind"].as_str().unwrap().to_owned();
             *found.entry(kind.clone()).or_default() += 1;
+            let is_generated = |document: &Json| document["metadata"]["generateName"].is_string();
+            let is_run = kind.ends_with("Run");
+            assert_eq!(is_generated(&document), is_run, "{path}: create a run, apply all else");
             match kind.as_str() {
                 "TaskRun" => {
                     let run: Object<TaskRunSpec> = strict(document, path);
