@@ -41,7 +41,12 @@ pub use self::{
     left_out::CheckedLeftOut,
     walk::TocTotals,
 };
-pub(crate) use self::{content::tar_stream, effect::Effect, section::Section, toc::TocEntry};
+pub(crate) use self::{
+    content::{CheckedContent, tar_stream},
+    effect::Effect,
+    section::Section,
+    toc::TocEntry,
+};
 use self::{
     data::Data,
     walk::{Surroundings, Walked},

@@ -167,13 +167,17 @@ impl Workshop<'_> {
         let Some(taken) = reusable.take(run, task.key, task.layer.blob.size).await? else {
             return Ok(None);
         };
-        let TakenLayer { blob, raw_len, outline, report, already_there } = taken;
+        let TakenLayer { blob, raw_len, outline, reason, report, already_there } = taken;
+        if let Some(reason) = reason.as_ref().filter(|_| run.job.require_chunked) {
+            return Err(task.not_chunkable(reason));
+        }
         Ok(Some(LayerReport {
             uncompressed_size: Some(raw_len),
             kind: if outline.is_some() { LayerKind::ZstdChunked } else { LayerKind::Zstd },
             digest: blob.digest,
             size: blob.size,
             outline,
+            reason,
             already_there,
             reused: true,
             reuse: Some(report),

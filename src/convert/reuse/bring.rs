@@ -34,8 +34,11 @@ impl FoundLayer {
             Some(file) => file,
             // Before the upload begins, which should not depend on the candidate's pace.
             None => match self.download(run).await {
-                Some(file) => file,
-                None => return Ok(None),
+                Ok(file) => file,
+                Err(unfit) => {
+                    self.warn(&unfit);
+                    return Ok(None);
+                }
             },
         };
         let content = BlobContent::File(file.path().to_owned());

@@ -1,6 +1,10 @@
 //! Images whose layers may be taken over, and what they say of their layers.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{FoundLayer, Reusable};
 use crate::{
@@ -172,18 +176,25 @@ impl Reader<'_> {
         if diff_ids.len() != manifest.layers.len() {
             return Ok(());
         }
+        let mut unfit = BTreeMap::new();
         for (layer, diff_id) in manifest.layers.iter().zip(&diff_ids) {
             if is_zstd(&layer) && self.wanted.contains(diff_id) {
                 let layer = FoundLayer {
                     blob: layer.blob.clone(),
                     annotations: layer.annotations.clone(),
                     chunked: layer.is_chunked(),
+                    wanted_toc: markers::is_made_as_chunked(&manifest.annotations),
                     candidate: Arc::clone(self.candidate),
                     recipe: markers::recipe_of(&manifest.annotations).map(str::to_owned),
                     is_mixed: markers::is_mixed(&manifest.annotations),
                 };
-                found.add(self.run, diff_id, layer);
+                if let Err(reason) = found.add(self.run, diff_id, layer) {
+                    *unfit.entry(reason).or_insert(0) += 1;
+                }
             }
+        }
+        for (reason, layers) in unfit {
+            tracing::info!(image = %raw.digest, layers, reason, "layers are of no use");
         }
         Ok(())
     }

@@ -1,24 +1,27 @@
 //! Whether a layer is right: by all of its content, or by its documents.
 
 use std::{
-    io::{self, Read},
+    fs::File,
+    io::{self, BufReader, Read, Seek as _},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use tempfile::NamedTempFile;
 
-use super::FoundLayer;
+use super::{FoundLayer, unfit::Unfit};
 use crate::{
-    check::{self, BlobKind, CheckedLeftOut, Claims, DocumentsCheck, Findings, TocTotals},
+    check::{
+        self, BlobKind, CheckedContent, CheckedLeftOut, Claims, DocumentsCheck, Findings, TocTotals,
+    },
     chunked::{
         annotations::ChunkedAnnotations,
-        eligibility::{ENTRIES_MAX, LeftOut, METADATA_FLOOR, is_metadata_too_long},
+        eligibility::{ENTRIES_MAX, LeftOut, METADATA_FLOOR, Unchunkable, is_metadata_too_long},
         footer::Position,
     },
     convert::{Run, format::Format, plan::LayerKey},
-    image::media_type::OCI_LAYER_ZSTD,
-    layer::Outline,
+    image::{Digest, media_type::OCI_LAYER_ZSTD},
+    layer::{self, Outline},
     limits::Limits,
     report::ReuseProof,
     store::{BlobReader, RangeContent, Store},
@@ -38,91 +41,123 @@ const PACE: u64 = 256 << 10;
 /// The time for a short layer.
 const TIME_FROM: Duration = Duration::from_secs(60);
 
+/// The magic number of a zstd frame.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Bytes of content that are walked at once.
+const BUFFER: usize = 64 << 10;
+
 /// What was found out about a layer that is right.
 pub(super) struct Proof {
     pub(super) raw_len: u64,
     pub(super) outline: Option<Outline>,
+    /// Why it has no TOC although one is wanted.
+    pub(super) reason: Option<Unchunkable>,
     pub(super) by: ReuseProof,
     /// All of it, if it was downloaded.
     pub(super) blob: Option<NamedTempFile>,
 }
 
 impl FoundLayer {
-    /// `None` if the layer cannot be had, or is not what this program would make. `source_len` is
+    /// Fails if the layer cannot be had, or is not what this program would make. `source_len` is
     /// the length of the source's blob.
     pub(super) async fn prove(
         &self,
         run: &Run<'_>,
         key: LayerKey<'_>,
         source_len: u64,
-    ) -> Option<Proof> {
+    ) -> Result<Proof, Unfit> {
         let limits = run.job.limits.for_replacement_of(source_len);
-        if self.blob.size > source_len.saturating_mul(LEN_RATIO).max(LEN_FROM) {
-            return None;
+        let len = self.blob.size;
+        if len > source_len.saturating_mul(LEN_RATIO).max(LEN_FROM) {
+            return Err(Unfit::Longer { len, source_len });
         }
         let is_trusted =
             run.job.reuse.trust_digests && self.candidate.is_pinned_by_user() && self.chunked;
-        let proof = match self.candidate.store(run) {
-            Store::Registry(_) if is_trusted => match self.documents(run).await {
-                Some(Documents { toc, tar_split }) => {
-                    let (found, lowest) = (self.clone(), key.lowest);
-                    let work = move || found.by_documents(&toc, &tar_split, lowest, limits);
-                    tokio::task::spawn_blocking(work).await.ok().flatten()
-                }
-                None => self.by_content(run, key, limits).await,
-            },
-            _ => self.by_content(run, key, limits).await,
+        let documents = match self.candidate.store(run) {
+            Store::Registry(_) if is_trusted => self.documents(run).await,
+            _ => None,
+        };
+        let proof = match documents {
+            Some(Documents { toc, tar_split }) => {
+                let (found, lowest) = (self.clone(), key.lowest);
+                blocking(move || found.by_documents(&toc, &tar_split, lowest, limits)).await
+            }
+            None => self.by_content(run, key, limits).await,
         }?;
         // Frames that save nothing, TOC and tar-split make a blob longer than its content.
-        (self.blob.size <= proof.raw_len.saturating_mul(2).saturating_add(METADATA_FLOOR))
-            .then_some(proof)
+        if len > proof.raw_len.saturating_mul(2).saturating_add(METADATA_FLOOR) {
+            return Err(Unfit::LongerThanContent { len, raw_len: proof.raw_len });
+        }
+        Ok(proof)
     }
 
     /// Downloads the layer, unless that takes too long.
-    pub(super) async fn download(&self, run: &Run<'_>) -> Option<NamedTempFile> {
+    pub(super) async fn download(&self, run: &Run<'_>) -> Result<NamedTempFile, Unfit> {
         let time = TIME_FROM.saturating_add(Duration::from_secs(self.blob.size / PACE));
         let end = Instant::now() + time;
         let store = self.candidate.store(run);
         let opened = tokio::time::timeout(time, store.blob(&self.blob.digest, self.blob.size));
-        let reader = opened.await.ok()?.ok()?;
-        let work = move || {
-            let mut file = NamedTempFile::new().ok()?;
-            io::copy(&mut TimedReader { reader, end }, file.as_file_mut()).ok()?;
-            Some(file)
-        };
-        tokio::task::spawn_blocking(work).await.ok().flatten()
+        let reader = opened.await.map_err(|_| Unfit::Slow)?.map_err(|error| Unfit::unreadable(&error))?;
+        blocking(move || {
+            let mut file = NamedTempFile::new()?;
+            io::copy(&mut TimedReader { reader, end }, file.as_file_mut())?;
+            Ok(file)
+        })
+        .await
     }
 
     /// Downloads the layer and checks all of it.
-    async fn by_content(&self, run: &Run<'_>, key: LayerKey<'_>, limits: Limits) -> Option<Proof> {
-        let file = self.download(run).await?;
+    async fn by_content(
+        &self,
+        run: &Run<'_>,
+        key: LayerKey<'_>,
+        limits: Limits,
+    ) -> Result<Proof, Unfit> {
+        let mut file = self.download(run).await?;
         let (found, diff_id) = (self.clone(), key.diff_id.clone());
         let (format, lowest) = (key.format, key.lowest);
         let work = move || {
-            let subject = check::Layer {
-                blob: file.as_file(),
-                len: found.blob.size,
-                media_type: OCI_LAYER_ZSTD,
-                annotations: &found.annotations,
-                diff_id: &diff_id,
-                limits,
-                lowest,
+            let (raw_len, outline, reason) = if found.chunked {
+                let (raw_len, outline) =
+                    found.check_chunked(file.as_file(), &diff_id, limits, lowest)?;
+                (raw_len, Some(outline), None)
+            } else {
+                let blob = file.as_file_mut();
+                blob.rewind()?;
+                let walks = (format == Format::ZstdChunked).then_some(lowest);
+                let (raw_len, reason) = check_plain(blob, &diff_id, limits, walks)?;
+                (raw_len, None, reason)
             };
-            let verdict = check::layer(subject).ok()?;
-            if verdict.findings.first_obstacle().is_some() {
-                return None;
-            }
-            let outline = match (format, verdict.kind) {
-                (Format::ZstdChunked, BlobKind::ZstdChunked) => {
-                    Some(found.outline(verdict.totals?, &verdict.left_out)?)
-                }
-                (Format::Zstd, BlobKind::Zstd) => None,
-                _ => return None,
-            };
-            let (raw_len, by) = (verdict.tar_len, ReuseProof::Verified);
-            Some(Proof { raw_len, outline, by, blob: Some(file) })
+            Ok(Proof { raw_len, outline, reason, by: ReuseProof::Verified, blob: Some(file) })
         };
-        tokio::task::spawn_blocking(work).await.ok().flatten()
+        blocking(work).await
+    }
+
+    /// Checks a layer with a TOC.
+    fn check_chunked(
+        &self,
+        blob: &File,
+        diff_id: &Digest,
+        limits: Limits,
+        lowest: bool,
+    ) -> Result<(u64, Outline), Unfit> {
+        let verdict = check::layer(check::Layer {
+            blob,
+            len: self.blob.size,
+            media_type: OCI_LAYER_ZSTD,
+            annotations: &self.annotations,
+            diff_id,
+            limits,
+            lowest,
+        })?;
+        Unfit::of(&verdict.findings)?;
+        match (verdict.kind, verdict.totals) {
+            (BlobKind::ZstdChunked, Some(totals)) => {
+                Ok((verdict.tar_len, self.outline(totals, &verdict.left_out)?))
+            }
+            (kind, _) => Err(Unfit::Kind(kind)),
+        }
     }
 
     /// TOC and tar-split in their compressed form, in one request; `None` if the registry does not
@@ -164,36 +199,37 @@ impl FoundLayer {
         tar_split: &[u8],
         lowest: bool,
         limits: Limits,
-    ) -> Option<Proof> {
-        let read: io::Result<_> = DocumentsCheck::read(toc, tar_split, lowest);
-        let (totals, left_out, findings) = read.ok()?.compare(&self.annotations);
-        if findings.first_obstacle().is_some()
-            || limits.allow(totals.tar_len, self.blob.size).is_err()
-        {
-            return None;
-        }
+    ) -> Result<Proof, Unfit> {
+        let read = DocumentsCheck::read(toc, tar_split, lowest)?;
+        let (totals, left_out, findings) = read.compare(&self.annotations);
+        Unfit::of(&findings)?;
+        limits.allow(totals.tar_len, self.blob.size)?;
         let outline = Some(self.outline(totals, &left_out)?);
         let (raw_len, by) = (totals.tar_len, ReuseProof::Digest);
-        Some(Proof { raw_len, outline, by, blob: None })
+        Ok(Proof { raw_len, outline, reason: None, by, blob: None })
     }
 
-    /// `None` if it has more entries or longer documents than a new layer.
-    fn outline(&self, totals: TocTotals, left_out: &CheckedLeftOut) -> Option<Outline> {
-        let claims = Claims::read(&self.annotations, &mut Findings::default())?;
-        let metadata = claims.toc.len.saturating_add(claims.tar_split?.len);
+    /// Fails if it has more entries or longer documents than a new layer.
+    fn outline(&self, totals: TocTotals, left_out: &CheckedLeftOut) -> Result<Outline, Unfit> {
+        let claims = Claims::read(&self.annotations, &mut Findings::default());
+        let Some((claims, tar_split)) = claims.and_then(|found| Some((found.clone(), found.tar_split?)))
+        else {
+            return Err(Unfit::Internal);
+        };
+        let metadata = claims.toc.len.saturating_add(tar_split.len);
         if totals.entries > ENTRIES_MAX || is_metadata_too_long(metadata, totals.tar_len) {
-            return None;
+            return Err(Unfit::LongToc);
         }
         let place = |span: check::Span| Position {
             offset: span.offset,
             len: span.len,
             raw_len: span.raw_len,
         };
-        Some(Outline {
+        Ok(Outline {
             annotations: ChunkedAnnotations {
                 toc_digest: claims.toc_digest,
                 toc: place(claims.toc),
-                tar_split: place(claims.tar_split?),
+                tar_split: place(tar_split),
             },
             entries: totals.entries,
             files: totals.files,
@@ -201,6 +237,38 @@ impl FoundLayer {
             left_out: LeftOut { count: left_out.count, names: left_out.names.clone() },
         })
     }
+}
+
+/// Checks a layer without a TOC. With `walks`, a TOC is wanted, and the content has to rule it out:
+/// whether the layer is the lowest counts for that. Returns the length of the content, and what
+/// rules out a TOC.
+fn check_plain(
+    mut blob: impl Read,
+    diff_id: &Digest,
+    limits: Limits,
+    walks: Option<bool>,
+) -> Result<(u64, Option<Unchunkable>), Unfit> {
+    // Not every client recognizes zstd by another frame.
+    let mut start = [0; 4];
+    blob.read_exact(&mut start)?;
+    if start != ZSTD {
+        return Err(Unfit::FirstFrame);
+    }
+    let mut content = CheckedContent::new(start.chain(blob), diff_id, limits);
+    let mut reason = None;
+    if let Some(lowest) = walks {
+        let tar = BufReader::with_capacity(BUFFER, &mut content);
+        reason = Some(layer::obstacle(tar, lowest)?.ok_or(Unfit::MayHaveToc)?);
+    }
+    let (raw_len, findings) = content.finish(diff_id);
+    Unfit::of(&findings)?;
+    Ok((raw_len, reason))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Unfit> + Send + 'static,
+) -> Result<T, Unfit> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Unfit::Internal))
 }
 
 /// In their compressed form.
