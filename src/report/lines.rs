@@ -52,6 +52,7 @@ fn converted(label: &str, report: &LayerReport) -> String {
         let proof = match proof {
             ReuseProof::Verified => "verified",
             ReuseProof::Digest => "trusted by digest",
+            ReuseProof::Converted => return format!("{label}: {kind} {size}, same as {from}"),
         };
         let mounted = if *mounted { ", mounted" } else { "" };
         let text = format!("{label}: {kind} {size}, reused from {from}, {proof}{mounted}");
