@@ -15,11 +15,12 @@ mod unfit;
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use self::{
     bring::Brought,
-    candidate::{Candidate, NamedBy},
+    candidate::{Candidate, Origin},
     proof::Proof,
     unfit::Unfit,
 };
@@ -30,6 +31,9 @@ use crate::{
     layer::Outline,
     report::ReuseReport,
 };
+
+/// Reading what all candidates say may take this long.
+const FIND_TIME: Duration = Duration::from_secs(300);
 
 /// Layers with the same diffID that are looked at.
 const ALIKE_MAX: usize = 4;
@@ -98,10 +102,11 @@ pub(super) async fn find(run: &Run<'_>) -> Reusable {
         return found;
     }
     let bases = if job.reuse.base { base::references(run) } else { Vec::new() };
-    let named = [(&job.destination, NamedBy::Destination)].into_iter();
-    let named = named.chain(job.reuse.images.iter().map(|image| (image, NamedBy::User)));
-    for (image, by) in named.chain(bases.iter().map(|base| (base, NamedBy::Source))) {
-        candidate::read(run, image, by, &wanted, &mut found).await;
+    let named = [(&job.destination, Origin::Destination)].into_iter();
+    let named = named.chain(job.reuse.images.iter().map(|image| (image, Origin::User)));
+    let end = Instant::now() + FIND_TIME;
+    for (image, by) in named.chain(bases.iter().map(|base| (base, Origin::Source))) {
+        candidate::read(run, image, by, &wanted, end, &mut found).await;
     }
     found
 }
