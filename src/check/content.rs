@@ -48,6 +48,11 @@ impl<R: Read> CheckedContent<R> {
         Self { data: Data::new(blob, expected, limits), findings: Findings::default() }
     }
 
+    /// What is wrong with what was read so far.
+    pub(crate) fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
     /// Reads the rest, and compares the digest of everything with `expected`. Returns the length of
     /// the content.
     pub(crate) fn finish(mut self, expected: &Digest) -> (u64, Findings) {

@@ -30,6 +30,7 @@ impl FoundLayer {
         if destination.store.mount(&blob.digest, &self.candidate.location()).await {
             return Ok(Some(Brought { already_there: false, mounted: true }));
         }
+        self.candidate.is_not_mounted();
         let file = match downloaded {
             Some(file) => file,
             // Before the upload begins, which should not depend on the candidate's pace.

@@ -1,7 +1,6 @@
 //! Whether a layer is right: by all of its content, or by its documents.
 
 use std::{
-    fs::File,
     io::{self, BufReader, Read, Seek as _},
     time::{Duration, Instant},
 };
@@ -12,12 +11,14 @@ use tempfile::NamedTempFile;
 use super::{FoundLayer, unfit::Unfit};
 use crate::{
     check::{
-        self, BlobKind, CheckedContent, CheckedLeftOut, Claims, DocumentsCheck, Findings, TocTotals,
+        self, BlobKind, CheckedContent, CheckedLeftOut, Claims, DocumentsCheck, Findings,
+        LayerVerdict, TocTotals,
     },
     chunked::{
         annotations::ChunkedAnnotations,
         eligibility::{ENTRIES_MAX, LeftOut, METADATA_FLOOR, Unchunkable, is_metadata_too_long},
         footer::Position,
+        frame::SKIPPABLE_HEADER,
     },
     convert::{Run, format::Format, plan::LayerKey},
     image::{Digest, media_type::OCI_LAYER_ZSTD},
@@ -29,6 +30,9 @@ use crate::{
 
 /// TOC and tar-split together are read into memory up to this many bytes.
 const DOCUMENTS_MAX: u64 = 32 << 20;
+
+/// The same for a layer that is verified while it comes; a longer one is written to a file.
+const END_MAX: u64 = 8 << 20;
 
 /// How many times longer than the source's blob a layer may be, in which case it takes that much room
 /// on disk; [`LEN_FROM`] bytes are always allowed.
@@ -92,19 +96,43 @@ impl FoundLayer {
         Ok(proof)
     }
 
-    /// Downloads the layer, unless that takes too long.
-    pub(super) async fn download(&self, run: &Run<'_>) -> Result<NamedTempFile, Unfit> {
+    /// Opens the layer. It fails if it takes too long.
+    async fn open(&self, run: &Run<'_>) -> Result<TimedReader, Unfit> {
         let time = TIME_FROM.saturating_add(Duration::from_secs(self.blob.size / PACE));
         let end = Instant::now() + time;
         let store = self.candidate.store(run);
         let opened = tokio::time::timeout(time, store.blob(&self.blob.digest, self.blob.size));
-        let reader = opened.await.map_err(|_| Unfit::Slow)?.map_err(|error| Unfit::unreadable(&error))?;
+        let opened = opened.await.map_err(|_| Unfit::Slow)?;
+        Ok(TimedReader { reader: opened.map_err(|error| Unfit::unreadable(&error))?, end })
+    }
+
+    pub(super) async fn download(&self, run: &Run<'_>) -> Result<NamedTempFile, Unfit> {
+        let mut reader = self.open(run).await?;
         blocking(move || {
             let mut file = NamedTempFile::new()?;
-            io::copy(&mut TimedReader { reader, end }, file.as_file_mut())?;
+            io::copy(&mut reader, file.as_file_mut())?;
             Ok(file)
         })
         .await
+    }
+
+    /// Whether the destination will not need the bytes: it has them, or can get them by itself.
+    async fn is_only_checked(&self, run: &Run<'_>) -> bool {
+        self.candidate.is_there()
+            || self.candidate.may_be_mounted(run)
+            || run.destination.has_blob(&self.blob).await.unwrap_or(false)
+    }
+
+    /// What to check: a file if it has to be kept, or to be read in two places.
+    async fn content(&self, run: &Run<'_>) -> Result<Content, Unfit> {
+        if self.is_only_checked(run).await {
+            let end = if self.chunked { self.end(run).await } else { Some(Bytes::new()) };
+            if let Some(end) = end {
+                let blob = Box::new(self.open(run).await?);
+                return Ok(Content::Stream { blob, end });
+            }
+        }
+        self.download(run).await.map(Content::File)
     }
 
     /// Downloads the layer and checks all of it.
@@ -114,22 +142,28 @@ impl FoundLayer {
         key: LayerKey<'_>,
         limits: Limits,
     ) -> Result<Proof, Unfit> {
-        let mut file = self.download(run).await?;
+        let content = self.content(run).await?;
         let (found, diff_id) = (self.clone(), key.diff_id.clone());
         let (format, lowest) = (key.format, key.lowest);
         let work = move || {
-            let (raw_len, outline, reason) = if found.chunked {
-                let (raw_len, outline) =
-                    found.check_chunked(file.as_file(), &diff_id, limits, lowest)?;
-                (raw_len, Some(outline), None)
+            let expected = Expected { diff_id: &diff_id, limits, lowest };
+            let (raw_len, outline, reason, blob) = if found.chunked {
+                let (verdict, blob) = found.check_chunked(content, &expected)?;
+                let outline = found.outline_of(&verdict)?;
+                (verdict.tar_len, Some(outline), None, blob)
             } else {
-                let blob = file.as_file_mut();
-                blob.rewind()?;
-                let walks = (format == Format::ZstdChunked).then_some(lowest);
-                let (raw_len, reason) = check_plain(blob, &diff_id, limits, walks)?;
-                (raw_len, None, reason)
+                let walks = format == Format::ZstdChunked;
+                let ((raw_len, reason), blob) = match content {
+                    Content::Stream { blob, .. } => (check_plain(blob, &expected, walks)?, None),
+                    Content::File(mut file) => {
+                        let blob = file.as_file_mut();
+                        blob.rewind()?;
+                        (check_plain(blob, &expected, walks)?, Some(file))
+                    }
+                };
+                (raw_len, None, reason, blob)
             };
-            Ok(Proof { raw_len, outline, reason, by: ReuseProof::Verified, blob: Some(file) })
+            Ok(Proof { raw_len, outline, reason, by: ReuseProof::Verified, blob })
         };
         blocking(work).await
     }
@@ -137,27 +171,46 @@ impl FoundLayer {
     /// Checks a layer with a TOC.
     fn check_chunked(
         &self,
-        blob: &File,
-        diff_id: &Digest,
-        limits: Limits,
-        lowest: bool,
-    ) -> Result<(u64, Outline), Unfit> {
-        let verdict = check::layer(check::Layer {
-            blob,
+        content: Content,
+        &Expected { diff_id, limits, lowest }: &Expected<'_>,
+    ) -> Result<(LayerVerdict, Option<NamedTempFile>), Unfit> {
+        let layer = check::Layer {
+            blob: (),
             len: self.blob.size,
             media_type: OCI_LAYER_ZSTD,
             annotations: &self.annotations,
             diff_id,
             limits,
             lowest,
-        })?;
+        };
+        Ok(match content {
+            Content::Stream { blob, end } => (check::streamed(layer, blob, &end)?, None),
+            Content::File(file) => (check::layer(layer.of(file.as_file()))?, Some(file)),
+        })
+    }
+
+    fn outline_of(&self, verdict: &LayerVerdict) -> Result<Outline, Unfit> {
         Unfit::of(&verdict.findings)?;
         match (verdict.kind, verdict.totals) {
-            (BlobKind::ZstdChunked, Some(totals)) => {
-                Ok((verdict.tar_len, self.outline(totals, &verdict.left_out)?))
-            }
+            (BlobKind::ZstdChunked, Some(totals)) => self.outline(totals, &verdict.left_out),
             (kind, _) => Err(Unfit::Kind(kind)),
         }
+    }
+
+    /// The blob from TOC or tar-split to its end; `None` if the registry does not serve parts of
+    /// blobs, or that is too long.
+    async fn end(&self, run: &Run<'_>) -> Option<Bytes> {
+        let Store::Registry(registry) = self.candidate.store(run) else { return None };
+        let claims = Claims::read(&self.annotations, &mut Findings::default())?;
+        let start = claims.toc.offset.min(claims.tar_split?.offset);
+        let wanted = start.checked_sub(SKIPPABLE_HEADER as u64)?..self.blob.size;
+        let len = wanted.end.checked_sub(wanted.start).filter(|len| (1..=END_MAX).contains(len))?;
+        let asked = registry.ranges(&self.blob.digest, std::slice::from_ref(&wanted));
+        let answer = tokio::time::timeout(TIME_FROM, asked).await.ok()?.ok()?;
+        let RangeContent::Single(part) = answer.content else { return None };
+        let is_it =
+            part.range.is_none_or(|range| range == wanted) && part.bytes.len() as u64 == len;
+        is_it.then_some(part.bytes)
     }
 
     /// TOC and tar-split in their compressed form, in one request; `None` if the registry does not
@@ -212,7 +265,8 @@ impl FoundLayer {
     /// Fails if it has more entries or longer documents than a new layer.
     fn outline(&self, totals: TocTotals, left_out: &CheckedLeftOut) -> Result<Outline, Unfit> {
         let claims = Claims::read(&self.annotations, &mut Findings::default());
-        let Some((claims, tar_split)) = claims.and_then(|found| Some((found.clone(), found.tar_split?)))
+        let Some((claims, tar_split)) =
+            claims.and_then(|found| Some((found.clone(), found.tar_split?)))
         else {
             return Err(Unfit::Internal);
         };
@@ -239,14 +293,27 @@ impl FoundLayer {
     }
 }
 
-/// Checks a layer without a TOC. With `walks`, a TOC is wanted, and the content has to rule it out:
-/// whether the layer is the lowest counts for that. Returns the length of the content, and what
-/// rules out a TOC.
+/// A layer to be checked.
+enum Content {
+    /// All of it.
+    File(NamedTempFile),
+    /// What comes, and the end of it in advance, from TOC or tar-split on.
+    Stream { blob: Box<TimedReader>, end: Bytes },
+}
+
+/// What a layer is checked for.
+struct Expected<'a> {
+    diff_id: &'a Digest,
+    limits: Limits,
+    lowest: bool,
+}
+
+/// Checks a layer without a TOC. If it `walks`, a TOC is wanted, and the content has to rule it out.
+/// Returns the length of the content, and what rules out a TOC.
 fn check_plain(
     mut blob: impl Read,
-    diff_id: &Digest,
-    limits: Limits,
-    walks: Option<bool>,
+    &Expected { diff_id, limits, lowest }: &Expected<'_>,
+    walks: bool,
 ) -> Result<(u64, Option<Unchunkable>), Unfit> {
     // Not every client recognizes zstd by another frame.
     let mut start = [0; 4];
@@ -256,9 +323,12 @@ fn check_plain(
     }
     let mut content = CheckedContent::new(start.chain(blob), diff_id, limits);
     let mut reason = None;
-    if let Some(lowest) = walks {
+    if walks {
         let tar = BufReader::with_capacity(BUFFER, &mut content);
-        reason = Some(layer::obstacle(tar, lowest)?.ok_or(Unfit::MayHaveToc)?);
+        let found = layer::obstacle(tar, lowest);
+        // A failure to read it ends the walk early.
+        Unfit::of(content.findings())?;
+        reason = Some(found?.ok_or(Unfit::MayHaveToc)?);
     }
     let (raw_len, findings) = content.finish(diff_id);
     Unfit::of(&findings)?;
