@@ -23,7 +23,7 @@ pub(crate) fn streamed<R: Read>(
     }
     let (parts, data) = (Section::known_at_end(layer.len, end), start.chain(&mut blob));
     let (tar_len, walked) = chunked(&layer, parts, &start, data, &mut findings)?;
-    if findings.first_obstacle().is_none() && findings.first_error().is_none() {
+    if findings.first_obstacle().is_none() {
         // Only at its end is its digest known.
         io::copy(&mut blob, &mut io::sink())?;
     }

@@ -1,6 +1,8 @@
 //! Layers of other images are taken over instead of being converted.
 
+mod attacks;
 mod plain;
+mod platforms;
 mod same;
 
 use std::{

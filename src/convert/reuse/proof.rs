@@ -11,8 +11,8 @@ use tempfile::NamedTempFile;
 use super::{FoundLayer, unfit::Unfit};
 use crate::{
     check::{
-        self, BlobKind, CheckedContent, CheckedLeftOut, Claims, DocumentsCheck, Findings,
-        LayerVerdict, TocTotals,
+        self, Annotations, BlobKind, CheckedContent, CheckedLeftOut, Claims, DocumentsCheck,
+        Findings, LayerVerdict, TocTotals,
     },
     chunked::{
         annotations::ChunkedAnnotations,
@@ -192,7 +192,9 @@ impl FoundLayer {
     fn outline_of(&self, verdict: &LayerVerdict) -> Result<Outline, Unfit> {
         Unfit::of(&verdict.findings)?;
         match (verdict.kind, verdict.totals) {
-            (BlobKind::ZstdChunked, Some(totals)) => self.outline(totals, &verdict.left_out),
+            (BlobKind::ZstdChunked, Some(totals)) => {
+                outline(&self.annotations, totals, &verdict.left_out)
+            }
             (kind, _) => Err(Unfit::Kind(kind)),
         }
     }
@@ -257,40 +259,38 @@ impl FoundLayer {
         let (totals, left_out, findings) = read.compare(&self.annotations);
         Unfit::of(&findings)?;
         limits.allow(totals.tar_len, self.blob.size)?;
-        let outline = Some(self.outline(totals, &left_out)?);
+        let outline = Some(outline(&self.annotations, totals, &left_out)?);
         let (raw_len, by) = (totals.tar_len, ReuseProof::Digest);
         Ok(Proof { raw_len, outline, reason: None, by, blob: None })
     }
+}
 
-    /// Fails if it has more entries or longer documents than a new layer.
-    fn outline(&self, totals: TocTotals, left_out: &CheckedLeftOut) -> Result<Outline, Unfit> {
-        let claims = Claims::read(&self.annotations, &mut Findings::default());
-        let Some((claims, tar_split)) =
-            claims.and_then(|found| Some((found.clone(), found.tar_split?)))
-        else {
-            return Err(Unfit::Internal);
-        };
-        let metadata = claims.toc.len.saturating_add(tar_split.len);
-        if totals.entries > ENTRIES_MAX || is_metadata_too_long(metadata, totals.tar_len) {
-            return Err(Unfit::LongToc);
-        }
-        let place = |span: check::Span| Position {
-            offset: span.offset,
-            len: span.len,
-            raw_len: span.raw_len,
-        };
-        Ok(Outline {
-            annotations: ChunkedAnnotations {
-                toc_digest: claims.toc_digest,
-                toc: place(claims.toc),
-                tar_split: place(tar_split),
-            },
-            entries: totals.entries,
-            files: totals.files,
-            chunks: totals.chunks,
-            left_out: LeftOut { count: left_out.count, names: left_out.names.clone() },
-        })
+/// What the annotations and the TOC say; fails if that has more entries or is longer than a new one.
+fn outline(
+    annotations: &Annotations,
+    totals: TocTotals,
+    left_out: &CheckedLeftOut,
+) -> Result<Outline, Unfit> {
+    let claims = Claims::read(annotations, &mut Findings::default());
+    let claims = claims.and_then(|claims| Some((claims.tar_split?, claims)));
+    let (tar_split, claims) = claims.ok_or(Unfit::Internal)?;
+    let metadata = claims.toc.len.saturating_add(tar_split.len);
+    if totals.entries > ENTRIES_MAX || is_metadata_too_long(metadata, totals.tar_len) {
+        return Err(Unfit::LongToc);
     }
+    let place =
+        |span: check::Span| Position { offset: span.offset, len: span.len, raw_len: span.raw_len };
+    Ok(Outline {
+        annotations: ChunkedAnnotations {
+            toc_digest: claims.toc_digest,
+            toc: place(claims.toc),
+            tar_split: place(tar_split),
+        },
+        entries: totals.entries,
+        files: totals.files,
+        chunks: totals.chunks,
+        left_out: LeftOut { count: left_out.count, names: left_out.names.clone() },
+    })
 }
 
 /// A layer to be checked.
@@ -348,16 +348,53 @@ struct Documents {
 }
 
 /// Fails once a time has come.
-struct TimedReader {
-    reader: BlobReader,
+struct TimedReader<R = BlobReader> {
+    reader: R,
     end: Instant,
 }
 
-impl Read for TimedReader {
+impl<R: Read> Read for TimedReader<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if Instant::now() > self.end {
             return Err(io::ErrorKind::TimedOut.into());
         }
         self.reader.read(buf)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn reading_ends_when_its_time_has_come() {
+        let end = Instant::now() + Duration::from_millis(50);
+        let error = io::copy(&mut TimedReader { reader: io::repeat(0), end }, &mut io::sink());
+        assert!(matches!(Unfit::from(error.unwrap_err()), Unfit::Slow));
+    }
+
+    #[test]
+    fn no_more_entries_and_no_longer_documents_than_in_a_new_layer() {
+        let position = |len| Position { offset: 9, len, raw_len: 9 };
+        let fits = |entries, toc: u64, tar_split: u64, tar_len| {
+            let annotations = ChunkedAnnotations {
+                toc_digest: Digest::sha256_of(b""),
+                toc: position(toc),
+                tar_split: position(tar_split),
+            };
+            let pairs = annotations.to_pairs().map(|(key, value)| (key.to_owned(), value));
+            let totals = TocTotals { entries, tar_len, ..TocTotals::default() };
+            match outline(&pairs.into(), totals, &CheckedLeftOut::default()) {
+                Ok(_) => true,
+                Err(Unfit::LongToc) => false,
+                Err(other) => panic!("{other}"),
+            }
+        };
+        assert!(fits(ENTRIES_MAX, METADATA_FLOOR, 1000, 2000));
+        assert!(!fits(ENTRIES_MAX + 1, METADATA_FLOOR, 1000, 2000));
+        assert!(!fits(1, METADATA_FLOOR, 1001, 2000));
+        assert!(!fits(1, 1001, METADATA_FLOOR, 2000));
+        assert!(!fits(1, 1, u64::MAX, 2000));
     }
 }

@@ -25,6 +25,16 @@ pub(super) type Layer<'a> = (&'a [u8], &'a [u8]);
 
 /// Pushes an image for an architecture; returns its entry in an index.
 pub(super) async fn image(store: &Store, architecture: &str, layers: &[Layer<'_>]) -> Value {
+    annotated_image(store, architecture, layers, &json!({})).await
+}
+
+/// The same with annotations of its manifest.
+pub(super) async fn annotated_image(
+    store: &Store,
+    architecture: &str,
+    layers: &[Layer<'_>],
+    annotations: &Value,
+) -> Value {
     let diff_ids: Vec<_> = layers.iter().map(|(_, tar)| Digest::sha256_of(tar)).collect();
     let config = json!({ "architecture": architecture, "os": "linux",
         "rootfs": { "type": "layers", "diff_ids": diff_ids } });
@@ -32,7 +42,8 @@ pub(super) async fn image(store: &Store, architecture: &str, layers: &[Layer<'_>
     let described: Vec<_> =
         layers.iter().map(|(blob, _)| descriptor(OCI_LAYER_GZIP, blob)).collect();
     let manifest = json!({ "schemaVersion": 2, "mediaType": OCI_MANIFEST,
-        "config": descriptor(OCI_CONFIG, &config), "layers": described });
+        "config": descriptor(OCI_CONFIG, &config), "layers": described,
+        "annotations": annotations });
     for blob in layers.iter().map(|(blob, _)| *blob).chain([&config[..]]) {
         put(store, Bytes::copy_from_slice(blob)).await;
     }
@@ -58,7 +69,7 @@ fn gzip_better(content: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn downloads(requests: &[String], repository: &str, blob: &[u8]) -> usize {
+pub(super) fn downloads(requests: &[String], repository: &str, blob: &[u8]) -> usize {
     let line = format!("GET /v2/{repository}/blobs/{} 200", Digest::sha256_of(blob));
     requests.iter().filter(|request| **request == line).count()
 }
