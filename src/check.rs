@@ -26,11 +26,15 @@ mod paths;
 mod section;
 mod spread;
 mod stream;
+mod streamed;
 mod tar_split;
 mod toc;
 mod walk;
 
-use std::{fs::File, io};
+use std::{
+    fs::File,
+    io::{self, Read},
+};
 
 use self::claims::is_chunked;
 pub use self::{
@@ -41,7 +45,13 @@ pub use self::{
     left_out::CheckedLeftOut,
     walk::TocTotals,
 };
-pub(crate) use self::{content::tar_stream, effect::Effect, section::Section, toc::TocEntry};
+pub(crate) use self::{
+    content::{CheckedContent, tar_stream},
+    effect::Effect,
+    section::Section,
+    streamed::streamed,
+    toc::TocEntry,
+};
 use self::{
     data::Data,
     walk::{Surroundings, Walked},
@@ -53,8 +63,8 @@ use crate::{
 
 /// A layer to check.
 #[derive(Debug, Clone, Copy)]
-pub struct Layer<'a> {
-    pub blob: &'a File,
+pub struct Layer<'a, B = &'a File> {
+    pub blob: B,
     pub len: u64,
     pub media_type: &'a str,
     pub annotations: &'a Annotations,
@@ -63,6 +73,14 @@ pub struct Layer<'a> {
     pub limits: Limits,
     /// The lowest layer of its image, so nothing of another one can show through.
     pub lowest: bool,
+}
+
+impl<'a> Layer<'a, ()> {
+    /// The same with its blob.
+    pub(crate) fn of<B>(self, blob: B) -> Layer<'a, B> {
+        let Self { blob: (), len, media_type, annotations, diff_id, limits, lowest } = self;
+        Layer { blob, len, media_type, annotations, diff_id, limits, lowest }
+    }
 }
 
 /// What was found out about a layer.
@@ -80,7 +98,18 @@ pub struct LayerVerdict {
 pub fn layer(layer: Layer<'_>) -> io::Result<LayerVerdict> {
     let mut findings = Findings::default();
     let blob = Section::new(layer.blob, 0, layer.len);
-    let kind = BlobKind::of(&blob.read_at(0, 4)?, layer.annotations);
+    let start = blob.read_at(0, 4)?;
+    let kind = begin(&layer, &start, &mut findings);
+    let (tar_len, walked) = match kind {
+        BlobKind::ZstdChunked => chunked(&layer, blob, &start, blob, &mut findings)?,
+        _ => (content::check(kind, blob, layer.diff_id, layer.limits, &mut findings), None),
+    };
+    Ok(verdict(kind, tar_len, walked, findings))
+}
+
+/// Compares what the layer is said to be with its first bytes.
+fn begin<B>(layer: &Layer<'_, B>, start: &[u8], findings: &mut Findings) -> BlobKind {
+    let kind = BlobKind::of(start, layer.annotations);
     match LayerType::parse(layer.media_type) {
         Some(found) if found.suffix == kind.suffix() => {}
         _ => {
@@ -93,13 +122,18 @@ pub fn layer(layer: Layer<'_>) -> io::Result<LayerVerdict> {
         findings
             .add(Rule::NotZstd, format!("the layer has the annotations of a TOC, but is {kind}"));
     }
-    let (tar_len, walked) = match kind {
-        BlobKind::ZstdChunked => chunked(layer, blob, &mut findings)?,
-        _ => (content::check(kind, blob, layer.diff_id, layer.limits, &mut findings), None),
-    };
+    kind
+}
+
+fn verdict(
+    kind: BlobKind,
+    tar_len: u64,
+    walked: Option<Walked>,
+    findings: Findings,
+) -> LayerVerdict {
     let totals = walked.as_ref().map(|walked| walked.totals);
     let left_out = walked.map(|walked| walked.left_out).unwrap_or_default();
-    Ok(LayerVerdict { kind, tar_len, totals, left_out, findings })
+    LayerVerdict { kind, tar_len, totals, left_out, findings }
 }
 
 /// Checks only that the content matches the config.
@@ -128,23 +162,26 @@ pub(crate) fn toc_entries(layer: Layer<'_>, each: impl FnMut(TocEntry)) -> io::R
     documents::toc_alone(compressed, claims.toc.raw_len, each)
 }
 
-fn chunked(
-    layer: Layer<'_>,
-    blob: Section<'_>,
+/// `data` is all of the blob, of which `parts` need to have only the end.
+fn chunked<B>(
+    layer: &Layer<'_, B>,
+    parts: Section<'_>,
+    start: &[u8],
+    data: impl Read,
     findings: &mut Findings,
 ) -> io::Result<(u64, Option<Walked>)> {
-    if !blob.read_at(0, 4)?.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+    if !start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
         findings.add(Rule::FirstFrame, "the blob begins with a skippable frame");
     }
-    let mut data = Data::new(blob, layer.diff_id, layer.limits);
+    let mut data = Data::new(data, layer.diff_id, layer.limits);
     let Some(mut claims) = Claims::read(layer.annotations, findings) else {
         return Ok((data.finish(layer.diff_id, false, findings), None));
     };
-    footer::check(blob, &claims, findings)?;
-    let toc = document(blob, claims.toc, Rule::TocPosition, "the TOC", findings)?;
+    footer::check(parts, &claims, findings)?;
+    let toc = document(parts, claims.toc, Rule::TocPosition, "the TOC", findings)?;
     let tar_split = match claims.tar_split {
         Some(span) => {
-            document(blob, span, Rule::TarSplitPosition, "the tar-split stream", findings)?
+            document(parts, span, Rule::TarSplitPosition, "the tar-split stream", findings)?
         }
         None => None,
     };

@@ -21,6 +21,7 @@
 //!
 //! Nothing else depends on the length of a layer or of a file in it.
 
+mod admission;
 mod assembler;
 mod batch;
 mod blob_writer;
@@ -51,7 +52,7 @@ use std::{
 
 use crossbeam_channel::{bounded, unbounded};
 
-pub(crate) use self::decompress::Compression;
+pub(crate) use self::{admission::obstacle, decompress::Compression};
 use self::{
     batch::TarTotals,
     walker::{BatchOutputs, Walker},

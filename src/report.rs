@@ -131,7 +131,7 @@ pub struct LayerReport {
 /// Where a layer was taken over from.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReuseReport {
-    /// The image that has it.
+    /// The image that has it, or the layer of this run.
     pub from: String,
     pub proof: ReuseProof,
     /// The registry has mounted it from there.
@@ -149,6 +149,8 @@ pub enum ReuseProof {
     Verified,
     /// Its image is named by digest; TOC and tar-split were checked against each other.
     Digest,
+    /// This run has converted the same content from another blob.
+    Converted,
 }
 
 impl LayerReport {

@@ -21,7 +21,7 @@ use std::{path::PathBuf, sync::Arc};
 use bytes::Bytes;
 
 use self::blob::{blob_error, blob_name};
-pub use access::{AccessOptions, Creds, Intent, Patience, Selector};
+pub use access::{AccessOptions, Creds, Intent, NamedBy, Patience, Selector};
 pub(crate) use blob::CopyError;
 pub use blob::{BlobContent, BlobMismatch, BlobReader};
 pub use error::{

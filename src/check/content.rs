@@ -37,6 +37,36 @@ pub(super) fn check(
     hash(tar, allow, expected.hasher(), expected, findings)
 }
 
+/// The content of a zstd blob without a TOC, checked while it is read for another purpose.
+pub(crate) struct CheckedContent<R> {
+    data: Data<R>,
+    findings: Findings,
+}
+
+impl<R: Read> CheckedContent<R> {
+    pub(crate) fn new(blob: R, expected: &Digest, limits: Limits) -> Self {
+        Self { data: Data::new(blob, expected, limits), findings: Findings::default() }
+    }
+
+    /// What is wrong with what was read so far.
+    pub(crate) fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// Reads the rest, and compares the digest of everything with `expected`. Returns the length of
+    /// the content.
+    pub(crate) fn finish(mut self, expected: &Digest) -> (u64, Findings) {
+        (self.data.finish(expected, false, &mut self.findings), self.findings)
+    }
+}
+
+impl<R: Read> Read for CheckedContent<R> {
+    /// A failure looks like the end of the content; the findings tell.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(self.data.read(buf, &mut self.findings))
+    }
+}
+
 /// The tar in a layer's blob.
 pub(crate) fn tar_stream<'a>(kind: BlobKind, blob: impl Read + 'a) -> Box<dyn Read + 'a> {
     match kind {

@@ -50,6 +50,22 @@ impl<R: Read> Data<R> {
         }
     }
 
+    /// Hands out content: none at the end, and none after a failure.
+    pub(super) fn read(&mut self, buf: &mut [u8], findings: &mut Findings) -> usize {
+        let mut len = 0;
+        if self.failed {
+            return len;
+        }
+        let taken = self.take(buf.len(), |content| {
+            len = content.len();
+            buf.iter_mut().zip(content).for_each(|(to, from)| *to = *from);
+        });
+        if let Err(Trouble::Fault(fault)) = taken {
+            self.fail(fault, findings);
+        }
+        len
+    }
+
     /// Reads to the end; `complete` says that all of the tar was walked. Returns the length of the
     /// content.
     pub(super) fn finish(

@@ -22,7 +22,7 @@ pub(crate) fn is_metadata_too_long(metadata: u64, tar_len: u64) -> bool {
 pub(super) const TOC_MAX: u64 = 150 << 20;
 
 /// The most that may follow the last entry, in bytes.
-pub(super) const TAIL_MAX: u64 = 8 << 20;
+pub(crate) const TAIL_MAX: u64 = 8 << 20;
 
 /// Why a layer gets no TOC.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

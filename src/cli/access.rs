@@ -8,7 +8,7 @@ use clap::ArgAction;
 use super::{usage::UsageError, value};
 use crate::{
     image::ImageReference,
-    store::{AccessOptions, Creds, Patience},
+    store::{AccessOptions, Creds, NamedBy, Patience},
 };
 
 #[derive(Debug, clap::Args)]
@@ -113,6 +113,7 @@ impl TryFrom<AccessArgs> for AccessOptions {
             ca_file_optional,
             cert_dir: args.cert_dir,
             registries_conf: args.registries_conf,
+            named_by: NamedBy::User,
             patience: Patience::default(),
         })
     }

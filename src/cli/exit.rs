@@ -165,6 +165,7 @@ fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
         StoreError::Manifest { .. } | StoreError::TooLarge { .. } => ExitCode::UnfitSource,
         StoreError::NotFound { .. }
         | StoreError::Unreachable { .. }
+        | StoreError::OutOfReach { .. }
         | StoreError::UnexpectedStatus { .. }
         | StoreError::ForeignLayers(_)
         | StoreError::Protocol { .. }

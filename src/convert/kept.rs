@@ -3,23 +3,12 @@
 
 use std::collections::HashSet;
 
-use super::{
-    ConvertError, Run,
-    format::Format,
-    layers::ConvertedLayers,
-    plan::{Slot, prove},
-};
+use super::{ConvertError, Run, format::Format, layers::ConvertedLayers, plan::prove};
 use crate::{image::media_type::Suffix, layer::Compression, report::LayerReport, verify::Checks};
 
 /// Fails unless each kept image that a variant was made from is what it claims to be.
 pub(super) async fn check(run: &Run<'_>, layers: &ConvertedLayers) -> Result<(), ConvertError> {
-    let slots = run.plan.index.iter().flat_map(|index| &index.slots);
-    let kept: HashSet<_> = slots
-        .filter_map(|slot| match slot {
-            Slot::Kept { manifest, .. } => Some(&manifest.as_ref()?.digest),
-            Slot::Made { .. } => None,
-        })
-        .collect();
+    let kept: HashSet<_> = run.plan.kept().collect();
     let checks = Checks::new(run.job.limits);
     for (variant, reports) in run.plan.variants.iter().zip(&layers.of_variant) {
         let image = &run.plan.image_of(*variant).source;

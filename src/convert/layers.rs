@@ -1,27 +1,27 @@
 //! All layers of all variants, each converted once to each format however often it is needed.
 
+mod expected;
+mod tasks;
+
 use std::{
-    collections::HashMap,
     io::{self, BufWriter, Read, Write as _},
     sync::Arc,
 };
 
-use futures_util::{
-    TryFutureExt as _,
-    stream::{self, StreamExt as _, TryStreamExt as _},
-};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub(super) use self::expected::expected;
+use self::tasks::{LayerTask, LayerUse, Tasks};
 use super::{
     ConvertError, Run,
-    destination::CHECKS,
     format::Format,
-    plan::{LayerKey, Plan, PlannedLayer},
+    plan::Plan,
     reuse::{self, Reusable, TakenLayer},
 };
 use crate::{
     layer::{self, Converted, LayerError, LayerProgress, Pool, Recipe},
-    report::{Event, LayerAction, LayerKind, LayerPlan, LayerReport},
+    report::{Event, LayerKind, LayerReport},
     store::SpoolWriter,
 };
 
@@ -42,16 +42,6 @@ pub(super) struct ConvertedLayers {
     pub(super) of_variant: Vec<Vec<LayerReport>>,
     /// Each piece of work once.
     pub(super) distinct: Vec<LayerReport>,
-}
-
-/// One piece of work.
-struct LayerTask<'a> {
-    id: usize,
-    /// For messages: which layer of which image.
-    label: String,
-    number: usize,
-    layer: &'a PlannedLayer,
-    key: LayerKey<'a>,
 }
 
 /// What all tasks work with.
@@ -79,71 +69,67 @@ impl<R: Read> Read for Permitted<R> {
 /// Converts the layers and writes the new blobs to the destination.
 pub(super) async fn convert(run: &Run<'_>) -> Result<ConvertedLayers, ConvertError> {
     let slots = run.job.jobs.div_ceil(THREADS_PER_LAYER);
+    let tasks = Tasks::of(&run.plan);
     let workshop = Workshop {
         run,
         pool: Arc::new(Pool::new(run.job.jobs).map_err(ConvertError::Threads)?),
         reusable: reuse::find(run).await,
         slots: Arc::new(Semaphore::new(slots)),
     };
-    let (tasks, of_variant) = tasks(&run.plan);
-    let mut done: Vec<(usize, LayerReport)> = stream::iter(&tasks)
-        .map(|task| workshop.layer(task).map_ok(|report| (task.id, report)))
+    let Tasks { all, uses } = &tasks;
+    let done: Vec<Vec<Outcome>> = stream::iter(tasks.groups())
+        .map(|group| workshop.group(group))
         .buffer_unordered(slots + UPLOADS)
         .try_collect()
         .await?;
-    done.sort_by_key(|(id, _)| *id);
-    let distinct: Vec<LayerReport> = done.into_iter().map(|(_, report)| report).collect();
-    let numbered = |ids: Vec<usize>| {
-        let report =
-            |(place, id): (usize, usize)| LayerReport { number: place + 1, ..distinct[id].clone() };
-        ids.into_iter().enumerate().map(report).collect()
-    };
-    let of_variant = of_variant.into_iter().map(numbered).collect();
+    let mut done: Vec<_> = done.into_iter().flatten().collect();
+    done.sort_by_key(|done| done.id);
+    let mut of_variant = Vec::new();
+    for uses in uses {
+        let report = |layer: &LayerUse<'_>| {
+            let Outcome { id, by, report: made } = &done[layer.task];
+            let report = layer.report(made, &all[*by].label);
+            if layer.is_taken_over(made) {
+                let label = &layer.label;
+                run.reporter.event(&Event::Converted { id: *id, label, report: &report });
+            }
+            report
+        };
+        of_variant.push(uses.iter().map(report).collect());
+    }
+    let distinct = done.into_iter().filter(|done| done.by == done.id);
+    let distinct = distinct.map(|done| done.report).collect();
     Ok(ConvertedLayers { of_variant, distinct })
-}
-
-/// What will probably be done with each layer, the distinct ones once.
-pub(super) async fn expected(
-    run: &Run<'_>,
-    reusable: &Reusable,
-) -> Result<Vec<LayerPlan>, ConvertError> {
-    let tasks = tasks(&run.plan).0;
-    let plans = tasks.iter().map(|task| task.expected(run, reusable));
-    stream::iter(plans).buffered(CHECKS).try_collect().await
 }
 
 /// The lengths of the blobs that are to be read, in bytes.
 pub(super) fn sizes(plan: &Plan) -> Vec<u64> {
-    tasks(plan).0.iter().map(|task| task.layer.blob.size).collect()
+    Tasks::of(plan).all.iter().map(|task| task.layer.blob.size).collect()
 }
 
-/// The work, and for each variant which piece makes each of its layers.
-fn tasks(plan: &Plan) -> (Vec<LayerTask<'_>>, Vec<Vec<usize>>) {
-    let mut tasks = Vec::new();
-    let mut known = HashMap::new();
-    let mut of_variant = Vec::new();
-    for variant in &plan.variants {
-        let image = plan.image_of(*variant);
-        let platform = image.source.platform.as_ref().filter(|_| plan.index.is_some());
-        let ids = image.layers.iter().enumerate().map(|(place, layer)| {
-            let key = layer.key(variant.format, place == 0);
-            *known.entry(key).or_insert_with(|| {
-                let number = place + 1;
-                let label = match platform {
-                    Some(platform) => format!("{platform} layer {number}"),
-                    None => format!("layer {number}"),
-                };
-                let id = tasks.len();
-                tasks.push(LayerTask { id, label, number, layer, key });
-                id
-            })
-        });
-        of_variant.push(ids.collect());
-    }
-    (tasks, of_variant)
+/// What a task has come to.
+struct Outcome {
+    id: usize,
+    /// The task that has done it: this one, or another of its group.
+    by: usize,
+    report: LayerReport,
 }
 
 impl Workshop<'_> {
+    /// One after the other, because what the first makes may do for the others.
+    async fn group(&self, tasks: Vec<&LayerTask<'_>>) -> Result<Vec<Outcome>, ConvertError> {
+        let mut done: Vec<Outcome> = Vec::new();
+        for task in tasks {
+            let made = done.first().filter(|first| task.is_done_by(&first.report));
+            let (by, report) = match made {
+                Some(first) => (first.by, first.report.clone()),
+                None => (task.id, self.layer(task).await?),
+            };
+            done.push(Outcome { id: task.id, by, report });
+        }
+        Ok(done)
+    }
+
     async fn layer(&self, task: &LayerTask<'_>) -> Result<LayerReport, ConvertError> {
         let (id, label) = (task.id, task.label.as_str());
         let Run { reporter, destination, .. } = self.run;
@@ -175,13 +161,17 @@ impl Workshop<'_> {
         let Some(taken) = reusable.take(run, task.key, task.layer.blob.size).await? else {
             return Ok(None);
         };
-        let TakenLayer { blob, raw_len, outline, report, already_there } = taken;
+        let TakenLayer { blob, raw_len, outline, reason, report, already_there } = taken;
+        if let Some(reason) = reason.as_ref().filter(|_| run.job.require_chunked) {
+            return Err(task.not_chunkable(reason));
+        }
         Ok(Some(LayerReport {
             uncompressed_size: Some(raw_len),
             kind: if outline.is_some() { LayerKind::ZstdChunked } else { LayerKind::Zstd },
             digest: blob.digest,
             size: blob.size,
             outline,
+            reason,
             already_there,
             reused: true,
             reuse: Some(report),
@@ -272,49 +262,5 @@ impl Workshop<'_> {
             already_there: false,
             ..task.unchanged()
         })
-    }
-}
-
-impl LayerTask<'_> {
-    async fn expected(
-        &self,
-        run: &Run<'_>,
-        reusable: &Reusable,
-    ) -> Result<LayerPlan, ConvertError> {
-        let LayerTask { label, layer, key, .. } = self;
-        let action = if layer.foreign {
-            self.check_foreign(run)?;
-            LayerAction::Keep
-        } else if let Some(reuse) = reusable.expected(run, *key).await? {
-            LayerAction::Reuse(reuse)
-        } else {
-            LayerAction::Convert
-        };
-        Ok(LayerPlan {
-            layer: label.clone(),
-            source_digest: layer.blob.digest.clone(),
-            source_size: layer.blob.size,
-            diff_id: layer.diff_id.clone(),
-            format: key.format.as_str(),
-            action,
-        })
-    }
-
-    fn check_foreign(&self, run: &Run<'_>) -> Result<(), ConvertError> {
-        let reason = "it is foreign: clients fetch it from elsewhere, as it is";
-        if run.job.require_chunked { Err(self.not_chunkable(reason)) } else { Ok(()) }
-    }
-
-    /// The report of a layer that stays as it is.
-    fn unchanged(&self) -> LayerReport {
-        LayerReport::foreign(self.number, &self.layer.blob, &self.layer.diff_id)
-    }
-
-    fn not_chunkable(&self, reason: &str) -> ConvertError {
-        ConvertError::NotChunkable {
-            label: self.label.clone(),
-            digest: self.layer.blob.digest.clone(),
-            reason: reason.to_owned(),
-        }
     }
 }

@@ -32,12 +32,13 @@ pub(super) struct PlannedLayer {
     pub(super) foreign: bool,
 }
 
-/// What a new layer is made of and how. The same blob under another diffID is a contradiction that
-/// has to be found; and the lowest layer of an image may have a TOC that it cannot have elsewhere.
+/// What a new layer depends on: its content, and how it is made. The lowest layer of an image may have
+/// a TOC that it cannot have elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct LayerKey<'a> {
-    pub(super) blob: &'a Digest,
     pub(super) diff_id: &'a Digest,
+    /// The blob, if no other one with this content will do.
+    pub(super) blob: Option<&'a Digest>,
     pub(super) format: Format,
     pub(super) lowest: bool,
 }
@@ -103,8 +104,16 @@ pub(super) struct Plan {
 }
 
 impl PlannedLayer {
-    pub(super) fn key(&self, format: Format, lowest: bool) -> LayerKey<'_> {
-        LayerKey { blob: &self.blob.digest, diff_id: &self.diff_id, format, lowest }
+    /// With `is_itself`, its own blob has to be read. So is one that becomes gzip, because it may stay
+    /// as it is.
+    pub(super) fn key(&self, format: Format, lowest: bool, is_itself: bool) -> LayerKey<'_> {
+        let is_itself = is_itself || format == Format::Gzip;
+        LayerKey {
+            diff_id: &self.diff_id,
+            blob: is_itself.then_some(&self.blob.digest),
+            format,
+            lowest: lowest && format == Format::ZstdChunked,
+        }
     }
 }
 
@@ -112,6 +121,15 @@ impl Plan {
     /// The image that a variant is made from.
     pub(super) fn image_of(&self, variant: Variant) -> &PlannedImage {
         &self.images[variant.image]
+    }
+
+    /// The manifests that stay in the index as they are.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Digest> {
+        let slots = self.index.iter().flat_map(|index| &index.slots);
+        slots.filter_map(|slot| match slot {
+            Slot::Kept { manifest, .. } => Some(&manifest.as_ref()?.digest),
+            Slot::Made { .. } => None,
+        })
     }
 
     /// The entry of a slot before its manifest is made, with `manifest` in place of that.

@@ -10,16 +10,19 @@ mod base;
 mod bring;
 mod candidate;
 mod proof;
+mod unfit;
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use self::{
     bring::Brought,
-    candidate::{Candidate, NamedBy},
+    candidate::{Candidate, Origin},
     proof::Proof,
+    unfit::Unfit,
 };
 use super::{ConvertError, Run, format::Format, markers, plan::LayerKey};
 use crate::{
@@ -28,6 +31,9 @@ use crate::{
     layer::Outline,
     report::{ReusePlan, ReuseProof, ReuseReport},
 };
+
+/// Reading what all candidates say may take this long.
+const FIND_TIME: Duration = Duration::from_secs(300);
 
 /// Layers with the same diffID that are looked at.
 const ALIKE_MAX: usize = 4;
@@ -55,6 +61,8 @@ struct FoundLayer {
     blob: BlobId,
     annotations: Annotations,
     chunked: bool,
+    /// Its image says that this program has made it, with TOCs where possible.
+    wanted_toc: bool,
     candidate: Arc<Candidate>,
     /// How its image says that it was made.
     recipe: Option<String>,
@@ -68,6 +76,8 @@ pub(super) struct TakenLayer {
     pub(super) blob: BlobId,
     pub(super) raw_len: u64,
     pub(super) outline: Option<Outline>,
+    /// Why it has no TOC although one is wanted.
+    pub(super) reason: Option<String>,
     pub(super) report: ReuseReport,
     /// The destination had it before.
     pub(super) already_there: bool,
@@ -92,21 +102,26 @@ pub(super) async fn find(run: &Run<'_>) -> Reusable {
         return found;
     }
     let bases = if job.reuse.base { base::references(run) } else { Vec::new() };
-    let named = [(&job.destination, NamedBy::Destination)].into_iter();
-    let named = named.chain(job.reuse.images.iter().map(|image| (image, NamedBy::User)));
-    for (image, by) in named.chain(bases.iter().map(|base| (base, NamedBy::Source))) {
-        candidate::read(run, image, by, &wanted, &mut found).await;
+    let named = [(&job.destination, Origin::Destination)].into_iter();
+    let named = named.chain(job.reuse.images.iter().map(|image| (image, Origin::User)));
+    let end = Instant::now() + FIND_TIME;
+    for (image, by) in named.chain(bases.iter().map(|base| (base, Origin::Source))) {
+        candidate::read(run, image, by, &wanted, end, &mut found).await;
     }
     found
 }
 
 impl Reusable {
-    /// Adds a layer unless it is of no use, so that it takes no other's place.
-    fn add(&mut self, run: &Run<'_>, diff_id: &Digest, layer: FoundLayer) {
-        let mut formats = run.plan.variants.iter().map(|variant| variant.format);
-        if !formats.any(|format| layer.fits(run, format)) {
-            return;
-        }
+    /// Adds a layer unless it is of no use, so that it takes no other's place. Fails with the reason.
+    fn add(
+        &mut self,
+        run: &Run<'_>,
+        diff_id: &Digest,
+        layer: FoundLayer,
+    ) -> Result<(), &'static str> {
+        let formats = run.plan.variants.iter().map(|variant| variant.format);
+        let formats = formats.filter(|format| format.is_zstd());
+        formats.map(|format| layer.fits(run, format)).reduce(Result::or).unwrap_or(Ok(()))?;
         let alike = self.layers.entry(diff_id.clone()).or_default();
         let is_new = alike
             .iter()
@@ -114,6 +129,7 @@ impl Reusable {
         if is_new && alike.len() < ALIKE_MAX {
             alike.push(layer);
         }
+        Ok(())
     }
 
     /// Whether there is a layer to look at.
@@ -123,7 +139,7 @@ impl Reusable {
 
     fn fitting(&self, run: &Run<'_>, key: LayerKey<'_>) -> impl Iterator<Item = &FoundLayer> {
         let alike = self.layers.get(key.diff_id).into_iter().flatten();
-        alike.filter(move |layer| layer.fits(run, key.format))
+        alike.filter(move |layer| layer.fits(run, key.format).is_ok())
     }
 
     /// The first of the layers that will be looked at.
@@ -152,15 +168,18 @@ impl Reusable {
         source_len: u64,
     ) -> Result<Option<TakenLayer>, ConvertError> {
         for layer in self.fitting(run, key) {
-            let Some(proof) = layer.prove(run, key, source_len).await else {
-                let digest = &layer.blob.digest;
-                tracing::warn!(%digest, from = %layer.candidate.reference, "cannot reuse a layer");
-                continue;
+            let proof = layer.prove(run, key, source_len).await;
+            let Proof { raw_len, outline, reason, by, blob } = match proof {
+                Ok(proof) => proof,
+                Err(unfit) => {
+                    layer.warn(&unfit);
+                    continue;
+                }
             };
-            let Proof { raw_len, outline, by, blob } = proof;
             let Some(Brought { already_there, mounted }) = layer.bring(run, blob).await? else {
                 continue;
             };
+            let reason = reason.map(|reason| reason.to_string());
             let report = ReuseReport {
                 from: layer.candidate.reference.to_string(),
                 proof: by,
@@ -168,21 +187,38 @@ impl Reusable {
                 same_recipe: layer.has_recipe(run, key.format) && !layer.is_mixed,
             };
             let blob = layer.blob.clone();
-            return Ok(Some(TakenLayer { blob, raw_len, outline, report, already_there }));
+            return Ok(Some(TakenLayer { blob, raw_len, outline, reason, report, already_there }));
         }
         Ok(None)
     }
 }
 
 impl FoundLayer {
-    /// Whether it is of the kind that is wanted. An earlier result counts unasked, so it must have
-    /// been made as this run would make it.
-    fn fits(&self, run: &Run<'_>, format: Format) -> bool {
+    /// Whether it is of the kind that is wanted, or why not. An earlier result counts unasked, so it
+    /// must have been made as this run would make it.
+    fn fits(&self, run: &Run<'_>, format: Format) -> Result<(), &'static str> {
         let same_recipe = run.job.reuse.same_recipe;
-        format.is_zstd()
-            && self.chunked == (format == Format::ZstdChunked)
-            && (self.has_recipe(run, format) || !self.candidate.is_destination() && !same_recipe)
-            && !(self.is_mixed && same_recipe)
+        match (self.chunked, format) {
+            (_, Format::Gzip) => return Err("gzip is wanted"),
+            (true, Format::Zstd) => return Err("plain zstd is wanted, and it has a TOC"),
+            (false, Format::ZstdChunked) if !self.wanted_toc => {
+                return Err("it is plain zstd, and its image does not say that a TOC was wanted");
+            }
+            _ => {}
+        }
+        let needs_recipe = same_recipe || self.candidate.is_destination();
+        if needs_recipe && !self.has_recipe(run, format) {
+            return Err("its image does not say that it was made with the same format and level");
+        }
+        if same_recipe && self.is_mixed {
+            return Err("its image has layers that were made in other ways");
+        }
+        Ok(())
+    }
+
+    fn warn(&self, unfit: &Unfit) {
+        let (digest, from) = (&self.blob.digest, &self.candidate.reference);
+        tracing::warn!(%digest, %from, reason = %unfit, "cannot reuse a layer");
     }
 
     fn has_recipe(&self, run: &Run<'_>, format: Format) -> bool {

@@ -10,6 +10,7 @@ use crc_fast::{CrcAlgorithm, Digest as Crc};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{
+    admission::Admission,
     batch::{Batch, DigestFrom, Frame, FrameOf, Item, Mark, Sum, SumOf},
     budget::{CHUNKED_BATCH, PLAIN_BATCH},
     error::LayerError,
@@ -19,17 +20,13 @@ use super::{
 use crate::{
     chunked::{
         chunker::{Chunk, Chunker},
-        eligibility::{AdmittedPaths, ENTRIES_MAX, LeftOut, Unchunkable},
-        toc::Metadata,
+        eligibility::{LeftOut, Unchunkable},
     },
     tar::{Reader, TarEntry, TarStep},
 };
 
 /// A long file begins in the current batch only if this much room is left.
 const LEAST_ROOM: usize = 64 << 10;
-
-/// A block of the tar, in bytes.
-const BLOCK: u64 = 512;
 
 /// Where batches go.
 pub(super) struct BatchOutputs<'a> {
@@ -47,10 +44,9 @@ pub(super) struct Walker<'a> {
     marks: Vec<Mark>,
     /// Where the open frame begins in the batch's data.
     frame_start: usize,
-    paths: AdmittedPaths,
+    /// Of a layer that may have a TOC.
+    entries: Admission,
     left_out: LeftOut,
-    /// Those of a layer that may have a TOC.
-    entries: u64,
     chunked: bool,
     begun: bool,
 }
@@ -70,9 +66,8 @@ impl<'a> Walker<'a> {
             batch: Batch::default(),
             marks: Vec::new(),
             frame_start: 0,
-            paths: AdmittedPaths::new(recipe.lowest),
+            entries: Admission::new(recipe.lowest),
             left_out: LeftOut::default(),
-            entries: 0,
             chunked: recipe.chunked,
             begun: false,
         }
@@ -82,11 +77,9 @@ impl<'a> Walker<'a> {
     pub(super) fn walk(mut self, tar: impl BufRead) -> Result<(), LayerError> {
         self.begin()?;
         let mut reader = Reader::new(tar);
-        let mut padding = 0;
         while let TarStep::Entry(entry) = reader.next_step().map_err(LayerError::tar)? {
-            self.headers(reader.raw(), &entry)?;
             let len = reader.payload_left();
-            padding = to_usize(len.next_multiple_of(BLOCK) - len);
+            self.headers(reader.raw(), &entry, len)?;
             if len == 0 {
                 continue;
             }
@@ -96,7 +89,9 @@ impl<'a> Walker<'a> {
                 self.plain_content(&mut reader)?;
             }
         }
-        self.end_of_entries(reader.raw(), padding);
+        if let Some(reason) = self.entries.end(reader.raw()).err().filter(|_| self.chunked) {
+            self.give_up(reason);
+        }
         self.tail(reader.raw())?;
         self.rest(reader.into_inner())?;
         if !self.begun && self.batch.data.is_empty() {
@@ -108,7 +103,7 @@ impl<'a> Walker<'a> {
         self.output.assembler.send(end).map_err(|_| LayerError::Interrupted)
     }
 
-    fn headers(&mut self, raw: &[u8], entry: &TarEntry) -> Result<(), LayerError> {
+    fn headers(&mut self, raw: &[u8], entry: &TarEntry, len: u64) -> Result<(), LayerError> {
         self.make_room(raw.len())?;
         let more = raw.len().saturating_sub(self.capacity()).div_ceil(CHUNKED_BATCH);
         if more > 0 {
@@ -119,14 +114,7 @@ impl<'a> Walker<'a> {
         if !self.chunked {
             return Ok(());
         }
-        self.entries += 1;
-        let admitted = Metadata::of(entry)
-            .and_then(|found| self.paths.admit(entry).map(|()| found))
-            .and_then(|found| {
-                let few = self.entries <= ENTRIES_MAX;
-                few.then_some(found).ok_or(Unchunkable::TooManyEntries)
-            });
-        match admitted {
+        match self.entries.admit(entry, len) {
             Ok(metadata) => {
                 self.left_out.note(entry);
                 self.marks.push(Mark::Entry {
@@ -139,20 +127,10 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// Checks what depends on all entries; `padding` is that of the last of them.
-    fn end_of_entries(&mut self, raw: &[u8], padding: usize) {
-        if !self.chunked {
-            return;
-        }
-        if !raw.is_empty() && raw.len() < padding {
-            self.give_up(Unchunkable::PaddingCutShort);
-        }
-    }
-
     /// Makes the rest plain zstd, without regard to files.
     fn give_up(&mut self, reason: Unchunkable) {
         self.chunked = false;
-        self.paths = AdmittedPaths::default();
+        self.entries = Admission::default();
         self.marks.push(Mark::Unchunkable(reason));
     }
 

@@ -52,10 +52,11 @@ fn converted(label: &str, report: &LayerReport) -> String {
         let proof = match proof {
             ReuseProof::Verified => "verified",
             ReuseProof::Digest => "trusted by digest",
+            ReuseProof::Converted => return format!("{label}: {kind} {size}, same as {from}"),
         };
         let mounted = if *mounted { ", mounted" } else { "" };
         let text = format!("{label}: {kind} {size}, reused from {from}, {proof}{mounted}");
-        return text + &left_out(report);
+        return text + &without_toc(report) + &left_out(report);
     }
     if report.digest == report.source_digest {
         return format!("{label}: {} {}, unchanged", kind.as_str(), size(report.size));
@@ -71,10 +72,12 @@ fn converted(label: &str, report: &LayerReport) -> String {
     if let Some(outline) = &report.outline {
         text += &format!(", {} files in {} chunks", outline.files, outline.chunks);
     }
-    if let Some(reason) = &report.reason {
-        text += &format!("\n  cannot be pulled partially: {reason}");
-    }
-    text + &left_out(report)
+    text + &without_toc(report) + &left_out(report)
+}
+
+fn without_toc(report: &LayerReport) -> String {
+    let reason = report.reason.as_ref();
+    reason.map(|reason| format!("\n  cannot be pulled partially: {reason}")).unwrap_or_default()
 }
 
 /// A line on what partial pulls do not create.

@@ -95,11 +95,8 @@ pub(crate) struct ReusePlan {
 impl ReusePlan {
     /// Bytes to download.
     pub(crate) fn download(&self) -> u64 {
-        match self.proof {
-            ReuseProof::Verified => self.size,
-            // TOC and tar-split, whose lengths do not matter here.
-            ReuseProof::Digest => 0,
-        }
+        // With a digest only TOC and tar-split, whose lengths do not matter here.
+        if self.proof == ReuseProof::Digest { 0 } else { self.size }
     }
 }
 
@@ -164,10 +161,8 @@ impl fmt::Display for LayerPlan {
             }
             LayerAction::Keep => writeln!(f, "{layer}: keep by reference, because it is foreign"),
             LayerAction::Reuse(ReusePlan { from, size: len, proof, already_there, .. }) => {
-                let proof = match proof {
-                    ReuseProof::Verified => "verified",
-                    ReuseProof::Digest => "trusted by digest",
-                };
+                let is_trusted = *proof == ReuseProof::Digest;
+                let proof = if is_trusted { "trusted by digest" } else { "verified" };
                 let there = if *already_there { ", already at the destination" } else { "" };
                 writeln!(f, "{layer}: reuse {} of {from} if it can be {proof}{there}", size(*len))
             }

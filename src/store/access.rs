@@ -38,7 +38,17 @@ pub struct AccessOptions {
     /// The main file with mirrors and blocked registries; without it the usual one is read
     /// (containers-registries.conf(5)).
     pub registries_conf: Option<PathBuf>,
+    pub named_by: NamedBy,
     pub patience: Patience,
+}
+
+/// Who named a registry. What an image names must not lead into the network of whoever runs this.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NamedBy {
+    #[default]
+    User,
+    /// An image in this registry, or in a layout.
+    Image(Option<String>),
 }
 
 /// A user name and a password, for one registry.
@@ -111,6 +121,7 @@ impl Default for AccessOptions {
             ca_file_optional: false,
             cert_dir: None,
             registries_conf: None,
+            named_by: NamedBy::User,
             patience: Patience::default(),
         }
     }

@@ -45,6 +45,9 @@ pub enum StoreError {
     /// The registry broke the protocol in a way that cannot be worked around.
     #[error("{action} failed: {}", self.cause())]
     Protocol { registry: String, action: String, reason: String },
+    /// An image named the registry, and must not.
+    #[error("{registry} is not contacted, because an image named it and it has {reason}")]
+    OutOfReach { registry: String, reason: &'static str },
     /// The writer of a blob gave up before its end.
     #[error("{action} failed: the blob was not finished")]
     Abandoned { action: String },

@@ -9,7 +9,7 @@ use recompress_image::{
         Digest,
         media_type::{OCI_LAYER_GZIP, OCI_MANIFEST},
     },
-    store::{AccessOptions, BlobContent, Intent, StoreError},
+    store::{AccessOptions, BlobContent, Intent, NamedBy, StoreError},
 };
 use serde_json::json;
 use test_support::scripted::{Answer, Request, Scripted, answer};
@@ -244,4 +244,25 @@ async fn other_registries_are_asked_through_the_proxy() {
     command.kill().unwrap();
     command.wait().unwrap();
     assert_eq!(request.line, "CONNECT registry.invalid:443");
+}
+
+/// A registry that an image names, by a name that leads to this machine, is not even connected to;
+/// unless the image is on this machine, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_an_image_gives_for_this_machine() {
+    let server = Scripted::start(|_, _| answer(200, &[], b"{}")).await;
+    let (_, port) = server.host.rsplit_once(':').unwrap();
+    let image = format!("localhost:{port}/org/base");
+    let named = |by: Option<&str>| AccessOptions {
+        named_by: NamedBy::Image(by.map(str::to_owned)),
+        ..quick()
+    };
+    for by in [None, Some("8.8.8.8"), Some("10.0.0.1:5000")] {
+        let error = open(&image, Intent::Pull, &named(by)).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("neither public nor in the registry's own network"), "{text}");
+    }
+    assert_eq!(server.requests("").len(), 0);
+    open(&image, Intent::Pull, &named(Some("127.0.0.1:5000"))).await.unwrap();
+    open(&image, Intent::Pull, &quick()).await.unwrap();
 }

@@ -1,5 +1,10 @@
 //! Layers of other images are taken over instead of being converted.
 
+mod attacks;
+mod plain;
+mod platforms;
+mod same;
+
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -118,7 +123,7 @@ async fn layers_of_a_base_are_mounted() {
         let new = [0, 1].map(|layer| report["layers"][layer]["digest"].as_str().unwrap());
         let whole: usize = new.iter().map(|layer| gets("org/base", layer, "200")).sum();
         let parts: usize = new.iter().map(|layer| gets("org/base", layer, "206")).sum();
-        assert_eq!((whole, parts), (downloads, 2 - downloads), "{number}: {asked:?}");
+        assert_eq!((whole, parts), (downloads, 2), "{number}: {asked:?}");
         is_right(&to, &source, &[]).await;
     }
 }

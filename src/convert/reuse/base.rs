@@ -11,28 +11,43 @@ use crate::{
 const NAME: &str = "org.opencontainers.image.base.name";
 const DIGEST: &str = "org.opencontainers.image.base.digest";
 
+/// Bases that are looked at: an index names one for each platform, and mostly the same.
+const BASES_MAX: usize = 8;
+
 /// What the annotations or labels of the source's images lead to: the base by its digest, and by
 /// its tag, under which there may be an index with more formats by now.
 pub(super) fn references(run: &Run<'_>) -> Vec<ImageReference> {
-    let mut found: Vec<ImageReference> = Vec::new();
-    let mut is_named = false;
-    for image in &run.plan.images {
+    let named = run.plan.images.iter().filter_map(|image| {
         let (manifest, config) = (&image.source.manifest, &image.source.config);
-        let named = of(&manifest.annotations).or_else(|| of(&config.labels));
-        for reference in named.into_iter().flatten() {
-            is_named = true;
-            if !is_allowed(run, &reference) {
-                tracing::warn!(base = %reference, "the source names a base on a host that is not \
-                    used, because the image could be hostile; pass it to --reuse-from");
-            } else if !found.contains(&reference) {
-                found.push(reference);
-            }
+        of(&manifest.annotations).or_else(|| of(&config.labels))
+    });
+    let mut bases: Vec<Vec<ImageReference>> = Vec::new();
+    for base in named {
+        if !bases.contains(&base) {
+            bases.push(base);
         }
     }
-    if !is_named {
+    if bases.iter().all(Vec::is_empty) {
         tracing::warn!("the source names no base image ({NAME}) by tag or digest");
     }
-    found
+    if let Some(first) = bases.get(BASES_MAX).and_then(|base| base.first()) {
+        let (left, base) = (bases.len() - BASES_MAX, first);
+        tracing::warn!(%base, left, "the source names more than {BASES_MAX} bases; pass the others \
+            to --reuse-from");
+    }
+    let mut references: Vec<ImageReference> = Vec::new();
+    for reference in bases.into_iter().take(BASES_MAX).flatten() {
+        if !references.contains(&reference) {
+            references.push(reference);
+        }
+    }
+    let (allowed, refused): (Vec<_>, Vec<_>) =
+        references.into_iter().partition(|base| is_allowed(run, base));
+    for base in refused {
+        tracing::warn!(%base, "the source names a base on a host that is not used, because the image \
+            could be hostile; pass it to --reuse-from");
+    }
+    allowed
 }
 
 fn of(texts: &Annotations) -> Option<Vec<ImageReference>> {

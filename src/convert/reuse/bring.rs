@@ -30,12 +30,16 @@ impl FoundLayer {
         if destination.store.mount(&blob.digest, &self.candidate.location()).await {
             return Ok(Some(Brought { already_there: false, mounted: true }));
         }
+        self.candidate.is_not_mounted();
         let file = match downloaded {
             Some(file) => file,
             // Before the upload begins, which should not depend on the candidate's pace.
             None => match self.download(run).await {
-                Some(file) => file,
-                None => return Ok(None),
+                Ok(file) => file,
+                Err(unfit) => {
+                    self.warn(&unfit);
+                    return Ok(None);
+                }
             },
         };
         let content = BlobContent::File(file.path().to_owned());

@@ -1,6 +1,13 @@
 //! Images whose layers may be taken over, and what they say of their layers.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use super::{FoundLayer, Reusable};
 use crate::{
@@ -12,7 +19,7 @@ use crate::{
         media_type::{LayerType, Suffix},
     },
     source::CONFIG_MAX,
-    store::{AccessOptions, Intent, Patience, RawManifest, Selector, Store, StoreError},
+    store::{AccessOptions, Intent, NamedBy, Patience, RawManifest, Selector, Store, StoreError},
 };
 
 /// Images of one index that are read.
@@ -27,7 +34,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// Who named a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NamedBy {
+pub(super) enum Origin {
     User,
     /// As its base.
     Source,
@@ -41,35 +48,49 @@ pub(super) struct Candidate {
     pub(super) reference: ImageReference,
     /// None if it is in the destination's repository.
     store: Option<Store>,
-    named_by: NamedBy,
+    named_by: Origin,
+    /// The destination's registry has not mounted a layer of it.
+    is_copied: AtomicBool,
 }
 
 impl Candidate {
     async fn open(
         run: &Run<'_>,
         reference: &ImageReference,
-        named_by: NamedBy,
+        named_by: Origin,
     ) -> Result<Self, StoreError> {
         let store = if reference.is_same_place(&run.job.destination) {
             None
         } else {
-            Some(Store::open(reference, Intent::Pull, &access(run, reference)).await?)
+            Some(Store::open(reference, Intent::Pull, &access(run, reference, named_by)).await?)
         };
-        Ok(Self { reference: reference.clone(), store, named_by })
+        let is_copied = AtomicBool::new(false);
+        Ok(Self { reference: reference.clone(), store, named_by, is_copied })
     }
 
     pub(super) fn is_destination(&self) -> bool {
-        self.named_by == NamedBy::Destination
+        self.named_by == Origin::Destination
     }
 
     /// Whether the user named it by digest. What the source says is not the user's word.
     pub(super) fn is_pinned_by_user(&self) -> bool {
-        self.named_by == NamedBy::User && self.reference.digest().is_some()
+        self.named_by == Origin::User && self.reference.digest().is_some()
     }
 
     /// Whether it is in the destination's repository.
     pub(super) fn is_there(&self) -> bool {
         self.store.is_none()
+    }
+
+    /// Whether its layers may get to the destination without being sent: they are in the same
+    /// registry, which has not refused to mount one.
+    pub(super) fn may_be_mounted(&self, run: &Run<'_>) -> bool {
+        let Store::Registry(destination) = &run.destination.store else { return false };
+        destination.neighbor(&self.location()).is_some() && !self.is_copied.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_not_mounted(&self) {
+        self.is_copied.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn store<'a>(&'a self, run: &'a Run<'_>) -> &'a Store {
@@ -87,23 +108,32 @@ impl Candidate {
 
 /// Each registry gets the credentials that are given for it, and less patience than one that is
 /// needed.
-fn access(run: &Run<'_>, reference: &ImageReference) -> AccessOptions {
-    let job = run.job;
-    let access = if reference.registry() == job.source.registry() {
+fn access(run: &Run<'_>, reference: &ImageReference, by: Origin) -> AccessOptions {
+    let (job, registry) = (run.job, reference.registry());
+    let [source, destination] = [&job.source, &job.destination].map(ImageReference::registry);
+    let named_by = match by {
+        Origin::Source if registry != source && registry != destination => {
+            NamedBy::Image(source.map(str::to_owned))
+        }
+        _ => NamedBy::User,
+    };
+    let access = if registry == source {
         job.source_access.clone()
     } else {
         job.access.toward(&job.destination, reference)
     };
     let patience = access.patience.with_few_tries(TRIES);
-    AccessOptions { patience: Patience { idle: patience.idle.min(IDLE), ..patience }, ..access }
+    let patience = Patience { idle: patience.idle.min(IDLE), ..patience };
+    AccessOptions { named_by, patience, ..access }
 }
 
-/// Adds the layers of a candidate that are wanted.
+/// Adds the layers of a candidate that are wanted, as far as they can be read until `end`.
 pub(super) async fn read(
     run: &Run<'_>,
     image: &ImageReference,
-    named_by: NamedBy,
+    named_by: Origin,
     wanted: &HashSet<&Digest>,
+    end: Instant,
     found: &mut Reusable,
 ) {
     let read = async {
@@ -111,12 +141,13 @@ pub(super) async fn read(
         let reader = Reader { run, candidate: &candidate, store: candidate.store(run), wanted };
         reader.read(found).await
     };
-    let error = match tokio::time::timeout(READ_TIME, read).await {
+    let time = READ_TIME.min(end.saturating_duration_since(Instant::now()));
+    let error = match tokio::time::timeout(time, read).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.with_causes(),
-        Err(_) => format!("reading it takes more than {} s", READ_TIME.as_secs()),
+        Err(_) => format!("reading it takes more than {} s", time.as_secs()),
     };
-    if named_by == NamedBy::Destination {
+    if named_by == Origin::Destination {
         tracing::debug!(%image, error, "there is nothing to reuse");
     } else {
         tracing::warn!(%image, error, "cannot reuse layers of this image");
@@ -172,18 +203,25 @@ impl Reader<'_> {
         if diff_ids.len() != manifest.layers.len() {
             return Ok(());
         }
+        let mut unfit = BTreeMap::new();
         for (layer, diff_id) in manifest.layers.iter().zip(&diff_ids) {
             if is_zstd(&layer) && self.wanted.contains(diff_id) {
                 let layer = FoundLayer {
                     blob: layer.blob.clone(),
                     annotations: layer.annotations.clone(),
                     chunked: layer.is_chunked(),
+                    wanted_toc: markers::is_made_as_chunked(&manifest.annotations),
                     candidate: Arc::clone(self.candidate),
                     recipe: markers::recipe_of(&manifest.annotations).map(str::to_owned),
                     is_mixed: markers::is_mixed(&manifest.annotations),
                 };
-                found.add(self.run, diff_id, layer);
+                if let Err(reason) = found.add(self.run, diff_id, layer) {
+                    *unfit.entry(reason).or_insert(0) += 1;
+                }
             }
+        }
+        for (reason, layers) in unfit {
+            tracing::info!(image = %raw.digest, layers, reason, "layers are of no use");
         }
         Ok(())
     }

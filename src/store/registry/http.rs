@@ -33,7 +33,7 @@ use self::{
     call::RequestBody,
     certificates::Certificates,
     message::BODY_MAX,
-    origin::{Forbidden, Guard},
+    origin::{FORBIDDEN, Forbidden, Guard},
     pace::commit_time,
 };
 pub(super) use self::{
@@ -42,7 +42,7 @@ pub(super) use self::{
     retry::{Again, RequestFailure, Retries},
 };
 use crate::store::{
-    access::{AccessOptions, Patience},
+    access::{AccessOptions, NamedBy, Patience},
     error::StoreError,
 };
 
@@ -73,10 +73,23 @@ impl Http {
         options: &AccessOptions,
     ) -> Result<(Self, Url), StoreError> {
         let certificates = Certificates::find(options, registry).await?;
-        let home = client::home(options, &certificates, host)?;
+        let namer = match &options.named_by {
+            NamedBy::User => None,
+            NamedBy::Image(namer) => {
+                let url: Url = format!("https://{host}/").parse().map_err(StoreError::no_url)?;
+                let namer = Guard::of_named(url.clone(), namer.as_deref()).await;
+                namer.check(&url).await.map_err(|reason| out_of_reach(registry, reason))?;
+                Some(namer)
+            }
+        };
+        let home = client::home(options, &certificates, host, namer.as_ref())?;
         let scheme = scheme::scheme(&home, registry, host, options, &certificates).await?;
         let root: Url = format!("{scheme}://{host}/v2/").parse().map_err(StoreError::no_url)?;
         let guard = Guard::of(root.clone()).await;
+        // Of several addresses, the guard goes by the first.
+        if namer.is_some_and(|namer| !namer.may_be(&guard)) {
+            return Err(out_of_reach(registry, FORBIDDEN));
+        }
         let away = client::away(options, &certificates, &guard)?;
         let (registry, patience, met) =
             (registry.to_owned(), options.patience, AtomicBool::new(false));
@@ -215,6 +228,9 @@ impl Http {
     fn failed(&self, call: &Call, url: &Url, error: &reqwest::Error) -> RequestFailure {
         let host = self.host_of(url);
         if let Some(forbidden) = error::find::<Forbidden>(error) {
+            if self.is_home(url) {
+                return RequestFailure::fatal(out_of_reach(&self.registry, FORBIDDEN));
+            }
             let reason = format!("it refers to {host}: {forbidden}");
             return RequestFailure::fatal(self.protocol(&call.action, reason));
         }
@@ -296,6 +312,10 @@ impl Http {
         let (registry, action) = (self.registry.clone(), action.to_owned());
         StoreError::Protocol { registry, action, reason: reason.into() }
     }
+}
+
+fn out_of_reach(registry: &str, reason: &'static str) -> StoreError {
+    StoreError::OutOfReach { registry: registry.to_owned(), reason }
 }
 
 /// The URL of a `Location` header. Servers that write characters outside of ASCII there mean their

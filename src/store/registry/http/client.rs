@@ -54,17 +54,26 @@ fn builder(
     Ok(builder.tls_backend_preconfigured(tls?))
 }
 
-/// The client for the registry itself. Only this one has the certificates that are for it.
+/// The client for the registry itself. Only this one has the certificates that are for it. With
+/// `namer`, the registry may only be where that allows.
 pub(super) fn home(
     options: &AccessOptions,
     certificates: &Certificates,
     host: &str,
+    namer: Option<&Guard>,
 ) -> Result<reqwest::Client, StoreError> {
     let authorities = certificates.authorities.clone().and(&certificates.own_authorities);
     // A proxy would connect to its own machine.
-    builder(options, authorities, certificates.identity.as_ref(), !is_loopback(host))?
-        .build()
-        .map_err(|error| setup(&error))
+    let uses_proxies = !is_loopback(host);
+    let mut builder = builder(options, authorities, certificates.identity.as_ref(), uses_proxies)?;
+    if let Some(namer) = namer {
+        builder = builder.dns_resolver(guarded(namer));
+    }
+    builder.build().map_err(|error| setup(&error))
+}
+
+fn guarded(guard: &Guard) -> Guarded {
+    Guarded { guard: guard.clone(), proxies: proxy::hosts().into() }
 }
 
 /// The client for hosts that the registry names.
@@ -73,9 +82,8 @@ pub(super) fn away(
     certificates: &Certificates,
     guard: &Guard,
 ) -> Result<reqwest::Client, StoreError> {
-    let guarded = Guarded { guard: guard.clone(), proxies: proxy::hosts().into() };
     builder(options, certificates.authorities.clone(), None, !guard.is_loopback())?
-        .dns_resolver(guarded)
+        .dns_resolver(guarded(guard))
         .build()
         .map_err(|error| setup(&error))
 }

@@ -35,6 +35,22 @@ impl Guard {
         Self { home, reach, proxied: Arc::default() }
     }
 
+    /// For a registry at `home` that an image named: it may have an address that the registry `namer`
+    /// of that image may refer to, or a public one.
+    pub(super) async fn of_named(home: Url, namer: Option<&str>) -> Self {
+        let namer = namer.and_then(|host| format!("https://{host}/").parse().ok());
+        let reach = match namer {
+            Some(namer) => Reach::of_host(&namer).await,
+            None => Reach::Public,
+        };
+        Self { home, reach, proxied: Arc::default() }
+    }
+
+    /// Whether a registry may be the one that `guard` was made for.
+    pub(super) fn may_be(&self, guard: &Self) -> bool {
+        self.reach.may_name(guard.reach)
+    }
+
     /// Whether the registry is on this machine.
     pub(super) fn is_loopback(&self) -> bool {
         self.reach == Reach::Loopback
@@ -84,7 +100,8 @@ impl Guard {
     }
 }
 
-const FORBIDDEN: &str = "an address that is neither public nor in the registry's own network";
+pub(super) const FORBIDDEN: &str =
+    "an address that is neither public nor in the registry's own network";
 
 /// A name has only addresses that the registry must not refer to.
 #[derive(Debug, thiserror::Error)]

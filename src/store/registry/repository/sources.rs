@@ -4,7 +4,7 @@ use super::Repository;
 use crate::{
     image::{ImageReference, RegistryReference},
     store::{
-        access::{AccessOptions, Intent, Selector},
+        access::{AccessOptions, Intent, NamedBy, Selector},
         error::StoreError,
         registries_conf::{Endpoint, PullSources, RegistriesConf},
     },
@@ -98,6 +98,9 @@ impl Repository {
         options.tls_verify &= options.tls_verify_given || !endpoint.insecure;
         // They are for the registry that the user named.
         options.creds = options.creds.filter(|_| !endpoint.is_elsewhere);
+        if endpoint.is_elsewhere {
+            options.named_by = NamedBy::User;
+        }
         Self::contact(&endpoint.reference, intent, &options).await
     }
 }

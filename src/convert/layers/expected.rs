@@ -1,0 +1,43 @@
+//! What will probably be done with the layers, for a dry run.
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::tasks::{LayerTask, Tasks};
+use crate::{
+    convert::{ConvertError, Run, destination::CHECKS, reuse::Reusable},
+    report::{LayerAction, LayerPlan},
+};
+
+/// For each piece of work.
+pub(in crate::convert) async fn expected(
+    run: &Run<'_>,
+    reusable: &Reusable,
+) -> Result<Vec<LayerPlan>, ConvertError> {
+    let tasks = Tasks::of(&run.plan).all;
+    let plans = tasks.iter().map(|task| of_task(run, task, reusable));
+    stream::iter(plans).buffered(CHECKS).try_collect().await
+}
+
+async fn of_task(
+    run: &Run<'_>,
+    task: &LayerTask<'_>,
+    reusable: &Reusable,
+) -> Result<LayerPlan, ConvertError> {
+    let LayerTask { label, layer, key, .. } = task;
+    let action = if layer.foreign {
+        task.check_foreign(run)?;
+        LayerAction::Keep
+    } else if let Some(reuse) = reusable.expected(run, *key).await? {
+        LayerAction::Reuse(reuse)
+    } else {
+        LayerAction::Convert
+    };
+    Ok(LayerPlan {
+        layer: label.clone(),
+        source_digest: layer.blob.digest.clone(),
+        source_size: layer.blob.size,
+        diff_id: layer.diff_id.clone(),
+        format: key.format.as_str(),
+        action,
+    })
+}
