@@ -38,9 +38,8 @@ pub mod check;
 pub mod chunked;
 pub mod cli;
 pub mod convert;
-pub mod image;
-#[expect(dead_code, reason = "the command is not there yet")]
 mod diff;
+pub mod image;
 mod inspect;
 pub mod layer;
 pub mod limits;

@@ -1,6 +1,8 @@
 //! The report of `diff`: what clients fetch, in total, per layer, per file and per directory. Lists
 //! are bounded; what they leave out is summed.
 
+mod text;
+
 use serde::Serialize;
 
 use crate::image::Digest;
