@@ -74,6 +74,7 @@ impl fmt::Display for ImageDiff {
         row("changed layers, no partial pulls", clients.layers.total)?;
         row("partial pull, any file system", clients.files.total)?;
         row("partial pull, XFS or btrfs", clients.chunks.total)?;
+        writeln!(f, "  {:>52}  █ fetched  ░ reused", "")?;
         self.parts(f)?;
         self.files(f)?;
         self.layers(f)?;
@@ -116,11 +117,13 @@ impl ImageDiff {
         writeln!(
             f,
             "\n  {:<18} {:>8} {:>12} {:>10} {:>10} {:>10}",
-            "files in changed", "files", "uncompressed", "compressed", "fetched", "XFS, btrfs"
+            "in changed layers", "files", "uncompressed", "compressed", "fetched", "XFS, btrfs"
         )?;
-        for (name, count) in
-            [("same", counts.same), ("changed", counts.changed), ("new", counts.new)]
-        {
+        for (name, count) in [
+            ("same content", counts.same),
+            ("changed files", counts.changed),
+            ("new files", counts.new),
+        ] {
             let FileCount { files, size: raw, compressed, fetched, fetched_with_chunks } = count;
             let [raw, compressed, fetched, reflinks] =
                 [raw, compressed, fetched, fetched_with_chunks].map(size);
