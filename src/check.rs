@@ -159,7 +159,17 @@ pub(crate) fn toc_entries(layer: Layer<'_>, each: impl FnMut(TocEntry)) -> io::R
     if documents::digest_of(compressed)? != claims.toc_digest {
         return Ok(false);
     }
-    documents::toc_alone(compressed, claims.toc.raw_len, each)
+    Ok(documents::toc_alone(compressed, claims.toc.raw_len, u64::MAX, each).is_ok())
+}
+
+/// Reads the entries of a compressed TOC, about `most` of them, whatever else is wrong with the
+/// layer. Returns the digest of the tar-split stream, if the TOC has it.
+pub(crate) fn read_toc(
+    toc: &[u8],
+    most: u64,
+    each: impl FnMut(TocEntry),
+) -> io::Result<Option<String>> {
+    documents::toc_alone(toc, u64::MAX, most, each)
 }
 
 /// `data` is all of the blob, of which `parts` need to have only the end.

@@ -6,6 +6,7 @@
 
 mod access;
 pub mod convert;
+pub mod diff;
 pub mod exit;
 mod given;
 pub mod hints;
@@ -28,6 +29,7 @@ use clap::{
 
 use self::{
     convert::ConvertArgs,
+    diff::DiffArgs,
     exit::{CommandError, EXIT_CODES},
     given::Given,
     inspect::InspectArgs,
@@ -66,6 +68,8 @@ pub enum Command {
     Verify(Box<VerifyArgs>),
     /// Show what the layers of an image consist of
     Inspect(Box<InspectArgs>),
+    /// Show what clients that have one image fetch to get another
+    Diff(Box<DiffArgs>),
     /// Test whether a registry serves partial pulls
     Probe(Box<ProbeArgs>),
 }
@@ -126,6 +130,7 @@ pub async fn run(command: Command) -> Result<(), CommandError> {
         Command::Convert(args) => convert::run(*args).await,
         Command::Verify(args) => verify::run(*args).await,
         Command::Inspect(args) => inspect::run(*args).await,
+        Command::Diff(args) => diff::run(*args).await,
         Command::Probe(args) => probe::run(*args).await,
     }
 }

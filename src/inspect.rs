@@ -1,7 +1,9 @@
 //! What the layers of an image consist of, for people. Nothing is proved here; that is what
 //! [`crate::verify`] is for. Each layer is downloaded whole.
 
+mod contents;
 mod layer;
+mod page;
 mod report;
 
 pub(crate) use self::report::{InspectReport, InspectedLayer, ListedImage};

@@ -11,13 +11,13 @@
 //! The modules, each of which may use only those to its right, and none that shares its braces:
 //!
 //! ```text
-//! cli → {convert, inspect} → {report, verify, tekton} →
+//! cli → {convert, inspect, diff} → {report, verify, tekton} →
 //!     {probe, layer} → {source, attached} → {store, check, chunked} → {image, tar, limits}
 //! ```
 //!
 //! * [`cli`] is what was typed, what it means, and the exit codes.
-//! * [`convert`] is the job: plan, run, publish. [`verify`], `inspect` and [`probe`] are one
-//!   command each.
+//! * [`convert`] is the job: plan, run, publish. [`verify`], `inspect`, `diff` and [`probe`] are
+//!   one command each.
 //! * [`source`] opens an image for every command, and chooses it from an index.
 //! * [`layer`] turns one compressed blob into another, on threads.
 //! * [`attached`] lists what is attached to an image, and copies its SBOM.
@@ -38,6 +38,7 @@ pub mod check;
 pub mod chunked;
 pub mod cli;
 pub mod convert;
+mod diff;
 pub mod image;
 mod inspect;
 pub mod layer;

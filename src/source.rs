@@ -3,12 +3,15 @@
 
 mod agree;
 mod error;
+mod toc;
 
 use std::{collections::HashMap, sync::Mutex};
 
 use bytes::Bytes;
 
 pub use self::error::SourceError;
+pub(crate) use self::toc::LayerDocuments;
+pub use self::toc::NoDocuments;
 use crate::{
     image::{
         BlobId, Descriptor, Digest, DocumentError, EntryKind, ImageConfig, ImageReference, Index,

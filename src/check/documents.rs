@@ -113,10 +113,15 @@ fn entries(
     })
 }
 
-/// Reads only the TOC, up to `len` bytes. Returns whether that worked.
-pub(super) fn toc_alone(toc: impl Read, len: u64, each: impl FnMut(TocEntry)) -> io::Result<bool> {
+/// Reads only the TOC, up to `len` bytes and about `most` entries; returns its `tarSplitDigest`.
+pub(super) fn toc_alone(
+    toc: impl Read,
+    len: u64,
+    most: u64,
+    each: impl FnMut(TocEntry),
+) -> io::Result<Option<String>> {
     let extent = ReadExtent::default();
-    Ok(entries(DecodedDocument::new(toc, &extent)?.take(len), u64::MAX, each).is_ok())
+    Ok(entries(DecodedDocument::new(toc, &extent)?.take(len), most, each)?)
 }
 
 pub(super) fn digest_of(bytes: impl Read) -> io::Result<Digest> {

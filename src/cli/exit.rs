@@ -5,9 +5,10 @@ use std::io;
 use super::usage::UsageError;
 use crate::{
     convert::ConvertError,
+    diff::DiffError,
     layer::LayerError,
     probe::ProbeError,
-    source::SourceError,
+    source::{NoDocuments, SourceError},
     store::{BlobMismatch, RegistriesConfError, StoreError},
     verify::VerifyError,
 };
@@ -24,6 +25,8 @@ pub enum CommandError {
     /// Also of `inspect`.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    #[error(transparent)]
+    Diff(#[from] DiffError),
     #[error(transparent)]
     Probe(#[from] ProbeError),
     #[error("cannot print the report")]
@@ -79,6 +82,7 @@ impl CommandError {
             Self::Findings { .. } => ExitCode::Findings,
             Self::Convert(error) => of_convert(error),
             Self::Verify(error) => of_verify(error),
+            Self::Diff(error) => of_diff(error),
             Self::Probe(error) => of_probe(error),
         }
     }
@@ -104,6 +108,23 @@ fn of_verify(error: &VerifyError) -> ExitCode {
         VerifyError::Spool { .. } => ExitCode::Local,
         VerifyError::Download(error) => of_blob(error),
         VerifyError::Internal => ExitCode::Internal,
+    }
+}
+
+fn of_diff(error: &DiffError) -> ExitCode {
+    match error {
+        DiffError::Source(error) => of_source(error),
+        DiffError::Documents { error, .. } => match error {
+            NoDocuments::Store(error) => of_store(error, ExitCode::BrokenSource),
+            NoDocuments::Download { source, .. } => of_blob(source),
+            NoDocuments::NoRanges(_) => ExitCode::Registry,
+            NoDocuments::Annotations(_) | NoDocuments::TooLarge { .. } | NoDocuments::Digest(_) => {
+                ExitCode::BrokenSource
+            }
+        },
+        DiffError::Refused { .. } | DiffError::TooManyEntries { .. } => ExitCode::BrokenSource,
+        DiffError::NothingInCommon { .. } => ExitCode::UnfitSource,
+        DiffError::Internal => ExitCode::Internal,
     }
 }
 

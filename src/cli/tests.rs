@@ -12,7 +12,10 @@ const ARGUMENTS: &str = "TEST_OF_CLI_ARGUMENTS";
 
 fn needed(subcommand: &str) -> Vec<String> {
     let image = format!("quay.io/a@sha256:{}", "0".repeat(64));
-    vec!["recompress-image".into(), subcommand.into(), image]
+    let images = if subcommand == "diff" { 2 } else { 1 };
+    let mut arguments = vec!["recompress-image".into(), subcommand.into()];
+    arguments.resize(2 + images, image);
+    arguments
 }
 
 /// What comes out of arguments in this environment. A process of its own has it.
@@ -46,7 +49,7 @@ fn parses_in_its_own_environment() {
 fn for_each(mut check: impl FnMut(&str, &Arg)) {
     let root = Cli::command();
     let subcommands: Vec<&Parser> = root.get_subcommands().collect();
-    assert_eq!(subcommands.len(), 4);
+    assert_eq!(subcommands.len(), 5);
     for subcommand in subcommands {
         for arg in subcommand.get_arguments().chain(root.get_arguments()) {
             check(subcommand.get_name(), arg);

@@ -1,10 +1,11 @@
 //! The annotations by which this program recognizes what it has made: from which manifest, and how.
 
 use super::{ConvertJob, format::Format};
-use crate::image::{Digest, annotations::Annotations};
+use crate::image::{
+    Digest,
+    annotations::{Annotations, SOURCE_DIGEST},
+};
 
-/// On manifests and indexes: digest of the manifest or index that it was made from.
-const SOURCE_DIGEST: &str = "io.github.recompress-image.source-digest";
 /// On manifests: how the layers are compressed, with the level.
 const FORMAT: &str = "io.github.recompress-image.format";
 

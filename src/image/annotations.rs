@@ -15,6 +15,10 @@ pub const TAR_SPLIT_POSITION: &str = "io.github.containers.zstd-chunked.tarsplit
 /// On a layer: digest of the TOC of the stargz snapshotter (`estargz/types.go`).
 pub const ESTARGZ_TOC_DIGEST: &str = "containerd.io/snapshot/stargz/toc.digest";
 
+/// On manifests and indexes that this program made: digest of the manifest or index that they were
+/// made from.
+pub const SOURCE_DIGEST: &str = "io.github.recompress-image.source-digest";
+
 /// On an entry of an index, `true` for an image with zstd layers: readers that know zstd prefer
 /// such an entry over another of the same platform wherever it stands (containers/image,
 /// `internal/manifest/oci_index.go`), and release tools distinguish variants of one image by it.

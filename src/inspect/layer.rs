@@ -34,6 +34,7 @@ pub(super) fn look(
     if let Err(error) = tar(kind, section, report) {
         report.problem = Some(format!("cannot read it as a tar: {error}"));
     }
+    report.contents.finish();
     Ok(())
 }
 
@@ -61,6 +62,9 @@ fn toc(
         if entry.chunk_type == "zeros" {
             // A TOC may claim anything.
             holes = holes.saturating_add(entry.chunk_size);
+        }
+        if entry.kind == "reg" && entry.size > 0 {
+            report.contents.add(&entry.name, entry.size.unsigned_abs());
         }
         if let Some(entries) = &mut entries {
             entries.push(TocLine::from(entry));
@@ -106,9 +110,11 @@ fn tar(kind: BlobKind, blob: Section<'_>, report: &mut InspectedLayer) -> Result
         if size > 0 {
             report.files += 1;
             report.content_bytes += size;
-            report
-                .largest
-                .push(Largest { name: String::from_utf8_lossy(&entry.name).into_owned(), size });
+            let name = String::from_utf8_lossy(&entry.name).into_owned();
+            if kind != BlobKind::ZstdChunked {
+                report.contents.add(&name, size);
+            }
+            report.largest.push(Largest { name, size });
             report.largest.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.name.cmp(&b.name)));
             report.largest.truncate(LARGEST);
         }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::contents::Contents;
 use crate::{
     check::{BlobKind, TocEntry},
     image::{Descriptor, Digest, Platform},
@@ -73,6 +74,9 @@ pub(crate) struct InspectedLayer {
     pub(crate) largest: Vec<Largest>,
     /// Why something is not known.
     pub(crate) problem: Option<String>,
+    /// For its page.
+    #[serde(skip)]
+    pub(crate) contents: Contents,
     /// What the TOC has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) toc: Option<Vec<TocLine>>,
@@ -158,6 +162,7 @@ impl InspectedLayer {
             tar_split_size: None,
             largest: Vec::new(),
             problem: None,
+            contents: Contents::default(),
             toc: None,
         }
     }

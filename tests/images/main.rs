@@ -6,6 +6,7 @@
 mod acceptance;
 mod attached;
 mod convert;
+mod diff;
 mod differential;
 mod documents;
 mod failures;

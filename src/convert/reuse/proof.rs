@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use tempfile::NamedTempFile;
 
 use super::{FoundLayer, unfit::Unfit};
@@ -25,13 +24,12 @@ use crate::{
     layer::{self, Outline},
     limits::Limits,
     report::ReuseProof,
-    store::{BlobReader, RangeContent, Store},
+    source::LayerDocuments,
+    store::{BlobReader, Store},
 };
 
-/// TOC and tar-split together are read into memory up to this many bytes.
-const DOCUMENTS_MAX: u64 = 32 << 20;
-
-/// The same for a layer that is verified while it comes; a longer one is written to a file.
+/// TOC and tar-split of a layer that is verified while it comes are held up to this many bytes; longer
+/// ones are written to a file.
 const END_MAX: u64 = 8 << 20;
 
 /// How many times longer than the source's blob a layer may be, in which case it takes that much room
@@ -86,7 +84,7 @@ impl FoundLayer {
             _ => None,
         };
         let proof = match documents {
-            Some(Documents { toc, tar_split }) => {
+            Some(LayerDocuments { toc, tar_split, .. }) => {
                 let (found, lowest) = (self.clone(), key.lowest);
                 blocking(move || found.by_documents(&toc, &tar_split, lowest, limits)).await
             }
@@ -218,36 +216,14 @@ impl FoundLayer {
         is_it.then_some(part.bytes)
     }
 
-    /// TOC and tar-split in their compressed form, in one request; `None` if the registry does not
-    /// serve parts of blobs, or they are too large.
-    async fn documents(&self, run: &Run<'_>) -> Option<Documents> {
-        let Store::Registry(registry) = self.candidate.store(run) else { return None };
-        let claims = Claims::read(&self.annotations, &mut Findings::default())?;
-        let (toc, tar_split) = (claims.toc, claims.tar_split?);
-        let start = toc.offset.min(tar_split.offset);
-        let end = toc.end()?.max(tar_split.end()?);
-        if toc.end()? > tar_split.offset && tar_split.end()? > toc.offset {
-            return None;
-        }
-        if end > self.blob.size || end - start > DOCUMENTS_MAX {
-            return None;
-        }
+    /// `None` if the registry does not serve parts of blobs, or they are too large.
+    async fn documents(&self, run: &Run<'_>) -> Option<LayerDocuments> {
+        let store = self.candidate.store(run);
         // Otherwise nothing would look at its size.
-        if !registry.has_blob(&self.blob.digest, self.blob.size).await.ok()? {
+        if !store.has_blob(&self.blob.digest, self.blob.size).await.ok()? {
             return None;
         }
-        let answer =
-            registry.ranges(&self.blob.digest, std::slice::from_ref(&(start..end))).await.ok()?;
-        let RangeContent::Single(part) = answer.content else { return None };
-        if part.range.is_some_and(|range| range != (start..end)) {
-            return None;
-        }
-        let piece = |span: check::Span| {
-            let from = usize::try_from(span.offset - start).ok()?;
-            let to = from.checked_add(usize::try_from(span.len).ok()?)?;
-            (to <= part.bytes.len()).then(|| part.bytes.slice(from..to))
-        };
-        Some(Documents { toc: piece(toc)?, tar_split: piece(tar_split)? })
+        LayerDocuments::fetch(store, &self.blob, &self.annotations).await.ok()
     }
 
     /// Checks the documents against each other, and against what led to them.
@@ -342,12 +318,6 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Unfit> + Send + 'static,
 ) -> Result<T, Unfit> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(Unfit::Internal))
-}
-
-/// In their compressed form.
-struct Documents {
-    toc: Bytes,
-    tar_split: Bytes,
 }
 
 /// Fails once a time has come.

@@ -1,6 +1,10 @@
 //! podman with a store of its own, with partial or full pulls.
 
-use std::{fs, path::PathBuf, process::Output};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+};
 
 use tempfile::TempDir;
 
@@ -34,7 +38,15 @@ pub struct Pull {
 impl<'a> Podman<'a> {
     /// An empty store, with or without partial pulls.
     pub fn new(peers: &'a Peers, partial: bool) -> Self {
-        let dir = work_dir();
+        Self::in_dir(peers, partial, work_dir())
+    }
+
+    /// The same on another file system: in a directory of its own below `parent`.
+    pub fn with_store_in(peers: &'a Peers, partial: bool, parent: &Path) -> Self {
+        Self::in_dir(peers, partial, tempfile::tempdir_in(parent).unwrap())
+    }
+
+    fn in_dir(peers: &'a Peers, partial: bool, dir: TempDir) -> Self {
         let storage_conf = dir.path().join("storage.conf");
         let at = |name| dir.path().join(name);
         let text = format!(
