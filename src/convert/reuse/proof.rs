@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use tempfile::NamedTempFile;
 
 use super::{FoundLayer, unfit::Unfit};
@@ -25,7 +26,7 @@ use crate::{
     limits::Limits,
     report::ReuseProof,
     source::LayerDocuments,
-    store::{BlobReader, Store},
+    store::{BlobReader, RangeContent, Store},
 };
 
 /// TOC and tar-split of a layer that is verified while it comes are held up to this many bytes; longer
