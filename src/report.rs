@@ -1,6 +1,7 @@
 //! What a run reports: events while it works, and a summary at its end.
 
 mod bars;
+pub(crate) mod html;
 pub(crate) mod human;
 mod lines;
 
