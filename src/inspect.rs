@@ -2,8 +2,10 @@
 //! [`crate::verify`] is for. Of layers with a TOC only that and the tar-split stream are fetched, and
 //! others are downloaded only on request.
 
+mod contents;
 mod documents;
 mod layer;
+mod page;
 mod report;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};

@@ -4,7 +4,7 @@
 use super::{
     access::AccessArgs,
     exit::CommandError,
-    output::{OutputFormat, print},
+    output::{PageFormat, print_page},
     value,
 };
 use crate::{
@@ -32,7 +32,7 @@ pub struct InspectArgs {
     platform: Option<Platform>,
     /// What to print to standard output
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
-    output: OutputFormat,
+    output: PageFormat,
     #[command(flatten)]
     access: AccessArgs,
 }
@@ -41,5 +41,5 @@ pub(super) async fn run(args: InspectArgs) -> Result<(), CommandError> {
     let InspectArgs { image, toc, download, platform, output, access } = args;
     let job = InspectJob { image, platform, toc, download, access: access.try_into()? };
     let report = inspect::run(&job).await?;
-    print(output, &report, &report).map_err(CommandError::Print)
+    print_page(output, &report, || report.page()).map_err(CommandError::Print)
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::contents::Contents;
 use crate::{
     check::{BlobKind, TocEntry},
     image::{Descriptor, Digest, Platform},
@@ -73,6 +74,9 @@ pub(crate) struct InspectedLayer {
     pub(crate) largest: Vec<Largest>,
     /// Why something is not known.
     pub(crate) problem: Option<String>,
+    /// For its page.
+    #[serde(skip)]
+    pub(crate) contents: Contents,
     /// What the TOC has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) toc: Option<Vec<TocLine>>,
@@ -88,6 +92,7 @@ pub(super) struct Counts {
     files: u64,
     content_bytes: u64,
     largest: Vec<Largest>,
+    contents: Contents,
 }
 
 impl Counts {
@@ -99,11 +104,13 @@ impl Counts {
         }
         self.files += 1;
         self.content_bytes = self.content_bytes.saturating_add(size);
+        let name = String::from_utf8_lossy(name);
+        self.contents.add(&name, size);
         let full = self.largest.len() == LARGEST;
         if full && self.largest.last().is_some_and(|least| size < least.size) {
             return;
         }
-        self.largest.push(Largest { name: String::from_utf8_lossy(name).into_owned(), size });
+        self.largest.push(Largest { name: name.into_owned(), size });
         self.largest.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.name.cmp(&b.name)));
         self.largest.truncate(LARGEST);
     }
@@ -189,6 +196,7 @@ impl InspectedLayer {
             tar_split_size: None,
             largest: Vec::new(),
             problem: None,
+            contents: Contents::default(),
             toc: None,
         }
     }
@@ -200,6 +208,8 @@ impl InspectedLayer {
         self.files = Some(counts.files);
         self.content_bytes = Some(counts.content_bytes);
         self.largest = counts.largest;
+        self.contents = counts.contents;
+        self.contents.finish();
     }
 }
 
