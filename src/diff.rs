@@ -15,6 +15,7 @@ mod gzip;
 mod judge;
 mod known;
 mod layer;
+mod page;
 mod report;
 mod select;
 mod tally;

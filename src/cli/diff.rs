@@ -4,7 +4,7 @@
 use super::{
     access::AccessArgs,
     exit::CommandError,
-    output::{OutputFormat, print},
+    output::{PageFormat, print_page},
     value,
 };
 use crate::{
@@ -30,7 +30,7 @@ pub struct DiffArgs {
     platform: Option<Platform>,
     /// What to print to standard output
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
-    output: OutputFormat,
+    output: PageFormat,
     #[command(flatten)]
     access: AccessArgs,
 }
@@ -39,5 +39,5 @@ pub(super) async fn run(args: DiffArgs) -> Result<(), CommandError> {
     let DiffArgs { old, new, platform, output, access } = args;
     let job = DiffJob { old, new, platform, access: access.try_into()? };
     let report = diff::run(&job).await?;
-    print(output, &report, &report).map_err(CommandError::Print)
+    print_page(output, &report, || report.page()).map_err(CommandError::Print)
 }
