@@ -18,7 +18,10 @@ impl DiffReport {
     pub(crate) fn page(&self) -> Page {
         let named =
             |DiffSide { reference, digest, .. }: &DiffSide| format!("{reference} ({digest})");
-        let facts = vec![("Old", named(&self.old)), ("New", named(&self.new))];
+        let mut facts = vec![("Old", named(&self.old)), ("New", named(&self.new))];
+        if let [ImageDiff { platform: Some(platform), .. }] = self.images.as_slice() {
+            facts.push(("Platform", platform.clone()));
+        }
         let mut sections = match self.images.as_slice() {
             [image] => image.sections(),
             images => vec![
@@ -50,7 +53,7 @@ impl ImageDiff {
             Section { heading: None, content: Content::Figures(self.figures()) },
             section("Fetched and reused", Content::Bars(self.bars())),
             section("What a partial pull fetches", Content::Map(self.map())),
-            section("Parts", Content::Table(self.part_table())),
+            section("Parts of a partial pull", Content::Table(self.part_table())),
             section("Layers", Content::Table(self.layer_table())),
         ];
         if !self.largest.is_empty() {
@@ -113,7 +116,7 @@ impl ImageDiff {
                 // How much of it clients have is not known.
                 parts: vec![(Tone::Strong, gzip.total)],
                 value: size(gzip.total),
-                detail: format!("of {} ({origin})", gzip.digest),
+                detail: format!("sizes of {:.19}… ({origin})", gzip.digest.to_string()),
             }
         }));
         rows.push(row("NEW as a whole", whole, counted(self.new.layers, "layer")));
@@ -154,7 +157,11 @@ impl ImageDiff {
         parts.push(rest("gaps between files", fetched.ranges.saturating_sub(files.bytes)));
         parts.push(rest("TOCs and tar-splits", fetched.metadata));
         parts.push(rest("manifest, config, index", fetched.documents));
-        parts.push(files);
+        match files.name.as_str() {
+            "files" => parts.extend(files.children),
+            // A chain of directories.
+            _ => parts.push(files),
+        }
         parts.retain(|part| part.bytes > 0);
         let caption = "Compressed bytes by directory, for clients on any file system. Directories \
                        have the color of most of their bytes.";
@@ -191,6 +198,7 @@ impl ImageDiff {
     }
 
     fn layer_table(&self) -> Table {
+        let reasons = self.layers.iter().any(|layer| layer.reason.is_some());
         let rows = self.layers.iter().map(|layer| {
             let LayerDiff { number, digest, state, reason, metadata, .. } = layer;
             let state = match state {
@@ -198,32 +206,29 @@ impl ImageDiff {
                 LayerState::Partial => "partial",
                 LayerState::Whole => "whole",
             };
-            vec![
+            let mut row = vec![
                 Value::Count(*number),
                 Value::Digest(digest.to_string()),
                 Value::Text(state.to_owned()),
-                Value::Bytes(layer.size),
                 Value::Bytes(layer.fetched),
                 Value::Bytes(layer.fetched_with_chunks),
+                Value::Bytes(layer.size),
                 Value::Bytes(*metadata),
-                Value::Text(reason.clone().unwrap_or_default()),
-            ]
+            ];
+            row.extend(reasons.then(|| Value::Text(reason.clone().unwrap_or_default())));
+            row
         });
-        Table {
-            caption: "Layers",
-            columns: vec![
-                Column::Number("Layer"),
-                Column::Text("Digest"),
-                Column::Text("Pull"),
-                Column::Number("Size"),
-                Column::Number("Fetched"),
-                Column::Number("XFS or btrfs"),
-                Column::Number("TOC and tar-split"),
-                Column::Text("Reason"),
-            ],
-            rows: rows.collect(),
-            rest: None,
-        }
+        let mut columns = vec![
+            Column::Number("Layer"),
+            Column::Text("Digest"),
+            Column::Text("Pull"),
+            Column::Number("Fetched"),
+            Column::Number("XFS or btrfs"),
+            Column::Number("Size"),
+            Column::Number("TOC and tar-split"),
+        ];
+        columns.extend(reasons.then_some(Column::Text("Reason")));
+        Table { caption: "Layers", columns, rows: rows.collect(), rest: None }
     }
 
     fn file_table(&self) -> Table {
@@ -234,11 +239,11 @@ impl ImageDiff {
             };
             vec![
                 Value::Name(file.name.clone()),
-                Value::Text(state.to_owned()),
-                Value::Count(file.layer),
-                Value::Bytes(file.size),
                 Value::Bytes(file.fetched),
                 Value::Bytes(file.fetched_with_chunks),
+                Value::Bytes(file.size),
+                Value::Text(state.to_owned()),
+                Value::Count(file.layer),
             ]
         });
         let (changed, new) = (&self.files.changed, &self.files.new);
@@ -250,11 +255,11 @@ impl ImageDiff {
             caption: "New and changed files",
             columns: vec![
                 Column::Text("File"),
-                Column::Text("State"),
-                Column::Number("Layer"),
-                Column::Number("Size"),
                 Column::Number("Fetched"),
                 Column::Number("XFS or btrfs"),
+                Column::Number("Size"),
+                Column::Text("State"),
+                Column::Number("Layer"),
             ],
             rows: rows.collect(),
             rest: (more > 0).then(|| {

@@ -79,14 +79,19 @@ impl Tone {
             Self::Rest => "rest",
         }
     }
+}
 
-    /// A sample of it for a legend.
-    fn sample(self, html: &mut Html) {
-        html.open("svg", &[("aria-hidden", &"true")]);
-        html.open("rect", &[("class", &self.class()), ("width", &"100%"), ("height", &"100%")]);
-        html.close("rect");
-        html.close("svg");
+/// The tones of a picture and what they mean.
+fn legend(html: &mut Html, tones: &[(Tone, &'static str)]) {
+    html.open("p", &[("class", &"legend")]);
+    for (tone, meaning) in tones {
+        html.raw("<span><svg aria-hidden=\"true\">");
+        html.open("rect", &[("class", &tone.class()), ("width", &"100%"), ("height", &"100%")]);
+        html.raw("</rect></svg>");
+        html.text(meaning);
+        html.close("span");
     }
+    html.close("p");
 }
 
 impl Page {

@@ -1,6 +1,6 @@
 //! Horizontal bars with a common scale.
 
-use super::{Tone, escape::Html};
+use super::{Tone, escape::Html, legend};
 use crate::report::human::size;
 
 #[derive(Debug)]
@@ -57,12 +57,7 @@ impl Bars {
             html.close("div");
         }
         html.close("div");
-        html.open("p", &[("class", &"legend")]);
-        for (tone, meaning) in &self.legend {
-            tone.sample(html);
-            html.element("span", &[], meaning);
-        }
-        html.close("p");
+        legend(html, &self.legend);
     }
 }
 

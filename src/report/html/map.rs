@@ -7,6 +7,7 @@ use super::{
     Tone,
     escape::{Html, cut, shorten},
     layout::{Cell, HEADER, WIDTH, cells},
+    legend,
     tree::Node,
     treemap::Rect,
 };
@@ -59,12 +60,7 @@ impl Map {
         let hint = if views.len() > 1 { "Select a directory to enlarge it." } else { "" };
         html.element("p", &[("class", &"now"), ("aria-hidden", &"true")], hint);
         if !self.legend.is_empty() {
-            html.open("p", &[("class", &"legend")]);
-            for (tone, meaning) in &self.legend {
-                tone.sample(html);
-                html.element("span", &[], meaning);
-            }
-            html.close("p");
+            legend(html, &self.legend);
         }
         html.close("div");
     }

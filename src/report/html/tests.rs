@@ -152,6 +152,8 @@ fn hostile_text_is_inert() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn any_text_is_inert(text in r#"([<>&"'/!\-=\[\]a-z\x00-\x1f\u{202e}]|script|svg|title|.){0,60}"#) {
         check_inert(&text);
@@ -175,14 +177,10 @@ fn only_the_style_and_script_of_the_page_are_allowed() {
 
 #[test]
 fn the_largest_page_is_bounded() {
-    let name = |n: u64| format!("{n}{}", "<\u{202e}".repeat(2000));
+    let name = |n: u64| format!("{n}{}", "<\u{202e}".repeat(1000));
     let weights = |from: u64| {
         let path = move |n| format!("{}/{}/{}", name(n % 7), name(n % 61), name(n));
-        (from..from + 2000).map(move |n| Weight {
-            path: path(n),
-            bytes: 1 << 20,
-            tone: Tone::Plain,
-        })
+        (from..from + 500).map(move |n| Weight { path: path(n), bytes: 1 << 20, tone: Tone::Plain })
     };
     let roots = (0..20).map(|layer| Node::tree(name(layer), weights(layer), weights(0))).collect();
     let rows = (0..5000).map(|n| vec![Value::Name(name(n)), Value::Bytes(n)]).collect();
