@@ -1,18 +1,25 @@
 //! What the layers of an image consist of, for people. Nothing is proved here; that is what
-//! [`crate::verify`] is for. Each layer is downloaded whole.
+//! [`crate::verify`] is for. Of layers with a TOC only that and the tar-split stream are fetched, and
+//! others are downloaded only on request.
 
 mod contents;
+mod documents;
 mod layer;
 mod page;
 mod report;
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
 pub(crate) use self::report::{InspectReport, InspectedLayer, ListedImage};
 use crate::{
     image::{Descriptor, ImageReference, Platform},
-    source::Source,
+    source::{LayerDocuments, NoDocuments, Source},
     store::AccessOptions,
     verify::{self, VerifyError},
 };
+
+/// Layers whose TOCs are fetched at a time.
+const FETCHES_MAX: usize = 4;
 
 #[derive(Debug, Clone)]
 pub(crate) struct InspectJob {
@@ -22,6 +29,8 @@ pub(crate) struct InspectJob {
     pub(crate) platform: Option<Platform>,
     /// With every entry of each TOC.
     pub(crate) toc: bool,
+    /// Download each layer as a whole.
+    pub(crate) download: bool,
     pub(crate) access: AccessOptions,
 }
 
@@ -37,22 +46,66 @@ pub(crate) async fn run(job: &InspectJob) -> Result<InspectReport, VerifyError> 
     let image = source.choose(raw, job.platform.as_ref()).await?;
     report.digest = image.raw.digest.clone();
     report.config_digest = Some(image.manifest.config.blob.digest.clone());
-    for (index, layer) in image.manifest.layers.iter().enumerate() {
-        report.layers.push(look(&source, index + 1, layer, job.toc).await?);
-    }
+    let layers = (1..).zip(&image.manifest.layers);
+    // A downloaded layer needs room on disk.
+    let at_once = if job.download { 1 } else { FETCHES_MAX };
+    report.layers = stream::iter(layers)
+        .map(|(number, layer)| look(&source, number, layer, job))
+        .buffered(at_once)
+        .try_collect()
+        .await?;
     Ok(report)
 }
 
 async fn look(
     source: &Source,
     number: usize,
+    layer: &Descriptor,
+    job: &InspectJob,
+) -> Result<InspectedLayer, VerifyError> {
+    let report = InspectedLayer::new(number, layer);
+    if layer.is_foreign() {
+        Ok(report)
+    } else if job.download {
+        download(source, layer, job.toc, report).await
+    } else if layer.is_chunked() {
+        read_toc(source, layer, job.toc, report).await
+    } else {
+        Ok(report)
+    }
+}
+
+async fn read_toc(
+    source: &Source,
+    layer: &Descriptor,
+    with_toc: bool,
+    mut report: InspectedLayer,
+) -> Result<InspectedLayer, VerifyError> {
+    let Descriptor { blob, annotations, .. } = layer;
+    let fetched = LayerDocuments::fetch_or_download(source.store(), blob, annotations).await;
+    let documents = match fetched {
+        Ok(documents) => documents,
+        Err(NoDocuments::Store(error)) => return Err(source.failed(*error).into()),
+        Err(NoDocuments::Download { source, .. }) => return Err(VerifyError::Download(source)),
+        Err(error) => {
+            report.problem = Some(error.to_string());
+            return Ok(report);
+        }
+    };
+    let annotations = annotations.clone();
+    let work = move || {
+        documents::read(&documents, &annotations, with_toc, &mut report);
+        report
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| VerifyError::Internal)
+}
+
+async fn download(
+    source: &Source,
     descriptor: &Descriptor,
     toc: bool,
+    mut report: InspectedLayer,
 ) -> Result<InspectedLayer, VerifyError> {
-    let mut report = InspectedLayer::new(number, descriptor);
-    if descriptor.is_foreign() {
-        return Ok(report);
-    }
     let blob = match verify::fetch(source, descriptor).await? {
         Ok(blob) => blob,
         Err(mismatch) => {

@@ -20,6 +20,11 @@ pub struct InspectArgs {
     /// List the entries of each TOC, with their offsets in the blob
     #[arg(long)]
     toc: bool,
+    /// Download every layer, to show the content of those without a TOC as well
+    ///
+    /// Without it, only the TOC and tar-split of layers in zstd:chunked are fetched.
+    #[arg(long)]
+    download: bool,
     /// Image of an index to inspect: OS[(VERSION)]/ARCH[/VARIANT]
     ///
     /// Without it, the images of the index are listed.
@@ -33,8 +38,8 @@ pub struct InspectArgs {
 }
 
 pub(super) async fn run(args: InspectArgs) -> Result<(), CommandError> {
-    let InspectArgs { image, toc, platform, output, access } = args;
-    let job = InspectJob { image, platform, toc, access: access.try_into()? };
+    let InspectArgs { image, toc, download, platform, output, access } = args;
+    let job = InspectJob { image, platform, toc, download, access: access.try_into()? };
     let report = inspect::run(&job).await?;
     print_page(output, &report, || report.page()).map_err(CommandError::Print)
 }

@@ -35,5 +35,5 @@ pub enum DiffError {
 }
 
 fn listed(reasons: &[String]) -> String {
-    reasons.iter().take(5).map(|reason| format!("; {reason}")).collect()
+    reasons.iter().take(5).fold(String::new(), |text, reason| text + "; " + reason)
 }

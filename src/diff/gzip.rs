@@ -7,7 +7,7 @@ use super::{
     select::Side,
 };
 use crate::{
-    image::{Digest, annotations::SOURCE_DIGEST},
+    image::{Descriptor, Digest, annotations::SOURCE_DIGEST},
     source::{SourceError, SourceImage},
     store::{RawManifest, Selector},
 };
@@ -21,21 +21,14 @@ pub(super) async fn update(
 ) -> Result<Option<GzipUpdate>, SourceError> {
     let Some((image, origin)) = counterpart(new, of_new).await? else { return Ok(None) };
     let before = counterpart(old, of_old).await?.map(|(image, _)| image);
-    let whole_layers = match before {
-        Some(before) => {
-            let has: HashSet<_> =
-                before.manifest.layers.iter().map(|layer| &layer.blob.digest).collect();
-            lacking(&image, |number| {
-                image.manifest.layers.get(number).is_some_and(|it| has.contains(&it.blob.digest))
-            })
-        }
+    let whole_layers = if let Some(before) = before {
+        let has: HashSet<_> =
+            before.manifest.layers.iter().map(|layer| &layer.blob.digest).collect();
+        lacking(&image, |layer, _| has.contains(&layer.blob.digest))
+    } else {
         // The same content has the same blob if it was compressed only once.
-        None => {
-            let has: HashSet<_> = of_old.config.diff_ids.iter().collect();
-            lacking(&image, |number| {
-                image.config.diff_ids.get(number).is_some_and(|id| has.contains(id))
-            })
-        }
+        let has: HashSet<_> = of_old.config.diff_ids.iter().collect();
+        lacking(&image, |_, diff_id| has.contains(diff_id))
     };
     let index = if new.root.is_index() { new.root.size() } else { 0 };
     let documents = image.raw.size().saturating_add(image.manifest.config.blob.size) + index;
@@ -49,11 +42,11 @@ pub(super) async fn update(
 }
 
 /// The length of the layers that a client does not have.
-fn lacking(image: &SourceImage, has: impl Fn(usize) -> bool) -> u64 {
-    let layers = image.manifest.layers.iter().enumerate();
+fn lacking(image: &SourceImage, has: impl Fn(&Descriptor, &Digest) -> bool) -> u64 {
+    let layers = image.manifest.layers.iter().zip(&image.config.diff_ids);
     layers
-        .filter(|(number, _)| !has(*number))
-        .fold(0, |sum, (_, layer)| sum.saturating_add(layer.blob.size))
+        .filter(|(layer, diff_id)| !has(layer, diff_id))
+        .fold(0, |sum, (layer, _)| sum.saturating_add(layer.blob.size))
 }
 
 /// The same image, with layers that every client can read: itself, another entry of its index, or
@@ -62,6 +55,9 @@ async fn counterpart(
     side: &Side,
     image: &SourceImage,
 ) -> Result<Option<(SourceImage, GzipOrigin)>, SourceError> {
+    if image.manifest.layers.len() != image.config.diff_ids.len() {
+        return Ok(None);
+    }
     if image.manifest.is_readable_by_all() {
         return Ok(Some((image.clone(), GzipOrigin::Given)));
     }

@@ -112,10 +112,8 @@ impl<'a> LayerReading<'a> {
             fetched_with_chunks: 0,
         };
         if !open.is_known {
-            facts.state = Some(match self.known.has_path(&open.name) {
-                true => FileState::Changed,
-                false => FileState::New,
-            });
+            let has_path = self.known.has_path(&open.name);
+            facts.state = Some(if has_path { FileState::Changed } else { FileState::New });
             self.fetch(&open.chunks, end, &mut facts);
         }
         self.lacking.files.add(&facts);
@@ -183,7 +181,9 @@ mod tests {
     fn read(known: &Known, entries: &[TocEntry], end: u64) -> (Lacking, Tally) {
         let mut tally = Tally::default();
         let mut reading = LayerReading::new(known, &mut tally, 1);
-        entries.iter().for_each(|entry| reading.entry(entry));
+        for entry in entries {
+            reading.entry(entry);
+        }
         (reading.finish(end), tally)
     }
 

@@ -82,11 +82,11 @@ impl Side {
     /// What podman takes for a platform.
     async fn image(&self, platform: Option<&Platform>) -> Result<SourceImage, SourceError> {
         let Side { source, root } = self;
-        if let Some(platform) = platform.filter(|_| root.is_index()) {
-            if let Some(taken) = source.taken_by_podman(root, platform).await? {
-                let raw = source.manifest(&taken.manifest).await?;
-                return source.image(raw, Some(platform)).await;
-            }
+        if let Some(platform) = platform.filter(|_| root.is_index())
+            && let Some(taken) = source.taken_by_podman(root, platform).await?
+        {
+            let raw = source.manifest(&taken.manifest).await?;
+            return source.image(raw, Some(platform)).await;
         }
         source.choose(root.clone(), platform).await
     }

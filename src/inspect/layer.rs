@@ -1,20 +1,17 @@
-//! One layer: counted by its TOC if it has one, otherwise by its tar.
+//! One layer that was downloaded, counted by its tar.
 
 use std::{
     fs::File,
     io::{self, BufReader, Read},
 };
 
-use super::report::{InspectedLayer, Largest, TocLine};
+use super::report::{Counts, InspectedLayer, TocLine};
 use crate::{
     check::{self, BlobKind, Claims, Findings, Section, TocEntry},
     image::{Descriptor, Digest},
     limits::Limits,
     tar::{Reader, TarError, TarStep},
 };
-
-/// How many of the largest files are named.
-const LARGEST: usize = 5;
 
 pub(super) fn look(
     blob: &File,
@@ -34,7 +31,6 @@ pub(super) fn look(
     if let Err(error) = tar(kind, section, report) {
         report.problem = Some(format!("cannot read it as a tar: {error}"));
     }
-    report.contents.finish();
     Ok(())
 }
 
@@ -62,9 +58,6 @@ fn toc(
         if entry.chunk_type == "zeros" {
             // A TOC may claim anything.
             holes = holes.saturating_add(entry.chunk_size);
-        }
-        if entry.kind == "reg" && entry.size > 0 {
-            report.contents.add(&entry.name, entry.size.unsigned_abs());
         }
         if let Some(entries) = &mut entries {
             entries.push(TocLine::from(entry));
@@ -104,25 +97,15 @@ fn tar(kind: BlobKind, blob: Section<'_>, report: &mut InspectedLayer) -> Result
     let tar = Limited { len: blob.len(), inner: check::tar_stream(kind, blob), total: 0 };
     let tar = BufReader::with_capacity(64 << 10, tar);
     let mut reader = Reader::new(tar);
+    let mut counts = Counts::default();
     while let TarStep::Entry(entry) = reader.next_step()? {
-        report.entries += 1;
-        let size = reader.payload_left();
-        if size > 0 {
-            report.files += 1;
-            report.content_bytes += size;
-            let name = String::from_utf8_lossy(&entry.name).into_owned();
-            if kind != BlobKind::ZstdChunked {
-                report.contents.add(&name, size);
-            }
-            report.largest.push(Largest { name, size });
-            report.largest.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.name.cmp(&b.name)));
-            report.largest.truncate(LARGEST);
-        }
+        counts.add(&entry.name, reader.payload_left());
         while reader.payload_left() > 0 {
             let len = reader.payload()?.len();
             reader.consume(len);
         }
     }
+    report.count(counts);
     let position = reader.position();
     let rest = io::copy(&mut reader.into_inner(), &mut io::sink()).map_err(failed)?;
     report.uncompressed_size = Some(position + rest);

@@ -22,18 +22,20 @@ impl InspectReport {
         }
         if !self.layers.is_empty() {
             sections.push(Section { heading: None, content: Content::Figures(self.figures()) });
-            sections.push(section("Size", Content::Bars(self.bars())));
-            sections.push(section("Content", Content::Map(self.map())));
+            let read = self.layers.iter().any(|layer| layer.files.is_some());
+            if read {
+                sections.push(section("Size", Content::Bars(self.bars())));
+                sections.push(section("Content", Content::Map(self.map())));
+            }
             sections.push(section("Layers", Content::Table(self.layer_table())));
-            sections.push(section("Largest files", Content::Table(self.largest())));
-            sections.push(section("Largest directories", Content::Table(self.directories())));
+            if read {
+                sections.push(section("Largest files", Content::Table(self.largest())));
+                sections.push(section("Largest directories", Content::Table(self.directories())));
+            }
         }
-        let problems = self.layers.iter().filter_map(|layer| {
-            layer.problem.as_ref().map(|problem| format!("Layer {}: {problem}", layer.number))
-        });
-        let problems: Vec<_> = problems.collect();
-        if !problems.is_empty() {
-            sections.push(section("Notes", Content::Notes(problems)));
+        let notes: Vec<_> = self.layers.iter().filter_map(note).collect();
+        if !notes.is_empty() {
+            sections.push(section("Notes", Content::Notes(notes)));
         }
         Page { title: self.reference.clone(), facts, sections }
     }
@@ -42,31 +44,41 @@ impl InspectReport {
         self.layers.iter().fold(0, |sum, layer| sum.saturating_add(of(layer)))
     }
 
+    /// Where a number is not of all layers, of how many it is.
+    fn some(&self, known: impl Fn(&InspectedLayer) -> bool) -> String {
+        match self.layers.iter().filter(|layer| known(layer)).count() {
+            all if all == self.layers.len() => String::new(),
+            some => format!(", in {some} of {} layers", self.layers.len()),
+        }
+    }
+
     fn figures(&self) -> Vec<Figure> {
-        let chunked = self.layers.iter().filter(|layer| layer.toc_size.is_some()).count();
-        let holes = self.sum(|layer| layer.hole_bytes.unwrap_or_default());
-        let content = self.sum(|layer| layer.content_bytes);
-        let mut figures = vec![
-            Figure {
-                label: "Compressed",
-                value: size(self.sum(|layer| layer.size)),
-                detail: format!(
-                    "{}, {chunked} with a TOC",
-                    counted(self.layers.len() as u64, "layer")
-                ),
-            },
-            Figure {
-                label: "Uncompressed",
-                value: size(self.sum(|layer| layer.uncompressed_size.unwrap_or_default())),
-                detail: format!("of which files {}", size(content)),
-            },
-            Figure {
-                label: "Files",
-                value: count(self.sum(|layer| layer.files)),
-                detail: format!("of {} entries", count(self.sum(|layer| layer.entries))),
-            },
-        ];
-        if chunked > 0 {
+        let with_toc = self.layers.iter().filter(|layer| layer.toc_size.is_some()).count();
+        let layers = counted(self.layers.len() as u64, "layer");
+        let mut figures = vec![Figure {
+            label: "Compressed",
+            value: size(self.sum(|layer| layer.size)),
+            detail: format!("{layers}, {with_toc} with a TOC"),
+        }];
+        let content = self.sum(|layer| layer.content_bytes.unwrap_or_default());
+        let some = self.some(|layer| layer.files.is_some());
+        if self.layers.iter().any(|layer| layer.files.is_some()) {
+            let entries = count(self.sum(|layer| layer.entries.unwrap_or_default()));
+            figures.extend([
+                Figure {
+                    label: "Content of files",
+                    value: size(content),
+                    detail: format!("uncompressed{some}"),
+                },
+                Figure {
+                    label: "Files",
+                    value: count(self.sum(|layer| layer.files.unwrap_or_default())),
+                    detail: format!("of {entries} entries{some}"),
+                },
+            ]);
+        }
+        if with_toc > 0 {
+            let holes = self.sum(|layer| layer.hole_bytes.unwrap_or_default());
             figures.push(Figure {
                 label: "Chunks",
                 value: count(self.sum(|layer| layer.chunks.unwrap_or_default())),
@@ -80,7 +92,8 @@ impl InspectReport {
         let whole = self.sum(|layer| layer.size);
         let metadata = self.sum(metadata).min(whole);
         let uncompressed = self.sum(|layer| layer.uncompressed_size.unwrap_or_default());
-        let content = self.sum(|layer| layer.content_bytes).min(uncompressed);
+        let content = self.sum(|layer| layer.content_bytes.unwrap_or_default()).min(uncompressed);
+        let some = self.some(|layer| layer.uncompressed_size.is_some());
         let rows = vec![
             Bar {
                 label: "Compressed".to_owned(),
@@ -89,7 +102,7 @@ impl InspectReport {
                 detail: format!("{} of it TOC and tar-split", size(metadata)),
             },
             Bar {
-                label: "Uncompressed".to_owned(),
+                label: format!("Uncompressed{some}"),
                 parts: vec![(Tone::Strong, content), (Tone::Rest, uncompressed - content)],
                 value: size(uncompressed),
                 detail: format!("{} of it tar headers and padding", size(uncompressed - content)),
@@ -122,14 +135,14 @@ impl InspectReport {
         let known =
             |number: Option<u64>, value: fn(u64) -> Value| number.map_or(Value::None, value);
         let rows = self.layers.iter().map(|layer| {
-            let kind = layer.kind.map_or_else(|| "not read".to_owned(), |kind| kind.to_string());
+            let kind = layer.kind.map_or_else(|| layer.media_type.clone(), |kind| kind.to_string());
             vec![
                 Value::Count(layer.number as u64),
                 Value::Digest(layer.digest.to_string()),
                 Value::Text(kind),
                 Value::Bytes(layer.size),
                 known(layer.uncompressed_size, Value::Bytes),
-                Value::Count(layer.files),
+                known(layer.files, Value::Count),
                 known(layer.chunks, Value::Count),
                 known(layer.toc_size.map(|_| metadata(layer)), Value::Bytes),
             ]
@@ -159,7 +172,7 @@ impl InspectReport {
                 .iter()
                 .map(|Largest { name, size }| (*size, name, layer.number, 1))
         });
-        let all = self.sum(|layer| layer.files);
+        let all = self.sum(|layer| layer.files.unwrap_or_default());
         table("Largest files", "File", false, files.collect(), all)
     }
 
@@ -197,6 +210,18 @@ fn table(
     columns.push(Column::Number("Size"));
     let rest = (left > 0).then(|| format!("{} more", count(left)));
     Table { caption, columns, rows: rows.collect(), rest }
+}
+
+/// What is missing from the page.
+fn note(layer: &InspectedLayer) -> Option<String> {
+    let number = layer.number;
+    match &layer.problem {
+        Some(problem) => Some(format!("Layer {number}: {problem}")),
+        None if layer.files.is_none() => {
+            Some(format!("Layer {number} was not downloaded, so its content is not shown."))
+        }
+        None => None,
+    }
 }
 
 fn metadata(layer: &InspectedLayer) -> u64 {

@@ -52,16 +52,16 @@ pub(crate) struct InspectedLayer {
     pub(crate) media_type: String,
     /// Length of the blob in bytes.
     pub(crate) size: u64,
-    /// How it is compressed; nothing for a layer that was not read.
+    /// How it is compressed; nothing for a layer of which nothing was read.
     pub(crate) kind: Option<BlobKind>,
     /// Length of the tar in bytes.
     pub(crate) uncompressed_size: Option<u64>,
-    /// Entries of the tar.
-    pub(crate) entries: u64,
+    /// Entries of the tar; nothing for a layer that was not read.
+    pub(crate) entries: Option<u64>,
     /// Files that are not empty.
-    pub(crate) files: u64,
+    pub(crate) files: Option<u64>,
     /// Length of all files in bytes.
-    pub(crate) content_bytes: u64,
+    pub(crate) content_bytes: Option<u64>,
     /// Pieces that can be fetched on their own.
     pub(crate) chunks: Option<u64>,
     /// Bytes that need not be fetched because they are zeros.
@@ -80,6 +80,40 @@ pub(crate) struct InspectedLayer {
     /// What the TOC has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) toc: Option<Vec<TocLine>>,
+}
+
+/// How many of the largest files are named.
+const LARGEST: usize = 5;
+
+/// What is counted in a layer, entry by entry.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    entries: u64,
+    files: u64,
+    content_bytes: u64,
+    largest: Vec<Largest>,
+    contents: Contents,
+}
+
+impl Counts {
+    /// `size` is that of the entry's content.
+    pub(super) fn add(&mut self, name: &[u8], size: u64) {
+        self.entries += 1;
+        if size == 0 {
+            return;
+        }
+        self.files += 1;
+        self.content_bytes = self.content_bytes.saturating_add(size);
+        let name = String::from_utf8_lossy(name);
+        self.contents.add(&name, size);
+        let full = self.largest.len() == LARGEST;
+        if full && self.largest.last().is_some_and(|least| size < least.size) {
+            return;
+        }
+        self.largest.push(Largest { name: name.into_owned(), size });
+        self.largest.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.name.cmp(&b.name)));
+        self.largest.truncate(LARGEST);
+    }
 }
 
 /// A large file.
@@ -153,9 +187,9 @@ impl InspectedLayer {
             size: layer.blob.size,
             kind: None,
             uncompressed_size: None,
-            entries: 0,
-            files: 0,
-            content_bytes: 0,
+            entries: None,
+            files: None,
+            content_bytes: None,
             chunks: None,
             hole_bytes: None,
             toc_size: None,
@@ -165,6 +199,17 @@ impl InspectedLayer {
             contents: Contents::default(),
             toc: None,
         }
+    }
+}
+
+impl InspectedLayer {
+    pub(super) fn count(&mut self, counts: Counts) {
+        self.entries = Some(counts.entries);
+        self.files = Some(counts.files);
+        self.content_bytes = Some(counts.content_bytes);
+        self.largest = counts.largest;
+        self.contents = counts.contents;
+        self.contents.finish();
     }
 }
 
@@ -197,13 +242,18 @@ impl fmt::Display for InspectReport {
 
 impl fmt::Display for InspectedLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = self.kind.map_or_else(|| "not read".to_owned(), |kind| kind.to_string());
+        let media_type = || self.media_type.escape_debug().to_string();
+        let kind = self.kind.map_or_else(media_type, |kind| kind.to_string());
         writeln!(f, "  layer {} {}: {kind}", self.number, self.digest)?;
         write!(f, "    {}", size(self.size))?;
         if let Some(len) = self.uncompressed_size {
             write!(f, ", {} uncompressed", size(len))?;
         }
-        write!(f, ", {} entries, {} files", self.entries, self.files)?;
+        match (self.entries, self.files) {
+            (Some(entries), Some(files)) => write!(f, ", {entries} entries, {files} files")?,
+            _ if self.problem.is_none() => write!(f, ", not downloaded")?,
+            _ => {}
+        }
         if let Some(chunks) = self.chunks {
             write!(f, ", {chunks} chunks")?;
         }
@@ -211,7 +261,8 @@ impl fmt::Display for InspectedLayer {
         if let (Some(toc), Some(tar_split)) = (self.toc_size, self.tar_split_size) {
             write!(f, "    TOC {}, tar-split {}", size(toc), size(tar_split))?;
             let holes = self.hole_bytes.unwrap_or_default();
-            writeln!(f, ", holes {} ({})", size(holes), percent(holes, self.content_bytes))?;
+            let content = self.content_bytes.unwrap_or_default();
+            writeln!(f, ", holes {} ({})", size(holes), percent(holes, content))?;
         }
         for Largest { name, size: len } in &self.largest {
             writeln!(f, "    {:>10}  {}", size(*len), name.escape_debug())?;

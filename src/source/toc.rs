@@ -67,7 +67,7 @@ impl LayerDocuments {
             Store::Registry(registry) => part(registry, blob, place.range.clone()).await?,
             Store::Layout(layout) => layout.part(&blob.digest, place.range.clone()).await?,
         };
-        place.documents(part, blob)
+        place.documents(&part, blob)
     }
 
     /// The same; if the registry serves no parts of blobs, from the whole blob, which is verified.
@@ -88,7 +88,7 @@ impl LayerDocuments {
         let cut = tokio::task::spawn_blocking(move || cut(reader, range)).await;
         let failed = |source| NoDocuments::Download { blob: blob.digest.clone(), source };
         let part = cut.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)?;
-        place.documents(part, blob)
+        place.documents(&part, blob)
     }
 }
 
@@ -117,7 +117,7 @@ impl Place {
         Ok(Self { claims, tar_split, range })
     }
 
-    fn documents(self, part: Bytes, blob: &BlobId) -> Result<LayerDocuments, NoDocuments> {
+    fn documents(self, part: &Bytes, blob: &BlobId) -> Result<LayerDocuments, NoDocuments> {
         let piece = |span: Span| {
             let from = usize::try_from(span.offset - self.range.start).ok()?;
             let to = from.checked_add(usize::try_from(span.len).ok()?)?;
@@ -197,7 +197,7 @@ mod tests {
     fn only_a_toc_with_its_digest_is_returned() {
         let blob = BlobId { digest: Digest::sha256_of(b"blob"), size: 1 << 40 };
         let documents = |part: &'static [u8]| {
-            place("10:3:9:1", "15:4:9").unwrap().documents(Bytes::from_static(part), &blob)
+            place("10:3:9:1", "15:4:9").unwrap().documents(&Bytes::from_static(part), &blob)
         };
         let found = documents(b"toc..tars").unwrap();
         assert_eq!((&found.toc[..], &found.tar_split[..]), (&b"toc"[..], &b"tars"[..]));

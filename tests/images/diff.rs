@@ -53,9 +53,12 @@ fn fetched(registry: &Registry, before: usize, report: &Value) -> (u64, u64) {
         request.method == "GET"
             && (request.path.contains("/blobs/") || request.path.contains("/manifests/"))
     });
-    answers.fold((0, 0), |(blobs, documents), request| match is_layer(&request.path) {
-        true => (blobs + request.bytes, documents),
-        false => (blobs, documents + request.bytes),
+    answers.fold((0, 0), |(blobs, documents), request| {
+        if is_layer(&request.path) {
+            (blobs + request.bytes, documents)
+        } else {
+            (blobs, documents + request.bytes)
+        }
     })
 }
 

@@ -16,6 +16,7 @@ mod index_readers;
 mod kept;
 mod lowest;
 mod odd_layers;
+mod pages;
 mod promises;
 mod random_trees;
 mod reuse;

@@ -22,18 +22,18 @@ fn run(args: &[&str]) -> Output {
 }
 
 /// Exit code and standard output.
-fn outcome(args: &[&str]) -> (i32, String) {
+pub(super) fn outcome(args: &[&str]) -> (i32, String) {
     let output = run(args);
     (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
 }
 
-fn json_of(args: &[&str]) -> Value {
+pub(super) fn json_of(args: &[&str]) -> Value {
     let output = run(&[args, &["--output=json"]].concat());
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
 }
 
-fn put(dir: &Path, bytes: &[u8]) -> Digest {
+pub(super) fn put(dir: &Path, bytes: &[u8]) -> Digest {
     let digest = Digest::sha256_of(bytes);
     let blobs = dir.join("blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
@@ -42,7 +42,7 @@ fn put(dir: &Path, bytes: &[u8]) -> Digest {
 }
 
 /// Stores an image and returns its descriptor.
-fn image(dir: &Path, layers: &[&Specimen], architecture: &str) -> Value {
+pub(super) fn image(dir: &Path, layers: &[&Specimen], architecture: &str) -> Value {
     let diff_ids: Vec<_> = layers.iter().map(|layer| &layer.diff_id).collect();
     let config = json!({"os": "linux", "architecture": architecture,
         "rootfs": {"type": "layers", "diff_ids": diff_ids}})
@@ -66,7 +66,7 @@ fn image(dir: &Path, layers: &[&Specimen], architecture: &str) -> Value {
 }
 
 /// Writes a layout with one image or index.
-fn layout(dir: &Path, tag: &str, mut descriptor: Value) -> String {
+pub(super) fn layout(dir: &Path, tag: &str, mut descriptor: Value) -> String {
     descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
     let index = json!({"schemaVersion": 2, "manifests": [descriptor]});
     fs::write(dir.join("index.json"), index.to_string()).unwrap();
@@ -74,7 +74,7 @@ fn layout(dir: &Path, tag: &str, mut descriptor: Value) -> String {
     format!("oci:{}:{tag}", dir.display())
 }
 
-fn gzip(tar: &[u8]) -> Specimen {
+pub(super) fn gzip(tar: &[u8]) -> Specimen {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut encoder, tar).unwrap();
     Specimen {
@@ -171,7 +171,14 @@ fn inspect_counts_what_is_there() {
     let layers = [&Specimen::converted(&tar(), true), &gzip(&tar())];
     let reference = layout(dir.path(), "t", image(dir.path(), &layers, "amd64"));
     let report = json_of(&["inspect", &reference]);
+    let by_toc = report["layers"][0].clone();
+    for (key, value) in report["layers"][1].as_object().unwrap() {
+        let of_manifest = ["number", "digest", "media_type", "size"].contains(&key.as_str());
+        assert!(of_manifest || value.is_null() || *value == json!([]), "{key}: {value}");
+    }
+    let report = json_of(&["inspect", &reference, "--download"]);
     let [chunked, plain] = [0, 1].map(|n| report["layers"][n].clone());
+    assert_eq!(by_toc, chunked);
     assert_eq!((&chunked["kind"], &plain["kind"]), (&json!("zstd:chunked"), &json!("gzip")));
     for key in ["entries", "files", "uncompressed_size", "content_bytes", "largest"] {
         assert_eq!(chunked[key], plain[key], "{key}");
