@@ -33,6 +33,9 @@ const UPLOADS: usize = 3;
 /// converting several layers at once.
 const THREADS_PER_LAYER: usize = 4;
 
+/// Layers that are checked at the same time to be reused: each keeps one thread busy.
+const CHECKS: usize = 2;
+
 /// Bytes that are written to a spool at once.
 const SPOOL_BUFFER: usize = 256 << 10;
 
@@ -51,6 +54,8 @@ struct Workshop<'a> {
     pool: Arc<Pool>,
     /// Permits to read a layer.
     slots: Arc<Semaphore>,
+    /// Permits to check one that may be reused.
+    checks: Semaphore,
 }
 
 /// A blob with the permit to read it. Both are dropped once the blob has been read, so the next layer
@@ -75,6 +80,7 @@ pub(super) async fn convert(run: &Run<'_>) -> Result<ConvertedLayers, ConvertErr
         pool: Arc::new(Pool::new(run.job.jobs).map_err(ConvertError::Threads)?),
         reusable: reuse::find(run).await,
         slots: Arc::new(Semaphore::new(slots)),
+        checks: Semaphore::new(slots.max(CHECKS.min(run.job.jobs))),
     };
     let Tasks { all, uses } = &tasks;
     let done: Vec<Vec<Outcome>> = stream::iter(tasks.groups())
@@ -157,7 +163,8 @@ impl Workshop<'_> {
         if !reusable.has(run, task.key) {
             return Ok(None);
         }
-        let _slot = self.slot().await?;
+        let closed = |_| ConvertError::Internal("checks closed".into());
+        let _check = self.checks.acquire().await.map_err(closed)?;
         let Some(taken) = reusable.take(run, task.key, task.layer.blob.size).await? else {
             return Ok(None);
         };
