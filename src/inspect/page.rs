@@ -92,7 +92,11 @@ impl InspectReport {
         let whole = self.sum(|layer| layer.size);
         let metadata = self.sum(metadata).min(whole);
         let uncompressed = self.sum(|layer| layer.uncompressed_size.unwrap_or_default());
-        let content = self.sum(|layer| layer.content_bytes.unwrap_or_default()).min(uncompressed);
+        let content = self.sum(|layer| match layer.uncompressed_size {
+            // Files with holes may be larger than the tar.
+            Some(len) => layer.content_bytes.unwrap_or_default().min(len),
+            None => 0,
+        });
         let some = self.some(|layer| layer.uncompressed_size.is_some());
         let rows = vec![
             Bar {
@@ -105,7 +109,7 @@ impl InspectReport {
                 label: format!("Uncompressed{some}"),
                 parts: vec![(Tone::Strong, content), (Tone::Rest, uncompressed - content)],
                 value: size(uncompressed),
-                detail: format!("{} of it tar headers and padding", size(uncompressed - content)),
+                detail: format!("{} of it outside of files", size(uncompressed - content)),
             },
         ];
         let legend = vec![(Tone::Strong, "content"), (Tone::Rest, "metadata")];
@@ -121,7 +125,7 @@ impl InspectReport {
             let files = contents.largest.iter().map(|file| weight(&file.name, file.size));
             Node::tree(format!("layer {}", layer.number), directories, files)
         });
-        let mut layers: Vec<_> = layers.collect();
+        let mut layers: Vec<_> = layers.filter(|layer| layer.bytes > 0).collect();
         let root = match layers.pop() {
             Some(only) if layers.is_empty() => only,
             last => Node::of("image", layers.into_iter().chain(last).collect()),

@@ -1,4 +1,4 @@
-//! A report as one HTML file that needs nothing else. It has at most 4 MiB, whatever an image
+//! A report as one HTML file that needs nothing else. It has at most 6 MiB, whatever an image
 //! contains, and less than 1 MiB for an ordinary one: texts, tables and pictures are bounded.
 
 mod bars;
@@ -19,12 +19,13 @@ pub(crate) use self::{
     table::{Column, Table, Value},
     tree::{Node, Weight},
 };
+use super::human::count;
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
 
-/// Sections of a page, and facts or notes in one; at most about 4 KiB each.
-const PARTS_MAX: usize = 200;
+/// Facts of a page, and bars and notes in a section, of at most 10 KiB each; others are counted.
+const PARTS_MAX: usize = 100;
 
 /// A page.
 #[derive(Debug)]
@@ -81,6 +82,12 @@ impl Tone {
     }
 }
 
+/// What is said instead of the parts that a section has no room for.
+fn more(parts: usize) -> Option<String> {
+    let left = parts.saturating_sub(PARTS_MAX) as u64;
+    (left > 0).then(|| format!("{} more", count(left)))
+}
+
 /// The tones of a picture and what they mean.
 fn legend(html: &mut Html, tones: &[(Tone, &'static str)]) {
     html.open("p", &[("class", &"legend")]);
@@ -113,7 +120,7 @@ impl Page {
             html.element("dd", &[], fact);
         }
         html.raw("</dl>\n</header>\n<main>\n");
-        for section in self.sections.iter().take(PARTS_MAX) {
+        for section in &self.sections {
             section.write(&mut html);
         }
         html.raw("</main>\n<footer>");
@@ -150,6 +157,9 @@ impl Section {
                 html.raw("<ul>");
                 for note in notes.iter().take(PARTS_MAX) {
                     html.element("li", &[], note);
+                }
+                if let Some(more) = more(notes.len()) {
+                    html.element("li", &[], more);
                 }
                 html.raw("</ul>");
             }

@@ -1,10 +1,12 @@
 //! The HTML pages of `inspect` and `diff`, of images with names that try to break them.
 
+use std::{collections::BTreeSet, path::Path};
+
 use html5ever::{parse_document, tendril::TendrilSink as _};
 use markup5ever_rcdom::{Handle, NodeData, RcDom};
 use serde_json::Value;
 use test_support::{
-    archive::{Dialect, TarBuilder},
+    archive::{Dialect, HeaderBlock, TarBuilder},
     layout::{Layout, gzip},
     media_type::OCI_LAYER_GZIP,
     program, work_dir,
@@ -23,17 +25,22 @@ fn output(args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Converts an image with these files, and a layer that is not UTF-8 if there is to be one.
-fn image(dir: &std::path::Path, files: &[(String, Vec<u8>)], invalid: bool) -> String {
-    let tar = files.iter().fold(TarBuilder::new(), |tar, (name, content)| {
-        let record: &[(&[u8], &[u8])] = &[(b"path", name.as_bytes())];
-        tar.pax(record).file(Dialect::Ustar, b"x", content)
-    });
-    let mut tars = vec![tar.end().finish()];
-    if invalid {
-        let name = b"caf\xe9/\xff<b>\x1b[2J";
-        tars.push(TarBuilder::new().file(Dialect::Ustar, name, b"content").end().finish());
+/// Converts an image with these files, and a layer with a name that is not UTF-8.
+fn image(dir: &Path, files: &[(String, Vec<u8>)]) -> String {
+    let mut directories = BTreeSet::new();
+    for (name, _) in files {
+        directories.extend(name.match_indices('/').map(|(at, _)| name[..=at].to_owned()));
     }
+    let named = |tar: TarBuilder, name: &str| tar.pax(&[(b"path", name.as_bytes())]);
+    let tar = directories.iter().fold(TarBuilder::new(), |tar, name| {
+        named(tar, name).header(HeaderBlock::new(Dialect::Ustar, b'5', b"x/").mode(0o755))
+    });
+    let tar = files
+        .iter()
+        .fold(tar, |tar, (name, content)| named(tar, name).file(Dialect::Ustar, b"x", content));
+    let name = b"caf\xe9/\xff<b>\x1b[2J";
+    let invalid = TarBuilder::new().file(Dialect::Ustar, name, b"content");
+    let tars = [tar, invalid].map(|tar| tar.end().finish());
     let blobs: Vec<_> = tars.iter().map(|tar| (OCI_LAYER_GZIP, gzip(tar))).collect();
     let mut layout = Layout::new(dir, &blobs, &tars);
     layout.finish();
@@ -73,20 +80,24 @@ fn check(html: &str) -> Vec<(String, String)> {
 #[test]
 fn pages_of_hostile_images_are_inert_and_have_the_numbers_of_the_json() {
     let dir = work_dir();
-    let random = |seed: u8| (0..60_000_u32).map(|n| (n * n / 7 >> 3) as u8 ^ seed).collect();
+    let random = |seed| {
+        let mut random = fastrand::Rng::with_seed(seed);
+        std::iter::repeat_with(|| random.u8(..)).take(60_000).collect()
+    };
     let names = HOSTILE.iter().flat_map(|name| [format!("{name}/f"), format!("dir/{name}")]);
     let mut files: Vec<(String, Vec<u8>)> =
         (0..).zip(names).map(|(n, name)| (name, random(n))).collect();
-    files.push((format!("long/{}", "n".repeat(4000)), random(100)));
-    let old = image(&dir.path().join("old"), &files, true);
+    files.push((["long"; 3].join("/") + &format!("/{}", "n".repeat(200)).repeat(15), random(100)));
+    let old = image(&dir.path().join("old"), &files);
     for (_, content) in &mut files[..3] {
         content.push(b'!');
     }
     files.push(("new/file".to_owned(), random(200)));
-    let new = image(&dir.path().join("new"), &files, true);
+    let new = image(&dir.path().join("new"), &files);
 
     let inspect: Value =
         serde_json::from_str(&output(&["inspect", &new, "--output=json"])).unwrap();
+    assert_eq!(inspect["layers"][0]["kind"], "zstd:chunked");
     let page = output(&["inspect", &new, "--output=html"]);
     let attributes = check(&page);
     for layer in inspect["layers"].as_array().unwrap() {
@@ -94,6 +105,10 @@ fn pages_of_hostile_images_are_inert_and_have_the_numbers_of_the_json() {
         assert!(attributes.contains(&size), "{size:?}");
     }
     assert!(page.contains("a\\u{202e}b\\u{9b}c\\nd"));
+    assert!(page.contains("Layer 2 was not downloaded"));
+    let page = output(&["inspect", &new, "--download", "--output=html"]);
+    check(&page);
+    assert!(!page.contains("was not downloaded") && page.contains("caf\u{fffd}"));
 
     let diff: Value =
         serde_json::from_str(&output(&["diff", &old, &new, "--output=json"])).unwrap();

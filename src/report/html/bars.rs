@@ -1,6 +1,6 @@
 //! Horizontal bars with a common scale.
 
-use super::{Tone, escape::Html, legend};
+use super::{PARTS_MAX, Tone, escape::Html, legend, more};
 use crate::report::human::size;
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Bars {
     pub(super) fn write(&self, html: &mut Html) {
         let scale = self.rows.iter().map(Bar::total).max().unwrap_or_default().max(1);
         html.open("div", &[("class", &"bars")]);
-        for Bar { label, parts, value, detail } in &self.rows {
+        for Bar { label, parts, value, detail } in self.rows.iter().take(PARTS_MAX) {
             html.open("div", &[]);
             html.open("p", &[]);
             html.element("span", &[], label);
@@ -55,6 +55,9 @@ impl Bars {
             }
             html.close("svg");
             html.close("div");
+        }
+        if let Some(more) = more(self.rows.len()) {
+            html.element("p", &[], more);
         }
         html.close("div");
         legend(html, &self.legend);

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::report::human::{percent, size};
 
-/// Pictures, and the cells in all of them, of about 400 bytes each.
+/// Pictures, and the cells in all of them, of about 350 bytes each; 2.6 KiB with the longest names.
 const VIEWS_MAX: usize = 40;
 const CELLS_MAX: usize = 1200;
 /// Directories with a smaller part of everything cannot be zoomed into.
@@ -22,7 +22,11 @@ const VIEW_PART: u64 = 200;
 const LABELS: [(&str, f64); 3] = [("s", 330.0), ("m", 640.0), ("l", 1000.0)];
 /// Width of a character of a label in pixels.
 const CHARACTER: f64 = 6.7;
+/// Characters of a name, and of one in a label.
 const NAME_MAX: usize = 100;
+const LABEL_MAX: usize = 40;
+/// Directories above that a picture names.
+const ABOVE_MAX: usize = 6;
 
 #[derive(Debug)]
 pub(crate) struct Map {
@@ -100,7 +104,8 @@ impl View<'_> {
         let class = if number == 0 { "view root" } else { "view" };
         html.open("div", &[("class", &class), ("id", &format_args!("map-{number}"))]);
         html.open("p", &[("class", &"crumbs")]);
-        for above in &self.above {
+        let skipped = self.above.len().saturating_sub(ABOVE_MAX);
+        for above in self.above.iter().take(1).chain(self.above.iter().skip(1 + skipped)) {
             let name = shorten(&above.name, NAME_MAX / 2);
             match numbers.get(&ptr::from_ref(*above)) {
                 Some(number) => {
@@ -167,9 +172,12 @@ impl Cell<'_> {
             if self.rect.height < HEADER - 2.0 || room < len.min(6) {
                 continue;
             }
-            let beside = self.group && room >= len + bytes.len() + 2;
-            let name =
-                if beside { format!("{}  {bytes}", self.name) } else { cut(&self.name, room) };
+            let beside = self.group && len <= LABEL_MAX && room >= len + bytes.len() + 2;
+            let name = if beside {
+                format!("{}  {bytes}", self.name)
+            } else {
+                cut(&self.name, room.min(LABEL_MAX))
+            };
             add(&mut names, name, class);
             if !self.group && self.rect.height >= 2.0 * HEADER - 4.0 && room >= bytes.len() {
                 add(&mut sizes, bytes.clone(), class);

@@ -54,13 +54,18 @@ impl Node {
         children.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
         let bytes = children.iter().fold(0, |sum: u64, child| sum.saturating_add(child.bytes));
         let mut by_tone = BTreeMap::<Tone, u64>::new();
-        for child in &children {
-            let sum = by_tone.entry(child.tone).or_default();
-            *sum = sum.saturating_add(child.bytes);
-        }
+        children.iter().for_each(|child| child.count(&mut by_tone));
         let tone = by_tone.into_iter().max_by_key(|(_, bytes)| *bytes);
         let tone = tone.map(|(tone, _)| tone).unwrap_or_default();
         Self { name: name.into(), bytes, tone, children }
+    }
+
+    fn count(&self, by_tone: &mut BTreeMap<Tone, u64>) {
+        if self.children.is_empty() {
+            let sum = by_tone.entry(self.tone).or_default();
+            *sum = sum.saturating_add(self.bytes);
+        }
+        self.children.iter().for_each(|child| child.count(by_tone));
     }
 }
 
@@ -128,7 +133,7 @@ impl Growing {
         children.extend(rest);
         children.retain(|child| child.bytes > 0);
         let mut node = Node::of(name, children);
-        if leaf {
+        if leaf && node.children.len() == 1 {
             node.children.clear();
         }
         node
@@ -197,6 +202,9 @@ mod tests {
     fn the_tone_of_most_bytes() {
         let of = |tone, bytes| Node { bytes, tone, ..Node::default() };
         let node = Node::of("", vec![of(Tone::Strong, 3), of(Tone::Plain, 2), of(Tone::Plain, 2)]);
+        assert_eq!((node.tone, node.bytes), (Tone::Plain, 7));
+        let mixed = Node::of("", vec![of(Tone::Strong, 3), of(Tone::Plain, 2)]);
+        let node = Node::of("", vec![mixed, of(Tone::Plain, 2)]);
         assert_eq!((node.tone, node.bytes), (Tone::Plain, 7));
     }
 }
