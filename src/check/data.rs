@@ -17,6 +17,9 @@ use crate::{
     limits::Limits,
 };
 
+/// A block of SHA-256, in bytes.
+const BLOCK: usize = 64;
+
 pub(super) struct Data<R> {
     frames: CheckedFrames<R>,
     diff_id: Hasher,
@@ -56,7 +59,7 @@ impl<R: Read> Data<R> {
         if self.failed {
             return len;
         }
-        let taken = self.take(buf.len(), |content| {
+        let taken = self.take(buf.len(), None, |content| {
             len = content.len();
             buf.iter_mut().zip(content).for_each(|(to, from)| *to = *from);
         });
@@ -76,7 +79,7 @@ impl<R: Read> Data<R> {
     ) -> u64 {
         let walked = self.len;
         while !self.failed {
-            match self.take(usize::MAX, |_| {}) {
+            match self.take(usize::MAX, None, |_| {}) {
                 Ok(()) => {}
                 Err(Trouble::End) => break,
                 Err(Trouble::Fault(fault)) => self.fail(fault, findings),
@@ -103,12 +106,18 @@ impl<R: Read> Data<R> {
         (self.failed, self.adrift) = (true, true);
     }
 
-    /// Takes content, at most `most` bytes.
-    fn take(&mut self, most: usize, with: impl FnOnce(&[u8])) -> Result<(), Trouble> {
+    /// Takes content, at most `most` bytes, and adds it to `sum`.
+    fn take(
+        &mut self,
+        most: usize,
+        sum: Option<&mut Sha256>,
+        with: impl FnOnce(&[u8]),
+    ) -> Result<(), Trouble> {
         let len = self.frames.content().map_err(Trouble::Fault)?.len().min(most);
         if len == 0 {
             return Err(Trouble::End);
         }
+        let place = self.len % BLOCK as u64;
         self.len += len as u64;
         if let Err(limit) = self.limits.allow(self.len, self.frames.position()) {
             let fault = Fault { rule: Rule::Limit, detail: limit.to_string() };
@@ -116,17 +125,25 @@ impl<R: Read> Data<R> {
         }
         let content = self.frames.content().map_err(Trouble::Fault)?;
         let content = content.get(..len).unwrap_or_default();
-        self.diff_id.update(content);
+        match sum {
+            Some(sum) => update_both(&mut self.diff_id, sum, content, place),
+            None => self.diff_id.update(content),
+        }
         with(content);
         self.frames.consume(len);
         Ok(())
     }
 
-    fn take_exactly(&mut self, len: u64, mut with: impl FnMut(&[u8])) -> Result<(), Trouble> {
+    fn take_exactly(
+        &mut self,
+        len: u64,
+        mut sum: Option<&mut Sha256>,
+        mut with: impl FnMut(&[u8]),
+    ) -> Result<(), Trouble> {
         let mut left = len;
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(usize::MAX);
-            self.take(most, |bytes| {
+            self.take(most, sum.as_deref_mut(), |bytes| {
                 left -= bytes.len() as u64;
                 with(bytes);
             })?;
@@ -179,8 +196,7 @@ impl<R: Read> Data<R> {
     /// Takes content of the file that is being read.
     fn take_of_file(&mut self, len: u64, mut with: impl FnMut(&[u8])) -> Result<(), Trouble> {
         let (mut sum, mut crc) = std::mem::replace(&mut self.whole, whole());
-        let result = self.take_exactly(len, |bytes| {
-            sum.update(bytes);
+        let result = self.take_exactly(len, Some(&mut sum), |bytes| {
             crc.update(bytes);
             with(bytes);
         });
@@ -230,7 +246,7 @@ impl<R: Read> Visit for Data<R> {
             return;
         }
         let (at, mut left, mut same) = (self.len, raw, true);
-        let result = self.take_exactly(raw.len() as u64, |bytes| {
+        let result = self.take_exactly(raw.len() as u64, None, |bytes| {
             let (expected, rest) = left.split_at_checked(bytes.len()).unwrap_or((left, &[]));
             same = same && bytes == expected;
             left = rest;
@@ -256,6 +272,17 @@ impl<R: Read> Visit for Data<R> {
             let result = self.end_of_file(file, findings);
             self.settle(file.name, result, findings);
         }
+    }
+}
+
+/// Adds the same bytes to two digests, the first of which is at `place` in a block. Block by block in
+/// turns, because the processor overlaps them if the second is at the same place, as it is in a file.
+fn update_both(first: &mut Hasher, second: &mut Sha256, content: &[u8], place: u64) {
+    let head = BLOCK - usize::try_from(place).unwrap_or_default().min(BLOCK - 1);
+    let (head, rest) = content.split_at_checked(head).unwrap_or((content, &[]));
+    for piece in std::iter::once(head).chain(rest.chunks(BLOCK)) {
+        first.update(piece);
+        second.update(piece);
     }
 }
 
