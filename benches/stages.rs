@@ -191,8 +191,7 @@ fn sums() -> impl FnMut() -> [u8; 32] {
 fn toc_and_tar_split(bencher: Bencher) {
     let tar = entries();
     bencher.counter(ItemsCount::new(ENTRIES)).bench_local(|| {
-        let (mut toc, mut tar_split) =
-            (TocWriter::new(1).unwrap(), TarSplitWriter::new(1).unwrap());
+        let (mut toc, mut tar_split) = (TocWriter::new().unwrap(), TarSplitWriter::new().unwrap());
         let (mut paths, mut reader) = (AdmittedPaths::default(), Reader::new(&tar[..]));
         let (mut sum, mut piece, mut offset) = (sums(), [0; 512], 0);
         while let TarStep::Entry(entry) = reader.next_step().unwrap() {
@@ -244,7 +243,7 @@ fn self_check(bencher: Bencher) {
 }
 
 fn recipe() -> Recipe {
-    Recipe { chunked: true, level: 6, metadata_level: 1, cuts: Cuts::default(), lowest: true }
+    Recipe { chunked: true, level: 6, cuts: Cuts::default(), lowest: true }
 }
 
 /// All of it, by the number of encoding threads; the tar is not compressed.

@@ -112,7 +112,7 @@ pub fn convert(
         let (proof, proofreader) = proof.unzip();
         let digester =
             scope.spawn(move || digester::digest(algorithm.hasher(), &digester_in, &sums_out));
-        let assembled = assembler::assemble(&recipe, sink, &items_in, &sums_in, &turns_out, proof);
+        let assembled = assembler::assemble(sink, &items_in, &sums_in, &turns_out, proof);
         // Threads that still wait to send something fail now.
         drop((items_in, sums_in, turns_out));
         // If it panicked, the assembler has noticed.

@@ -1,5 +1,5 @@
 # The images that hack/bench converts. Versions and times are fixed: it is the same image wherever
-# it is built, except for small and debian, which are as old as the peers' root folder.
+# it is built, except for small, debian and edits, which are as old as the peers' root folder.
 # shellcheck shell=bash disable=SC2154  # work and peers are set by hack/bench
 
 npm_packages=(@mui/icons-material@9.5.0 @mui/material@9.5.0 antd@6.6.8 aws-sdk@2.1693.0
@@ -12,6 +12,8 @@ libraries_after=("${wheels[@]}")
 bundles_kept=(lodash@4.18.1 rxjs@7.8.2)
 bundles_before=(@mui/material@9.4.0 antd@6.6.7 core-js@3.50.0 next@16.4.5 three@0.186.1)
 bundles_after=(@mui/material@9.5.0 antd@6.6.8 core-js@3.51.0 next@16.4.6 three@0.187.0)
+app_packages=(@aws-sdk/client-s3 @reduxjs/toolkit axios eslint express pg prettier react react-dom
+    typescript webpack webpack-cli zod)
 
 # build_corpus NAME: leaves an OCI image layout in $work/corpora/NAME, with the tag t.
 build_corpus() {
@@ -31,6 +33,10 @@ build_corpus() {
     libraries-next) python_tree "${libraries_after[@]}" ;;
     bundles) node_tree "${bundles_kept[@]}" "${bundles_before[@]}" ;;
     bundles-next) node_tree "${bundles_kept[@]}" "${bundles_after[@]}" ;;
+    app) app_tree 2026-10-01 ;;
+    app-next) app_tree 2026-11-01 ;;
+    edits) edits_tree ;;
+    edits-next) edits_tree && python3 benches/end-to-end/edits.py "$work/run/tree" ;;
     big) big_tree ;;
     *) fail "there is no corpus $1" ;;
     esac
@@ -64,6 +70,21 @@ node_tree() {
         tar -C "$dir" --strip-components=1 --no-same-owner -xzf "$work/run/$file"
         rm "$work/run/$file"
     done
+}
+
+# app_tree DATE: an application with all its dependencies, as they were on that day.
+app_tree() {
+    need npm:npm
+    npm install --silent --prefix "$work/run/tree" --cache "$work/npm" --ignore-scripts \
+        --no-bin-links --no-package-lock --before="$1" "${app_packages[@]}" >&2
+}
+
+# A large program, and files of 70 to 700 KB.
+edits_tree() {
+    local file
+    cp "$peers/usr/bin/podman" "$work/run/tree"
+    find "$peers/usr" -type f -size +70k -size -700k ! -name '*.gz' | sort |
+        awk 'NR % 20 == 1 && count++ < 100' | while read -r file; do cp -n "$file" "$work/run/tree"; done
 }
 
 python_tree() {

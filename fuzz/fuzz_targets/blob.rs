@@ -48,7 +48,7 @@ static BASE: LazyLock<Base> = LazyLock::new(|| {
         .end()
         .finish();
     let recipe =
-        Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE, lowest: true };
+        Recipe { chunked: true, level: 1, cuts: Cuts::REFERENCE, lowest: true };
     let made = layer::convert(&tar[..], recipe, &Pool::new(1).unwrap()).unwrap();
     layer::check(&tar, recipe, &made);
     let outline = made.converted.outline.as_ref().unwrap();

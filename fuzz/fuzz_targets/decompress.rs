@@ -76,7 +76,7 @@ impl Input<'_> {
 fuzz_target!(|input: Input| {
     let tar = TarBuilder::new().file(Dialect::Ustar, b"file", input.content).end().finish();
     let recipe =
-        Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE, lowest: true };
+        Recipe { chunked: true, level: 1, cuts: Cuts::REFERENCE, lowest: true };
     let blob = input.blob(&tar);
     match layer::convert(&blob[..], recipe, &POOL) {
         Ok(made) if matches!(input.damage, Damage::None) => layer::check(&tar, recipe, &made),

@@ -17,11 +17,10 @@ fuzz_target!(|input: (u8, &[u8])| {
     let max = |choice: u8| [0, 600, 64 << 10, 1 << 20][usize::from(choice % 4)];
     let cuts = Cuts {
         whole_max: max(choice),
-        whole_text_max: max(choice >> 2),
-        chunk_min: u64::from(choice >> 4 & 7) << 10,
+        chunk_min: u64::from(choice >> 2 & 31) << 10,
     };
     let recipe =
-        Recipe { chunked: choice & 0x80 == 0, level: 1, metadata_level: 1, cuts, lowest: true };
+        Recipe { chunked: choice & 0x80 == 0, level: 1, cuts, lowest: true };
     match layer::convert(tar, recipe, &POOL) {
         Ok(made) => {
             assert!(layer::is_tar(tar));

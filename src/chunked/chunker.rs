@@ -12,8 +12,6 @@ const WINDOW: usize = 64;
 const WINDOW_LEN: u32 = 64;
 /// A cut follows a byte after which these bits of the rolling sum are all ones.
 const CUT_MASK: u32 = 0xffff;
-/// Every second of these places is a preferred one.
-const PREFERRED_MASK: u32 = 0x1_ffff;
 /// The sums of a window of zeros. The reference adds 31 to each byte (`charOffset` in
 /// `rollsum.go`), which only matters at the start.
 const FRESH: (u32, u32) = (0, WINDOW_LEN * (WINDOW_LEN - 1) * 31);
@@ -50,11 +48,7 @@ impl Chunker {
     /// A chunker at the start of a file.
     ///
     /// Chunks have at least `chunk_min` bytes, unless the file ends or a hole begins; 0 gives the
-    /// reference's chunks, which have 64 KiB on average and are often much shorter. From
-    /// `chunk_min` on, only every second place that the reference would choose is taken; from twice
-    /// as much on, each of them. With two bounds rather than one, two versions of a file are sooner
-    /// cut at the same places again after a difference (compare the normalized chunking of Xia et
-    /// al., USENIX ATC 2016, section 3.4).
+    /// reference's chunks, which have 64 KiB on average and are often much shorter.
     pub fn new(chunk_min: u64) -> Self {
         Self { chunk_min, sums: FRESH, window: [0; WINDOW], open: 0, held: 0, hole: 0 }
     }
@@ -165,8 +159,7 @@ impl Chunker {
             let rolled = place.map_or(end - at, |place| place + 1);
             at += rolled;
             self.open += rolled as u64;
-            let least = if self.sums.1 & PREFERRED_MASK == PREFERRED_MASK { 1 } else { 2 };
-            if place.is_some() && self.open >= self.chunk_min.saturating_mul(least) {
+            if place.is_some() && self.open >= self.chunk_min {
                 self.close(chunks);
             }
         }

@@ -3,6 +3,10 @@
 use std::io::{self, BufWriter, Write};
 
 use sha2::{Digest as _, Sha256};
+use zstd::{
+    stream::write::Encoder,
+    zstd_safe::{CParameter, Strategy},
+};
 
 use crate::image::Digest;
 
@@ -18,12 +22,25 @@ pub struct CompressedDocument<W = Vec<u8>> {
     pub digest: Digest,
 }
 
+/// The zstd level that the parameters below are based on. It has a window of 512 KiB.
+const LEVEL: i32 = 1;
+
+/// Documents consist of digests and numbers, in which short matches are accidental and cost more
+/// than they save, and of what the previous entries have, too, which takes a few attempts to find.
+const PARAMETERS: [CParameter; 5] = [
+    CParameter::Strategy(Strategy::ZSTD_lazy2),
+    CParameter::MinMatch(6),
+    CParameter::SearchLog(2),
+    CParameter::HashLog(16),
+    CParameter::ChainLog(16),
+];
+
 /// How many bytes zstd gets at once: JSON comes a few bytes at a time.
 const PIECE: usize = 32 << 10;
 
 /// Writes the compressed form of a document.
 pub(super) struct DocumentWriter<W: Write> {
-    encoder: BufWriter<zstd::stream::write::Encoder<'static, HashedWriter<W>>>,
+    encoder: BufWriter<Encoder<'static, HashedWriter<W>>>,
     raw_len: u64,
 }
 
@@ -47,9 +64,12 @@ impl<W: Write> Write for HashedWriter<W> {
 }
 
 impl<W: Write> DocumentWriter<W> {
-    pub(super) fn new(level: i32, sink: W) -> io::Result<Self> {
+    pub(super) fn new(sink: W) -> io::Result<Self> {
         let sink = HashedWriter { sink, hasher: Sha256::new(), len: 0 };
-        let encoder = zstd::stream::write::Encoder::new(sink, level)?;
+        let mut encoder = Encoder::new(sink, LEVEL)?;
+        for parameter in PARAMETERS {
+            encoder.set_parameter(parameter)?;
+        }
         Ok(Self { encoder: BufWriter::with_capacity(PIECE, encoder), raw_len: 0 })
     }
 

@@ -16,7 +16,6 @@ const THOROUGH: i32 = 10;
 const TINY: usize = 1 << 10;
 const SMALL: usize = 4 << 10;
 const MEDIUM: usize = 16 << 10;
-const LARGE: usize = 64 << 10;
 /// One zstd block.
 const BLOCK: usize = 128 << 10;
 /// Most chunks are shorter.
@@ -50,24 +49,25 @@ impl Effort {
             lower(3)
         } else if len <= MEDIUM {
             match level {
-                4..=6 => Self::of(3),
+                4 | 5 => Self::of(3),
+                6 => Self::chains(level, Strategy::ZSTD_greedy, 3),
                 _ => lower(2),
             }
         } else if len <= BLOCK {
             match level {
                 4 => Self::two_tables(level, 4, 17),
-                6 if len <= LARGE => Self::chains(level, Strategy::ZSTD_greedy, 4),
-                5 | 6 => Self::chains(level, Strategy::ZSTD_greedy, 3),
-                7 => Self::chains(level, Strategy::ZSTD_lazy, 3),
+                5 => Self::chains(level, Strategy::ZSTD_greedy, 3),
+                6 => Self::chains(level, Strategy::ZSTD_lazy, 3),
+                7 => Self::chains(level, Strategy::ZSTD_lazy, 4),
                 _ => Self { rows: ParamSwitch::Disable, ..Self::of(level) },
             }
         } else {
             match level {
                 4 => Self::rows(level, Strategy::ZSTD_greedy, 3, 16),
                 5 => Self::rows(level, Strategy::ZSTD_greedy, 3, 17),
-                6 if len <= LONG => Self::rows(level, Strategy::ZSTD_greedy, 4, 17),
-                6 => Self::rows(level, Strategy::ZSTD_greedy, 4, 18),
-                7 => Self::rows(level, Strategy::ZSTD_lazy, 3, 18),
+                6 if len <= LONG => Self::rows(level, Strategy::ZSTD_lazy, 3, 17),
+                6 => Self::rows(level, Strategy::ZSTD_lazy, 4, 17),
+                7 => Self::rows(level, Strategy::ZSTD_lazy, 4, 18),
                 _ => Self::of(level + 1),
             }
         }
@@ -291,7 +291,7 @@ mod tests {
     fn libzstd_takes_all_of_them() {
         let mut encoder = CCtx::create();
         for level in 1..=LEVEL_MAX {
-            for len in [0, TINY, SMALL, MEDIUM, LARGE, BLOCK, STREAM, usize::MAX] {
+            for len in [0, TINY, SMALL, MEDIUM, BLOCK, STREAM, usize::MAX] {
                 for len in [len, len.saturating_add(1)] {
                     Effort::new(level, len).apply(&mut encoder).unwrap();
                     Effort::for_headers(level, len).apply(&mut encoder).unwrap();

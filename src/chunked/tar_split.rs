@@ -27,17 +27,17 @@ struct Tail {
 }
 
 impl TarSplitWriter {
-    /// An empty stream in memory, to be compressed at `level`.
-    pub fn new(level: i32) -> io::Result<Self> {
-        Self::to(Vec::new(), level)
+    /// An empty stream in memory.
+    pub fn new() -> io::Result<Self> {
+        Self::to(Vec::new())
     }
 }
 
 impl<W: Write> TarSplitWriter<W> {
     /// An empty stream whose compressed form goes to `sink`.
-    pub(crate) fn to(sink: W, level: i32) -> io::Result<Self> {
+    pub(crate) fn to(sink: W) -> io::Result<Self> {
         Ok(Self {
-            document: DocumentWriter::new(level, sink)?,
+            document: DocumentWriter::new(sink)?,
             position: 0,
             scratch: String::new(),
             tail: Tail::default(),
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn known_answer() {
-        let mut writer = TarSplitWriter::new(3).unwrap();
+        let mut writer = TarSplitWriter::new().unwrap();
         writer.segment(b"header of d").unwrap();
         writer.file("d/", None).unwrap();
         writer.segment(b"header of a").unwrap();
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn an_empty_tar_still_gives_a_document_that_can_be_fetched() {
-        let document = TarSplitWriter::new(3).unwrap().finish().unwrap();
+        let document = TarSplitWriter::new().unwrap().finish().unwrap();
         assert_eq!(document.raw_len, 0);
         assert!(!document.compressed.is_empty());
     }

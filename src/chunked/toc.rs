@@ -199,16 +199,16 @@ pub struct TocWriter<W: Write = Vec<u8>> {
 }
 
 impl TocWriter {
-    /// An empty TOC in memory, to be compressed at `level`.
-    pub fn new(level: i32) -> io::Result<Self> {
-        Self::to(Vec::new(), level)
+    /// An empty TOC in memory.
+    pub fn new() -> io::Result<Self> {
+        Self::to(Vec::new())
     }
 }
 
 impl<W: Write> TocWriter<W> {
     /// An empty TOC whose compressed form goes to `sink`.
-    pub(crate) fn to(sink: W, level: i32) -> io::Result<Self> {
-        let mut document = DocumentWriter::new(level, sink)?;
+    pub(crate) fn to(sink: W) -> io::Result<Self> {
+        let mut document = DocumentWriter::new(sink)?;
         document.write_all(b"{\"version\":1,\"entries\":[")?;
         Ok(Self { document, is_empty: true })
     }

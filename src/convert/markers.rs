@@ -6,17 +6,23 @@ use crate::image::{
     annotations::{Annotations, SOURCE_DIGEST},
 };
 
-/// On manifests: how the layers are compressed, with the level.
+/// On manifests: how the layers are compressed, with level and revision.
 const FORMAT: &str = "io.github.recompress-image.format";
 
 /// On manifests: `true` if a layer was taken over that may have been compressed in another way.
 const MIXED: &str = "io.github.recompress-image.mixed";
 
+/// Counts the changes of what a zstd blob depends on besides content and level: where files are cut
+/// and how hard zstd searches at a level.
+const REVISION: u32 = 2;
+
 /// What a layer's blob depends on besides its content.
 pub(super) fn recipe(job: &ConvertJob, format: Format) -> String {
     match format {
         Format::Gzip => format!("gzip level {}", job.gzip_level),
-        Format::Zstd | Format::ZstdChunked => format!("{format} level {}", job.zstd.level),
+        Format::Zstd | Format::ZstdChunked => {
+            format!("{format} level {} revision {REVISION}", job.zstd.level)
+        }
     }
 }
 

@@ -100,7 +100,7 @@ fn tar(parts: &[EntryPlan]) -> Vec<u8> {
 
 /// What the writer says, and what the check says of the TOC that it would write.
 fn judge(tar: &[u8], lowest: bool) -> (Result<LeftOut, String>, (check::CheckedLeftOut, Findings)) {
-    let (mut toc, mut tar_split) = (TocWriter::new(1).unwrap(), TarSplitWriter::new(1).unwrap());
+    let (mut toc, mut tar_split) = (TocWriter::new().unwrap(), TarSplitWriter::new().unwrap());
     let (mut paths, mut left_out) = (AdmittedPaths::new(lowest), LeftOut::default());
     let (mut reader, mut refused, mut offset) = (Reader::new(tar), None, 100);
     while let TarStep::Entry(entry) = reader.next_step().unwrap() {

@@ -10,7 +10,6 @@ use super::{
     converted::Outline,
     error::LayerError,
     proof::{PendingDocuments, Proof},
-    recipe::Recipe,
     scratch::Scratch,
     zeros::ZeroDigests,
 };
@@ -84,7 +83,6 @@ struct OpenEntry {
 }
 
 pub(super) fn assemble(
-    recipe: &Recipe,
     sink: impl Write,
     items: &Receiver<Item>,
     sums: &Receiver<Vec<[u8; 32]>>,
@@ -93,7 +91,7 @@ pub(super) fn assemble(
 ) -> Result<Assembled, LayerError> {
     let mut blob = BlobWriter::new(sink);
     let mut outline = match proof {
-        Some(proof) => Ok(Outliner::new(recipe.metadata_level, proof)?),
+        Some(proof) => Ok(Outliner::new(proof)?),
         None => Err(None),
     };
     let mut zeros = ZeroDigests::default();
@@ -163,11 +161,11 @@ impl<I: Iterator<Item = [u8; 32]>> Digests<'_, I> {
 }
 
 impl Outliner {
-    fn new(level: i32, proof: Proof) -> Result<Self, LayerError> {
+    fn new(proof: Proof) -> Result<Self, LayerError> {
         Ok(Self {
             verdict: proof.verdict,
-            toc: TocWriter::to(proof.toc, level).map_err(not_written)?,
-            tar_split: TarSplitWriter::to(proof.tar_split, level).map_err(not_written)?,
+            toc: TocWriter::to(proof.toc).map_err(not_written)?,
+            tar_split: TarSplitWriter::to(proof.tar_split).map_err(not_written)?,
             open: None,
             entries: 0,
             files: 0,

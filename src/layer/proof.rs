@@ -85,8 +85,7 @@ mod tests {
             builder.file(Dialect::Ustar, format!("{:x}", random.u64(..)).as_bytes(), b"")
         });
         let tar = tar.end().finish();
-        let (mut toc, mut tar_split) =
-            (TocWriter::new(1).unwrap(), TarSplitWriter::new(1).unwrap());
+        let (mut toc, mut tar_split) = (TocWriter::new().unwrap(), TarSplitWriter::new().unwrap());
         let mut reader = Reader::new(&tar[..]);
         while let TarStep::Entry(entry) = reader.next_step().unwrap() {
             let metadata = Metadata::of(&entry).unwrap();

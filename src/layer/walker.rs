@@ -166,10 +166,8 @@ impl<'a> Walker<'a> {
         let start = self.fill(reader)?;
         let content = &self.batch.data[start..];
         crc.update(content);
-        if reader.payload_left() == 0 && self.recipe.cuts.leave_whole(content) {
-            let end = self.batch.data.len();
-            self.push_frame(end, FrameOf::Content);
-            self.sum(SumOf::File, start..end, true);
+        if reader.payload_left() == 0 && len <= self.recipe.cuts.whole_max {
+            self.whole();
         } else {
             self.chunks(reader, start, &mut crc)?;
         }
@@ -187,22 +185,36 @@ impl<'a> Walker<'a> {
     ) -> Result<(), LayerError> {
         let mut chunker = Chunker::new(self.recipe.cuts.chunk_min);
         let mut cutting = Cutting { cuts: Vec::new(), closed: 0 };
+        let mut in_one_batch = true;
         loop {
             chunker.feed(&self.batch.data[start..], &mut cutting.cuts);
-            self.close_chunks(&mut cutting);
             if reader.payload_left() == 0 {
                 break;
             }
+            in_one_batch = false;
+            self.close_chunks(&mut cutting);
             self.carry_over(&mut cutting, &chunker)?;
             start = self.fill(reader)?;
             crc.update(&self.batch.data[start..]);
         }
         chunker.finish(&mut cutting.cuts);
+        if in_one_batch && cutting.cuts.len() == 1 {
+            // Saves hashing it twice.
+            self.whole();
+            return Ok(());
+        }
         self.close_chunks(&mut cutting);
         if let Some(sum) = self.batch.sums.last_mut() {
             sum.last = true;
         }
         Ok(())
+    }
+
+    /// Makes a file one frame: all that is in the batch from the last frame on.
+    fn whole(&mut self) {
+        let range = self.frame_start..self.batch.data.len();
+        self.push_frame(range.end, FrameOf::Content);
+        self.sum(SumOf::File, range, true);
     }
 
     fn close_chunks(&mut self, cutting: &mut Cutting) {

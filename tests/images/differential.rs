@@ -191,8 +191,7 @@ fn toc_and_tar_split_are_those_of_the_reference() {
     let manifest: Value = serde_json::from_slice(&blob(&index["manifests"][0]["digest"])).unwrap();
 
     let pool = Pool::new(2).unwrap();
-    let recipe =
-        Recipe { chunked: true, level: 1, metadata_level: 3, cuts: Cuts::REFERENCE, lowest: true };
+    let recipe = Recipe { chunked: true, level: 1, cuts: Cuts::REFERENCE, lowest: true };
     for (number, (name, tar)) in tars.iter().enumerate() {
         let layer = &manifest["layers"][number];
         let (toc, tar_split) = positions(&layer["annotations"]);

@@ -19,10 +19,6 @@ use crate::{
     store::AccessOptions,
 };
 
-/// zstd level of TOC and tar-split. Higher ones take many times as long and save little: the TOC
-/// consists of digests.
-const METADATA_LEVEL: i32 = 1;
-
 /// Level of the format that `--compression-level` is not about.
 const OTHER_LEVEL: u8 = 6;
 
@@ -52,7 +48,6 @@ impl TryFrom<ConvertArgs> for ConvertJob {
             zstd: Recipe {
                 chunked: true,
                 level,
-                metadata_level: METADATA_LEVEL,
                 cuts: Cuts::default(),
                 // Known only layer by layer.
                 lowest: false,

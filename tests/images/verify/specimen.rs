@@ -40,7 +40,7 @@ impl Specimen {
 
     fn made(tar: &[u8], chunked: bool, lowest: bool) -> Self {
         let cuts = Cuts::REFERENCE;
-        let recipe = Recipe { chunked, level: 3, metadata_level: 3, cuts, lowest };
+        let recipe = Recipe { chunked, level: 3, cuts, lowest };
         let mut blob = Vec::new();
         let pool = Pool::new(1).unwrap();
         let done =

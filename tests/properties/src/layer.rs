@@ -150,7 +150,7 @@ impl<'a> Layer<'a> {
         assert_eq!(main["digest"], Digest::sha256_of(&content).as_str());
 
         let mut expected = Vec::new();
-        if !recipe.cuts.leave_whole(&content) {
+        if content.len() as u64 > recipe.cuts.whole_max {
             let mut chunker = Chunker::new(recipe.cuts.chunk_min);
             chunker.feed(&content, &mut expected);
             chunker.finish(&mut expected);

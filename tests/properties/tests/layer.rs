@@ -14,8 +14,7 @@ use self::inputs::{Pieces, Stretch, content, recipe, tar};
 
 static POOLS: LazyLock<[Pool; 3]> = LazyLock::new(|| [1, 2, 8].map(|n| Pool::new(n).unwrap()));
 
-const CHUNKED: Recipe =
-    Recipe { chunked: true, level: 1, metadata_level: 1, cuts: Cuts::REFERENCE, lowest: true };
+const CHUNKED: Recipe = Recipe { chunked: true, level: 1, cuts: Cuts::REFERENCE, lowest: true };
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
@@ -102,20 +101,18 @@ fn holes_and_runs_at_the_edges_of_batches() {
 }
 
 #[test]
-fn a_long_text_is_cut_and_a_program_is_not() {
-    let program = content(&[Stretch::Noise { len: 1 << 20, seed: 1 }]);
-    let text: Vec<u8> = program.iter().map(|byte| (*byte).max(1)).collect();
+fn small_files_stay_whole_and_others_are_cut() {
+    let noise = content(&[Stretch::Noise { len: 1 << 20, seed: 1 }]);
     let recipe = Recipe { cuts: Cuts::default(), ..CHUNKED };
-    let chunks = |file: &[u8]| {
-        let tar = TarBuilder::new().file(Dialect::Ustar, b"file", file).end().finish();
+    let chunks = |len: usize| {
+        let tar = TarBuilder::new().file(Dialect::Ustar, b"file", &noise[..len]).end().finish();
         let made = convert(&tar[..], recipe, &POOLS[0]).unwrap();
         check(&tar, recipe, &made);
         made.converted.outline.unwrap().chunks
     };
-    assert_eq!(chunks(&program), 1);
-    assert!(chunks(&text) > 4);
-    assert_eq!(chunks(&text[..recipe.cuts.whole_text_max]), 1);
-    assert!(chunks(&[program, vec![0]].concat()) > 4);
+    assert_eq!(chunks(usize::try_from(recipe.cuts.whole_max).unwrap()), 1);
+    let (quarter, all) = (chunks(1 << 18), chunks(1 << 20));
+    assert!(quarter > 1 && all > 8, "{quarter} and {all} chunks");
 }
 
 #[test]

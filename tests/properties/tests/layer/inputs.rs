@@ -145,14 +145,11 @@ fn add(tar: TarBuilder, number: usize, part: &Part) -> TarBuilder {
 }
 
 pub(crate) fn recipe() -> impl Strategy<Value = Recipe> {
-    let whole_max = || select(vec![0, 64 << 10, MIB]);
-    let cuts = (whole_max(), whole_max(), select(vec![0, 1 << 10, 64 << 10])).prop_map(
-        |(whole_max, whole_text_max, chunk_min)| Cuts { whole_max, whole_text_max, chunk_min },
-    );
+    let cuts = (select(vec![0, 64 << 10, 1 << 20]), select(vec![0, 1 << 10, 64 << 10]))
+        .prop_map(|(whole_max, chunk_min)| Cuts { whole_max, chunk_min });
     (prop::bool::weighted(0.9), 1..8, cuts).prop_map(|(chunked, level, cuts)| Recipe {
         chunked,
         level,
-        metadata_level: 3,
         cuts,
         // Or devices would rule out a TOC.
         lowest: true,
