@@ -110,13 +110,7 @@ mod tests {
             for (lowest, expected) in [false, true].into_iter().zip(expected) {
                 let found = obstacle(&tar[..], lowest).unwrap();
                 assert_eq!(found.is_some(), expected, "{what}, {lowest}: {found:?}");
-                let recipe = Recipe {
-                    chunked: true,
-                    level: 1,
-                    metadata_level: 1,
-                    cuts: Cuts::default(),
-                    lowest,
-                };
+                let recipe = Recipe { chunked: true, level: 1, cuts: Cuts::default(), lowest };
                 let (diff_id, progress) = (Digest::sha256_of(&tar), LayerProgress::default());
                 let blob = &zstd::encode_all(&tar[..], 1).unwrap()[..];
                 let made =
