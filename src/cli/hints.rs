@@ -76,6 +76,7 @@ fn replace(text: &str, option: &str, param: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use clap::CommandFactory as _;
 
     use super::*;
@@ -120,7 +121,7 @@ mod tests {
         let task = include_str!("../../task/recompress-image/recompress-image.yaml");
         let mut command = Cli::command();
         command.build();
-        let convert = command.find_subcommand("convert").expect("a command");
+        let convert = command.find_subcommand("convert").unwrap();
         let (mut found, mut lines) = (0, task.lines());
         while let Some(line) = lines.next() {
             let Some(variable) = line.trim().strip_prefix("- name: RECOMPRESS_") else { continue };
@@ -130,7 +131,7 @@ mod tests {
             let variable = format!("RECOMPRESS_{variable}");
             let of_variable = |arg: &&clap::Arg| arg.get_env().is_some_and(|env| *env == *variable);
             let arg = convert.get_arguments().chain(command.get_arguments()).find(of_variable);
-            let named = arg.expect("an option").to_string();
+            let named = arg.unwrap().to_string();
             assert_eq!(for_task(&format!("for '{named}'")), format!("for '{param}'"));
             found += 1;
         }

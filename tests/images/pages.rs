@@ -58,7 +58,9 @@ fn check(html: &str) -> Vec<(String, String)> {
             let pairs = attrs.iter().map(|it| (it.name.local.to_string(), it.value.to_string()));
             attributes.extend(pairs);
         }
-        node.children.borrow().iter().for_each(|child| walk(child, names, attributes));
+        for child in node.children.borrow().iter() {
+            walk(child, names, attributes);
+        }
     }
     let dom = parse_document(RcDom::default(), html5ever::ParseOpts::default()).one(html);
     assert_eq!(*dom.errors.borrow(), [""; 0], "{html}");

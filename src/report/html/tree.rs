@@ -54,7 +54,9 @@ impl Node {
         children.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
         let bytes = children.iter().fold(0, |sum: u64, child| sum.saturating_add(child.bytes));
         let mut by_tone = BTreeMap::<Tone, u64>::new();
-        children.iter().for_each(|child| child.count(&mut by_tone));
+        for child in &children {
+            child.count(&mut by_tone);
+        }
         let tone = by_tone.into_iter().max_by_key(|(_, bytes)| *bytes);
         let tone = tone.map(|(tone, _)| tone).unwrap_or_default();
         Self { name: name.into(), bytes, tone, children }
@@ -65,7 +67,9 @@ impl Node {
             let sum = by_tone.entry(self.tone).or_default();
             *sum = sum.saturating_add(self.bytes);
         }
-        self.children.iter().for_each(|child| child.count(by_tone));
+        for child in &self.children {
+            child.count(by_tone);
+        }
     }
 }
 
