@@ -88,7 +88,11 @@ async fn the_toc_of_another_layer() {
     for (number, (layer, expected)) in
         [(two.with_data_of(&one), ""), (one.with_data_of(&one), "verified")].into_iter().enumerate()
     {
-        let sample = Sample::of(vec![layer.blob.clone()], &[layer.described()], &[diff_id.clone()]);
+        let sample = Sample::of(
+            vec![layer.blob.clone()],
+            &[layer.described()],
+            std::slice::from_ref(&diff_id),
+        );
         let from = sample.push(&format!("{base}:evil{number}"), &quick()).await;
         let to = format!("{}/new{number}:z", peer.host());
         let mut command = convert(&source, &to);
