@@ -121,10 +121,11 @@ async fn docker_registry_is_probed_where_that_makes_sense() {
     let source = source(dir.path()).await;
     let to_registry = format!("{}/org/app:out", peer.host());
     let to_layout = format!("oci:{}", dir.path().join("other").display());
-    // Two parts of each image are requested in any case, to read it back.
+    // Two parts of each image are requested in any case, to read it back, and the end of a layer to
+    // be reused.
     for (destination, option, verdict, parts) in [
         (&to_registry, "--probe", json!("partial"), 4),
-        (&to_registry, "--probe=false", Value::Null, 2),
+        (&to_registry, "--probe=false", Value::Null, 3),
         (&to_registry, "--compression-format=zstd", Value::Null, 2),
         (&to_layout, "--probe=true", Value::Null, 0),
     ] {
