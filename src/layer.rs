@@ -52,7 +52,7 @@ use std::{
 
 use crossbeam_channel::{bounded, unbounded};
 
-pub(crate) use self::{admission::obstacle, decompress::Compression};
+pub(crate) use self::{admission::obstacle, decompress::Compression, zstd_frames::ZSTD_MAGIC};
 use self::{
     batch::TarTotals,
     walker::{BatchOutputs, Walker},

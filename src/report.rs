@@ -4,6 +4,7 @@ mod bars;
 pub(crate) mod html;
 pub(crate) mod human;
 mod lines;
+pub(crate) mod paths;
 mod plan;
 
 use std::sync::Arc;
@@ -152,6 +153,17 @@ pub enum ReuseProof {
     Digest,
     /// This run has converted the same content from another blob.
     Converted,
+}
+
+impl ReuseProof {
+    /// As users read it, after a layer's name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Digest => "trusted by digest",
+            Self::Converted => "converted",
+        }
+    }
 }
 
 impl LayerReport {

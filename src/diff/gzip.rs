@@ -30,8 +30,7 @@ pub(super) async fn update(
         let has: HashSet<_> = of_old.config.diff_ids.iter().collect();
         lacking(&image, |_, diff_id| has.contains(diff_id))
     };
-    let index = if new.root.is_index() { new.root.size() } else { 0 };
-    let documents = image.raw.size().saturating_add(image.manifest.config.blob.size) + index;
+    let documents = new.documents(&image);
     Ok(Some(GzipUpdate {
         total: whole_layers.saturating_add(documents),
         whole_layers,

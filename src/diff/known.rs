@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
 };
 
-use crate::check::TocEntry;
+use crate::{check::TocEntry, report::paths::components};
 
 /// SHA-256 of a file or chunk.
 pub(super) type Sha256 = [u8; 32];
@@ -41,11 +41,6 @@ impl Known {
         let parts: Vec<_> = components(name).collect();
         self.hasher.hash_one(parts)
     }
-}
-
-/// The parts of a path, without those that lead nowhere.
-pub(super) fn components(name: &str) -> impl Iterator<Item = &str> {
-    name.split('/').filter(|part| !part.is_empty() && *part != ".")
 }
 
 fn sha256(text: &str) -> Option<Sha256> {

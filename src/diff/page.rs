@@ -95,10 +95,7 @@ impl ImageDiff {
     fn bars(&self) -> Bars {
         let Clients { files, chunks, layers, gzip } = &self.clients;
         let whole = self.whole();
-        let row = |label: &str, fetched: u64, detail: String| {
-            let parts = vec![(Tone::Strong, fetched), (Tone::Rest, whole.saturating_sub(fetched))];
-            Bar { label: label.to_owned(), parts, value: size(fetched), detail }
-        };
+        let row = |label: &str, fetched, detail| bar(label.to_owned(), fetched, whole, detail);
         let ranges = |number| counted(number, "range");
         let mut rows = vec![
             row("Partial pull, any file system", files.total, ranges(files.range_count)),
@@ -310,15 +307,16 @@ fn platform(image: &ImageDiff) -> String {
     image.platform.clone().unwrap_or_else(|| "no platform".to_owned())
 }
 
+fn bar(label: String, fetched: u64, whole: u64, detail: String) -> Bar {
+    let parts = vec![(Tone::Strong, fetched), (Tone::Rest, whole.saturating_sub(fetched))];
+    Bar { label, parts, value: size(fetched), detail }
+}
+
 fn bars(images: &[ImageDiff]) -> Bars {
     let rows = images.iter().map(|image| {
         let (fetched, whole) = (image.clients.files.total, image.whole());
-        Bar {
-            label: platform(image),
-            parts: vec![(Tone::Strong, fetched), (Tone::Rest, whole.saturating_sub(fetched))],
-            value: size(fetched),
-            detail: format!("{} of {}", percent(fetched, whole), size(whole)),
-        }
+        let detail = format!("{} of {}", percent(fetched, whole), size(whole));
+        bar(platform(image), fetched, whole, detail)
     });
     let legend = vec![(Tone::Strong, "fetched by a partial pull"), (Tone::Rest, "reused")];
     Bars { rows: rows.collect(), legend }

@@ -79,6 +79,12 @@ fn is_passed_over(error: &SourceError) -> bool {
 }
 
 impl Side {
+    /// Length of the documents of an image, with the index that leads to it.
+    pub(super) fn documents(&self, image: &SourceImage) -> u64 {
+        let index = if self.root.is_index() { self.root.size() } else { 0 };
+        image.raw.size().saturating_add(image.manifest.config.blob.size).saturating_add(index)
+    }
+
     /// What podman takes for a platform.
     async fn image(&self, platform: Option<&Platform>) -> Result<SourceImage, SourceError> {
         let Side { source, root } = self;

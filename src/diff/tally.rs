@@ -5,12 +5,10 @@ use std::{
     collections::{BTreeMap, BinaryHeap},
 };
 
-use super::{
-    known::components,
-    report::{
-        DIRECTORIES_MAX, DirectoryDiff, FILES_MAX, FileCount, FileCounts, FileDiff, FileState,
-    },
+use super::report::{
+    DIRECTORIES_MAX, DirectoryDiff, FILES_MAX, FileCount, FileCounts, FileDiff, FileState,
 };
+use crate::report::paths::components;
 
 /// Longer names are cut; no file system has longer ones. In bytes.
 const NAME_MAX: usize = 4096;
@@ -38,15 +36,8 @@ pub(super) struct Tally {
 
 impl FileCount {
     fn add(&mut self, facts: &FileFacts) {
-        self.files += 1;
-        for (sum, more) in [
-            (&mut self.size, facts.size),
-            (&mut self.compressed, facts.compressed),
-            (&mut self.fetched, facts.fetched),
-            (&mut self.fetched_with_chunks, facts.fetched_with_chunks),
-        ] {
-            *sum = sum.saturating_add(more);
-        }
+        let FileFacts { size, compressed, fetched, fetched_with_chunks, .. } = *facts;
+        self.append(Self { files: 1, size, compressed, fetched, fetched_with_chunks });
     }
 }
 

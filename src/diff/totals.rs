@@ -43,9 +43,7 @@ impl Totals {
             totals.files.append(&report.files);
             totals.layers.push(report);
         }
-        let index = if side.root.is_index() { side.root.size() } else { 0 };
-        let documents =
-            new.raw.size().saturating_add(new.manifest.config.blob.size).saturating_add(index);
+        let documents = side.documents(new);
         for fetched in [&mut totals.by_files, &mut totals.by_chunks, &mut totals.by_layers] {
             fetched.documents = documents;
             fetched.total = [fetched.ranges, fetched.whole_layers, fetched.metadata]
@@ -131,7 +129,7 @@ impl FileCounts {
 }
 
 impl FileCount {
-    fn append(&mut self, other: Self) {
+    pub(super) fn append(&mut self, other: Self) {
         self.files += other.files;
         for (sum, more) in [
             (&mut self.size, other.size),

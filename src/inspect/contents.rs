@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::report::Largest;
+use crate::report::paths::components;
 
 /// Directories that are told apart, at the end and meanwhile; each takes up to 600 bytes.
 const DIRECTORIES_MAX: usize = 500;
@@ -74,7 +75,7 @@ impl Contents {
 
 /// Of a file.
 fn directory(name: &str) -> String {
-    let mut components = name.split('/').filter(|component| !matches!(*component, "" | "."));
+    let mut components = components(name);
     components.next_back();
     let mut path = String::new();
     for component in components {

@@ -1,6 +1,6 @@
 //! One layer, counted by its TOC and tar-split stream alone.
 
-use super::report::{Counts, InspectedLayer, TocLine};
+use super::report::{Counts, InspectedLayer, TocShape};
 use crate::{
     check::{self, BlobKind, DocumentsCheck, TocEntry},
     image::annotations::Annotations,
@@ -17,27 +17,15 @@ pub(super) fn read(
     report.kind = Some(BlobKind::ZstdChunked);
     report.toc_size = Some(claims.toc.len);
     report.tar_split_size = claims.tar_split.map(|span| span.len);
-    let (mut counts, mut entries) = (Counts::default(), with_toc.then(Vec::new));
-    let (mut chunks, mut holes) = (0, 0_u64);
+    let (mut counts, mut shape) = (Counts::default(), TocShape::new(with_toc));
     let read = check::read_toc(toc, u64::MAX, |entry: TocEntry| {
-        if entry.offset.is_some() {
-            chunks += 1;
-        }
-        if entry.chunk_type == "zeros" {
-            // A TOC may claim anything.
-            holes = holes.saturating_add(entry.chunk_size);
-        }
         if entry.kind != "chunk" {
             let size = u64::try_from(entry.size).unwrap_or_default();
             counts.add(entry.name.as_bytes(), if entry.kind == "reg" { size } else { 0 });
         }
-        if let Some(entries) = &mut entries {
-            entries.push(TocLine::from(entry));
-        }
+        shape.add(entry);
     });
-    report.chunks = Some(chunks);
-    report.hole_bytes = Some(holes);
-    report.toc = entries;
+    report.shape(shape);
     report.count(counts);
     let compared = DocumentsCheck::read(&toc[..], &tar_split[..], report.number == 1)
         .map(|check| check.compare(annotations));

@@ -5,9 +5,9 @@ use std::{
     io::{self, BufReader, Read},
 };
 
-use super::report::{Counts, InspectedLayer, TocLine};
+use super::report::{Counts, InspectedLayer, TocShape};
 use crate::{
-    check::{self, BlobKind, Claims, Findings, Section, TocEntry},
+    check::{self, BlobKind, Claims, Findings, Section},
     image::{Descriptor, Digest},
     limits::Limits,
     tar::{Reader, TarError, TarStep},
@@ -50,22 +50,9 @@ fn toc(
         limits: Limits::default(),
         lowest: false,
     };
-    let (mut chunks, mut holes, mut entries) = (0, 0_u64, with_toc.then(Vec::new));
-    let sound = check::toc_entries(layer, |entry: TocEntry| {
-        if entry.offset.is_some() {
-            chunks += 1;
-        }
-        if entry.chunk_type == "zeros" {
-            // A TOC may claim anything.
-            holes = holes.saturating_add(entry.chunk_size);
-        }
-        if let Some(entries) = &mut entries {
-            entries.push(TocLine::from(entry));
-        }
-    })?;
-    report.chunks = Some(chunks);
-    report.hole_bytes = Some(holes);
-    report.toc = entries;
+    let mut shape = TocShape::new(with_toc);
+    let sound = check::toc_entries(layer, |entry| shape.add(entry))?;
+    report.shape(shape);
     if !sound {
         report.problem =
             Some("cannot read its TOC; run `recompress-image verify` for details".to_owned());

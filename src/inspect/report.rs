@@ -82,6 +82,33 @@ pub(crate) struct InspectedLayer {
     pub(crate) toc: Option<Vec<TocLine>>,
 }
 
+/// What a TOC says besides the files that it lists.
+#[derive(Debug)]
+pub(super) struct TocShape {
+    chunks: u64,
+    hole_bytes: u64,
+    lines: Option<Vec<TocLine>>,
+}
+
+impl TocShape {
+    pub(super) fn new(with_lines: bool) -> Self {
+        Self { chunks: 0, hole_bytes: 0, lines: with_lines.then(Vec::new) }
+    }
+
+    pub(super) fn add(&mut self, entry: TocEntry) {
+        if entry.offset.is_some() {
+            self.chunks += 1;
+        }
+        if entry.chunk_type == "zeros" {
+            // A TOC may claim anything.
+            self.hole_bytes = self.hole_bytes.saturating_add(entry.chunk_size);
+        }
+        if let Some(lines) = &mut self.lines {
+            lines.push(TocLine::from(entry));
+        }
+    }
+}
+
 /// How many of the largest files are named.
 const LARGEST: usize = 5;
 
@@ -203,6 +230,10 @@ impl InspectedLayer {
 }
 
 impl InspectedLayer {
+    pub(super) fn shape(&mut self, TocShape { chunks, hole_bytes, lines }: TocShape) {
+        (self.chunks, self.hole_bytes, self.toc) = (Some(chunks), Some(hole_bytes), lines);
+    }
+
     pub(super) fn count(&mut self, counts: Counts) {
         self.entries = Some(counts.entries);
         self.files = Some(counts.files);

@@ -8,13 +8,12 @@ use std::{
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::zstd_frames::ZstdFrames;
+use super::zstd_frames::{ZSTD_MAGIC, ZstdFrames};
 
 /// Input is read in pieces of this many bytes.
 const INPUT_BUFFER: usize = 256 << 10;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
 const XZ_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 const BZIP2_MAGIC: [u8; 3] = *b"BZh";

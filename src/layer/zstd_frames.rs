@@ -14,7 +14,7 @@ const WINDOW_LOG_MAX: u32 = 27;
 /// Magic number, descriptor, window and the longest dictionary ID.
 const HEADER_MAX: usize = 18;
 
-const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+pub(crate) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 pub(super) struct ZstdFrames<R> {
     blob: R,
@@ -41,7 +41,7 @@ impl<R: BufRead> ZstdFrames<R> {
     fn begin_frame(&mut self) -> io::Result<bool> {
         let missing = HEADER_MAX.saturating_sub(self.start.len()) as u64;
         self.blob.by_ref().take(missing).read_to_end(&mut self.start)?;
-        let window = self.start.strip_prefix(&MAGIC).map_or(0, limits::of_frame);
+        let window = self.start.strip_prefix(&ZSTD_MAGIC).map_or(0, limits::of_frame);
         if window > WIDE && self.wide.is_none() {
             self.wide = Some(limits::wide());
         }

@@ -49,11 +49,10 @@ fn converted(label: &str, report: &LayerReport) -> String {
     }
     if let Some(ReuseReport { from, proof, mounted, .. }) = &report.reuse {
         let (kind, size) = (kind.as_str(), size(report.size));
-        let proof = match proof {
-            ReuseProof::Verified => "verified",
-            ReuseProof::Digest => "trusted by digest",
-            ReuseProof::Converted => return format!("{label}: {kind} {size}, same as {from}"),
-        };
+        if *proof == ReuseProof::Converted {
+            return format!("{label}: {kind} {size}, same as {from}");
+        }
+        let proof = proof.as_str();
         let mounted = if *mounted { ", mounted" } else { "" };
         let text = format!("{label}: {kind} {size}, reused from {from}, {proof}{mounted}");
         return text + &without_toc(report) + &left_out(report);

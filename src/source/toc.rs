@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::{
     check::{Claims, Findings, Span},
     image::{BlobId, Digest, annotations::Annotations},
-    store::{RangeContent, Repository, Store, StoreError},
+    store::{Store, StoreError},
 };
 
 /// TOC and tar-split together are read into memory up to this many bytes. An entry takes about 130
@@ -64,7 +64,10 @@ impl LayerDocuments {
     ) -> Result<Self, NoDocuments> {
         let place = Place::of(blob, annotations)?;
         let part = match store {
-            Store::Registry(registry) => part(registry, blob, place.range.clone()).await?,
+            Store::Registry(registry) => {
+                let part = registry.part(&blob.digest, place.range.clone()).await?;
+                part.ok_or_else(|| NoDocuments::NoRanges(blob.digest.clone()))?
+            }
             Store::Layout(layout) => layout.part(&blob.digest, place.range.clone()).await?,
         };
         place.documents(&part, blob)
@@ -130,20 +133,6 @@ impl Place {
             }
             _ => Err(NoDocuments::Digest(blob.digest.clone())),
         }
-    }
-}
-
-async fn part(
-    registry: &Repository,
-    blob: &BlobId,
-    range: Range<u64>,
-) -> Result<Bytes, NoDocuments> {
-    let answer = registry.ranges(&blob.digest, std::slice::from_ref(&range)).await?;
-    match answer.content {
-        RangeContent::Single(part) if part.range.as_ref().is_none_or(|it| *it == range) => {
-            Ok(part.bytes)
-        }
-        _ => Err(NoDocuments::NoRanges(blob.digest.clone())),
     }
 }
 

@@ -22,11 +22,11 @@ use crate::{
     },
     convert::{Run, format::Format, plan::LayerKey},
     image::{Digest, media_type::OCI_LAYER_ZSTD},
-    layer::{self, Outline},
+    layer::{self, Outline, ZSTD_MAGIC},
     limits::Limits,
     report::ReuseProof,
     source::LayerDocuments,
-    store::{BlobReader, RangeContent, Store},
+    store::{BlobReader, Store},
 };
 
 /// TOC and tar-split of a layer that is verified while it comes are held up to this many bytes; longer
@@ -44,9 +44,6 @@ const PACE: u64 = 256 << 10;
 /// The time for a short layer.
 const TIME_FROM: Duration = Duration::from_secs(60);
 
-/// The magic number of a zstd frame.
-const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-
 /// Bytes of content that are walked at once.
 const BUFFER: usize = 64 << 10;
 
@@ -62,9 +59,12 @@ pub(super) struct Proof {
 }
 
 impl FoundLayer {
-    /// Whether its documents are enough.
+    /// Whether its documents are enough. In a layout, reading all of it costs little.
     pub(super) fn is_trusted(&self, run: &Run<'_>) -> bool {
-        run.job.reuse.trust_digests && self.candidate.is_pinned_by_user() && self.chunked
+        run.job.reuse.trust_digests
+            && self.candidate.is_pinned_by_user()
+            && self.chunked
+            && matches!(self.candidate.store(run), Store::Registry(_))
     }
 
     /// Fails if the layer cannot be had, or is not what this program would make. `source_len` is
@@ -80,10 +80,7 @@ impl FoundLayer {
         if len > source_len.saturating_mul(LEN_RATIO).max(LEN_FROM) {
             return Err(Unfit::Longer { len, source_len });
         }
-        let documents = match self.candidate.store(run) {
-            Store::Registry(_) if self.is_trusted(run) => self.documents(run).await,
-            _ => None,
-        };
+        let documents = if self.is_trusted(run) { self.documents(run).await } else { None };
         let proof = match documents {
             Some(LayerDocuments { toc, tar_split, .. }) => {
                 let (found, lowest) = (self.clone(), key.lowest);
@@ -209,12 +206,9 @@ impl FoundLayer {
         let start = claims.toc.offset.min(claims.tar_split?.offset);
         let wanted = start.checked_sub(SKIPPABLE_HEADER as u64)?..self.blob.size;
         let len = wanted.end.checked_sub(wanted.start).filter(|len| (1..=END_MAX).contains(len))?;
-        let asked = registry.ranges(&self.blob.digest, std::slice::from_ref(&wanted));
-        let answer = tokio::time::timeout(TIME_FROM, asked).await.ok()?.ok()?;
-        let RangeContent::Single(part) = answer.content else { return None };
-        let is_it =
-            part.range.is_none_or(|range| range == wanted) && part.bytes.len() as u64 == len;
-        is_it.then_some(part.bytes)
+        let asked = registry.part(&self.blob.digest, wanted);
+        let part = tokio::time::timeout(TIME_FROM, asked).await.ok()?.ok()??;
+        (part.len() as u64 == len).then_some(part)
     }
 
     /// `None` if the registry does not serve parts of blobs, or they are too large.
@@ -298,7 +292,7 @@ fn check_plain(
     // Not every client recognizes zstd by another frame.
     let mut start = [0; 4];
     blob.read_exact(&mut start)?;
-    if start != ZSTD {
+    if start != ZSTD_MAGIC {
         return Err(Unfit::FirstFrame);
     }
     let mut content = CheckedContent::new(start.chain(blob), diff_id, limits);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Tone;
+use crate::report::paths::components;
 
 /// The directories in a path that are told apart; deeper ones are one.
 const DEPTH_MAX: usize = 48;
@@ -142,10 +143,6 @@ impl Growing {
         }
         node
     }
-}
-
-fn components(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter(|component| !matches!(*component, "" | "."))
 }
 
 #[cfg(test)]

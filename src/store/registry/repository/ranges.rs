@@ -5,6 +5,7 @@ mod multipart;
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use reqwest::{
     Method, Response, StatusCode,
     header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE},
@@ -90,6 +91,22 @@ impl Repository {
             _ => RangeContent::Refused(self.http.message(response).await),
         };
         Ok(RangeAnswer { status: status.as_u16(), redirected_to, content })
+    }
+
+    /// One part of a blob, not empty; `None` if the registry does not serve parts of it. It may be too
+    /// short, and nothing looks at the blob's size.
+    pub(crate) async fn part(
+        &self,
+        digest: &Digest,
+        range: Range<u64>,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let answer = self.ranges(digest, std::slice::from_ref(&range)).await?;
+        Ok(match answer.content {
+            RangeContent::Single(part) if part.range.as_ref().is_none_or(|it| *it == range) => {
+                Some(part.bytes)
+            }
+            _ => None,
+        })
     }
 
     /// Asks what refers to a manifest (distribution-spec, "Listing Referrers"), and returns the
