@@ -50,10 +50,18 @@ impl<'a> Destination<'a> {
         failed(self.reference, error)
     }
 
-    /// What the tag of the reference names.
-    pub(super) async fn named(&self) -> Result<Option<Digest>, ConvertError> {
-        let found = self.store.find_manifest(&Selector::of(self.reference)).await;
-        found.map(|found| found.map(|raw| raw.digest)).map_err(|error| self.failed(error))
+    /// What the tag of the reference names, or why that cannot be read. It is replaced all the same.
+    pub(super) async fn named(&self) -> Result<Result<Option<Digest>, StoreError>, ConvertError> {
+        match self.store.find_manifest(&Selector::of(self.reference)).await {
+            Ok(found) => Ok(Ok(found.map(|raw| raw.digest))),
+            Err(
+                error @ (StoreError::Manifest { .. }
+                | StoreError::TooLarge { .. }
+                | StoreError::DigestMismatch { .. }
+                | StoreError::SizeMismatch { .. }),
+            ) => Ok(Err(error)),
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
     /// A manifest that was written as `expected`, or what is there in its place.

@@ -21,6 +21,10 @@ pub(crate) async fn dry_run(
     let list = async { Ok(Attachments::list(&run).await) };
     let reusable = async { Ok(reuse::find(&run).await) };
     let (named, attachments, reusable) = tokio::try_join!(run.destination.named(), list, reusable)?;
+    let (destination_digest, destination_problem) = match named {
+        Ok(digest) => (digest, None),
+        Err(error) => (None, Some(error.with_causes())),
+    };
     let layers = layers::expected(&run, &reusable).await?;
     let (attached, unlisted) = attachments.report();
     check_sbom(&run, &attached)?;
@@ -34,7 +38,8 @@ pub(crate) async fn dry_run(
         source: job.source.to_string(),
         source_digest: run.plan.digest.clone(),
         destination: job.destination.to_string(),
-        destination_digest: named,
+        destination_digest,
+        destination_problem,
         format: job.wanted.name(),
         manifests: manifests(&run.plan),
         download_size: download.sum(),

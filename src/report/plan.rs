@@ -19,6 +19,9 @@ pub(crate) struct PlanReport {
     pub(crate) destination: String,
     /// What that tag names now.
     pub(crate) destination_digest: Option<Digest>,
+    /// Why that is not known. The run replaces it all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) destination_problem: Option<String>,
     /// As in `zstd:chunked`.
     pub(crate) format: &'static str,
     /// The image, or the entries of the index, in order.
@@ -119,9 +122,10 @@ pub(crate) struct ResultPlan {
 impl fmt::Display for PlanReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n  to {}", self.source, self.destination)?;
-        match &self.destination_digest {
-            Some(digest) => writeln!(f, "  whose tag names {digest} now")?,
-            None => writeln!(f, "  a new tag")?,
+        match (&self.destination_digest, &self.destination_problem) {
+            (Some(digest), _) => writeln!(f, "  whose tag names {digest} now")?,
+            (None, Some(problem)) => writeln!(f, "  whose tag is replaced: {problem}")?,
+            (None, None) => writeln!(f, "  a new tag")?,
         }
         for manifest in &self.manifests {
             let action = if manifest.made { "make" } else { "keep" };
@@ -161,8 +165,7 @@ impl fmt::Display for LayerPlan {
             }
             LayerAction::Keep => writeln!(f, "{layer}: keep by reference, because it is foreign"),
             LayerAction::Reuse(ReusePlan { from, size: len, proof, already_there, .. }) => {
-                let is_trusted = *proof == ReuseProof::Digest;
-                let proof = if is_trusted { "trusted by digest" } else { "verified" };
+                let proof = proof.as_str();
                 let there = if *already_there { ", already at the destination" } else { "" };
                 writeln!(f, "{layer}: reuse {} of {from} if it can be {proof}{there}", size(*len))
             }

@@ -157,3 +157,21 @@ async fn a_dry_run_makes_no_layout() {
     ends(&run(command(&source, &to, &[], true)).await, 0, &["layer 1: convert"]);
     assert_eq!(fs::read_dir(&new).unwrap().count(), 0);
 }
+
+/// What the tag names need not be an image: a run replaces it, so a dry run does not fail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tag_that_names_no_image_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = format!("oci:{}:1", dir.path().join("in").display());
+    let source = Sample::new(&[900], 75).push(&source, &quick()).await;
+    let out = dir.path().join("out");
+    let to = format!("oci:{}:z", out.display());
+    ends(&run(command(&source, &to, &[], false)).await, 0, &[]);
+    // The manifest that the tag names becomes something else.
+    let index: Value = serde_json::from_slice(&fs::read(out.join("index.json")).unwrap()).unwrap();
+    let digest = index["manifests"][0]["digest"].as_str().unwrap();
+    fs::write(out.join("blobs").join(digest.replace(':', "/")), "no manifest").unwrap();
+    let output = run(command(&source, &to, &[], true)).await;
+    ends(&output, 0, &["whose tag is replaced: ", "nothing was written"]);
+    ends(&run(command(&source, &to, &[], false)).await, 0, &["published"]);
+}
