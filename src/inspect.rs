@@ -63,7 +63,7 @@ async fn look(
     layer: &Descriptor,
     job: &InspectJob,
 ) -> Result<InspectedLayer, VerifyError> {
-    let report = InspectedLayer::new(number, layer);
+    let mut report = InspectedLayer::new(number, layer);
     if layer.is_foreign() {
         Ok(report)
     } else if job.download {
@@ -71,6 +71,7 @@ async fn look(
     } else if layer.is_chunked() {
         read_toc(source, layer, job.toc, report).await
     } else {
+        report.needs_download = true;
         Ok(report)
     }
 }

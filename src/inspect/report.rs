@@ -74,6 +74,9 @@ pub(crate) struct InspectedLayer {
     pub(crate) largest: Vec<Largest>,
     /// Why something is not known.
     pub(crate) problem: Option<String>,
+    /// What is in it is shown only if it is downloaded.
+    #[serde(skip)]
+    pub(crate) needs_download: bool,
     /// For its page.
     #[serde(skip)]
     pub(crate) contents: Contents,
@@ -222,6 +225,7 @@ impl InspectedLayer {
             toc_size: None,
             tar_split_size: None,
             largest: Vec::new(),
+            needs_download: false,
             problem: None,
             contents: Contents::default(),
             toc: None,
@@ -282,6 +286,7 @@ impl fmt::Display for InspectedLayer {
         }
         match (self.entries, self.files) {
             (Some(entries), Some(files)) => write!(f, ", {entries} entries, {files} files")?,
+            _ if self.needs_download => write!(f, "; use --download to show its content")?,
             _ if self.problem.is_none() => write!(f, ", not downloaded")?,
             _ => {}
         }
