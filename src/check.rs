@@ -27,6 +27,7 @@ mod section;
 mod spread;
 mod stream;
 mod streamed;
+mod tar_digest;
 mod tar_split;
 mod toc;
 mod walk;

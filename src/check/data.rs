@@ -10,19 +10,14 @@ use super::{
     files::{File, Name, Piece},
     finding::{Findings, Rule},
     frames::{CheckedFrames, Fault},
+    tar_digest::TarDigest,
     walk::Visit,
 };
-use crate::{
-    image::{Digest, Hasher},
-    limits::Limits,
-};
-
-/// A block of SHA-256, in bytes.
-const BLOCK: usize = 64;
+use crate::{image::Digest, limits::Limits};
 
 pub(super) struct Data<R> {
     frames: CheckedFrames<R>,
-    diff_id: Hasher,
+    diff_id: TarDigest,
     len: u64,
     limits: Limits,
     /// Of the current file.
@@ -44,7 +39,7 @@ impl<R: Read> Data<R> {
     pub(super) fn new(blob: R, diff_id: &Digest, limits: Limits) -> Self {
         Self {
             frames: CheckedFrames::new(blob),
-            diff_id: diff_id.hasher(),
+            diff_id: TarDigest::new(diff_id.hasher()),
             len: 0,
             limits,
             whole: whole(),
@@ -59,7 +54,7 @@ impl<R: Read> Data<R> {
         if self.failed {
             return len;
         }
-        let taken = self.take(buf.len(), None, |content| {
+        let taken = self.take(buf.len(), |content| {
             len = content.len();
             buf.iter_mut().zip(content).for_each(|(to, from)| *to = *from);
         });
@@ -79,7 +74,7 @@ impl<R: Read> Data<R> {
     ) -> u64 {
         let walked = self.len;
         while !self.failed {
-            match self.take(usize::MAX, None, |_| {}) {
+            match self.take(usize::MAX, |_| {}) {
                 Ok(()) => {}
                 Err(Trouble::End) => break,
                 Err(Trouble::Fault(fault)) => self.fail(fault, findings),
@@ -106,18 +101,12 @@ impl<R: Read> Data<R> {
         (self.failed, self.adrift) = (true, true);
     }
 
-    /// Takes content, at most `most` bytes, and adds it to `sum`.
-    fn take(
-        &mut self,
-        most: usize,
-        sum: Option<&mut Sha256>,
-        with: impl FnOnce(&[u8]),
-    ) -> Result<(), Trouble> {
+    /// Takes content, at most `most` bytes.
+    fn take(&mut self, most: usize, with: impl FnOnce(&[u8])) -> Result<(), Trouble> {
         let len = self.frames.content().map_err(Trouble::Fault)?.len().min(most);
         if len == 0 {
             return Err(Trouble::End);
         }
-        let place = self.len % BLOCK as u64;
         self.len += len as u64;
         if let Err(limit) = self.limits.allow(self.len, self.frames.position()) {
             let fault = Fault { rule: Rule::Limit, detail: limit.to_string() };
@@ -125,25 +114,17 @@ impl<R: Read> Data<R> {
         }
         let content = self.frames.content().map_err(Trouble::Fault)?;
         let content = content.get(..len).unwrap_or_default();
-        match sum {
-            Some(sum) => update_both(&mut self.diff_id, sum, content, place),
-            None => self.diff_id.update(content),
-        }
+        self.diff_id.update(content);
         with(content);
         self.frames.consume(len);
         Ok(())
     }
 
-    fn take_exactly(
-        &mut self,
-        len: u64,
-        mut sum: Option<&mut Sha256>,
-        mut with: impl FnMut(&[u8]),
-    ) -> Result<(), Trouble> {
+    fn take_exactly(&mut self, len: u64, mut with: impl FnMut(&[u8])) -> Result<(), Trouble> {
         let mut left = len;
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(usize::MAX);
-            self.take(most, sum.as_deref_mut(), |bytes| {
+            self.take(most, |bytes| {
                 left -= bytes.len() as u64;
                 with(bytes);
             })?;
@@ -164,7 +145,8 @@ impl<R: Read> Data<R> {
             findings.add(rule, detail);
         }
         let (mut sum, mut zeros) = (Sha256::new(), true);
-        let hash_chunk = piece.digest.is_some();
+        // The first one is hashed as the beginning of its file.
+        let hash_chunk = piece.digest.is_some() && number > 0;
         self.take_of_file(piece.len, |bytes| {
             if hash_chunk {
                 sum.update(bytes);
@@ -175,6 +157,7 @@ impl<R: Read> Data<R> {
             findings.add(Rule::Hole, format!("{name}: piece {number} is not a hole"));
         }
         if let Some(expected) = &piece.digest {
+            let sum = if number > 0 { sum } else { self.whole.0.clone() };
             let actual = Digest::from_sha256(sum.finalize().into());
             if actual != *expected {
                 let detail = format!(
@@ -196,7 +179,8 @@ impl<R: Read> Data<R> {
     /// Takes content of the file that is being read.
     fn take_of_file(&mut self, len: u64, mut with: impl FnMut(&[u8])) -> Result<(), Trouble> {
         let (mut sum, mut crc) = std::mem::replace(&mut self.whole, whole());
-        let result = self.take_exactly(len, Some(&mut sum), |bytes| {
+        let result = self.take_exactly(len, |bytes| {
+            sum.update(bytes);
             crc.update(bytes);
             with(bytes);
         });
@@ -246,7 +230,7 @@ impl<R: Read> Visit for Data<R> {
             return;
         }
         let (at, mut left, mut same) = (self.len, raw, true);
-        let result = self.take_exactly(raw.len() as u64, None, |bytes| {
+        let result = self.take_exactly(raw.len() as u64, |bytes| {
             let (expected, rest) = left.split_at_checked(bytes.len()).unwrap_or((left, &[]));
             same = same && bytes == expected;
             left = rest;
@@ -272,17 +256,6 @@ impl<R: Read> Visit for Data<R> {
             let result = self.end_of_file(file, findings);
             self.settle(file.name, result, findings);
         }
-    }
-}
-
-/// Adds the same bytes to two digests, the first of which is at `place` in a block. Block by block in
-/// turns, because the processor overlaps them if the second is at the same place, as it is in a file.
-fn update_both(first: &mut Hasher, second: &mut Sha256, content: &[u8], place: u64) {
-    let head = BLOCK - usize::try_from(place).unwrap_or_default().min(BLOCK - 1);
-    let (head, rest) = content.split_at_checked(head).unwrap_or((content, &[]));
-    for piece in std::iter::once(head).chain(rest.chunks(BLOCK)) {
-        first.update(piece);
-        second.update(piece);
     }
 }
 
