@@ -322,7 +322,8 @@ impl fmt::Display for TocLine {
         };
         write!(f, "    {} ", permissions(&self.kind, self.mode))?;
         write!(f, "{:>11} {:>10} {range:>21} ", format!("{}/{}", self.uid, self.gid), self.size)?;
-        write!(f, "{:<20} ", self.modified.as_deref().unwrap_or_default())?;
+        let modified = self.modified.as_deref().unwrap_or_default().escape_debug().to_string();
+        write!(f, "{modified:<20} ")?;
         write!(f, "{}", self.name.escape_debug())?;
         match self.kind.as_str() {
             "hardlink" => write!(f, " link to {}", self.link_name.escape_debug())?,
@@ -378,5 +379,21 @@ mod tests {
         ] {
             assert_eq!(permissions(kind, mode), text);
         }
+    }
+
+    /// A TOC may have any text, and a terminal obeys some.
+    #[test]
+    fn a_line_of_a_toc_is_one_line_of_text() {
+        let hostile = "a\u{1b}[2J\n\u{202e}b".to_owned();
+        let line = TocLine::from(TocEntry {
+            kind: "symlink".to_owned(),
+            name: hostile.clone(),
+            link_name: hostile.clone(),
+            modified: Some(hostile),
+            ..TocEntry::default()
+        });
+        let line = line.to_string();
+        assert_eq!(line.matches("a\\u{1b}[2J\\n\\u{202e}b").count(), 3, "{line}");
+        assert_eq!(line.chars().filter(|c| c.is_control()).collect::<String>(), "\n");
     }
 }
