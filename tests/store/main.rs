@@ -6,6 +6,7 @@ mod answers;
 mod broken;
 mod chunks;
 mod commits;
+mod compared;
 mod contact;
 mod credentials;
 mod downloads;
