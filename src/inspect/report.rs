@@ -8,7 +8,10 @@ use super::contents::Contents;
 use crate::{
     check::{BlobKind, TocEntry},
     image::{Descriptor, Digest, Platform},
-    report::human::{percent, size},
+    report::{
+        human::{percent, size},
+        paths::shortened,
+    },
     store::RawManifest,
 };
 
@@ -140,7 +143,7 @@ impl Counts {
         if full && self.largest.last().is_some_and(|least| size < least.size) {
             return;
         }
-        self.largest.push(Largest { name: name.into_owned(), size });
+        self.largest.push(Largest { name: shortened(&name), size });
         self.largest.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.name.cmp(&b.name)));
         self.largest.truncate(LARGEST);
     }
@@ -149,7 +152,7 @@ impl Counts {
 /// A large file.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Largest {
-    /// As the tar has it.
+    /// As the tar has it; a very long one is cut.
     pub(crate) name: String,
     /// In bytes.
     pub(crate) size: u64,
@@ -231,9 +234,7 @@ impl InspectedLayer {
             toc: None,
         }
     }
-}
 
-impl InspectedLayer {
     pub(super) fn shape(&mut self, TocShape { chunks, hole_bytes, lines }: TocShape) {
         (self.chunks, self.hole_bytes, self.toc) = (Some(chunks), Some(hole_bytes), lines);
     }
@@ -385,14 +386,14 @@ mod tests {
     #[test]
     fn a_line_of_a_toc_is_one_line_of_text() {
         let hostile = "a\u{1b}[2J\n\u{202e}b".to_owned();
-        let line = TocLine::from(TocEntry {
+        let entry = TocEntry {
             kind: "symlink".to_owned(),
             name: hostile.clone(),
             link_name: hostile.clone(),
             modified: Some(hostile),
             ..TocEntry::default()
-        });
-        let line = line.to_string();
+        };
+        let line = TocLine::from(entry).to_string();
         assert_eq!(line.matches("a\\u{1b}[2J\\n\\u{202e}b").count(), 3, "{line}");
         assert_eq!(line.chars().filter(|c| c.is_control()).collect::<String>(), "\n");
     }
