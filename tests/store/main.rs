@@ -23,6 +23,7 @@ mod mirrored_names;
 mod moods;
 mod nginx;
 mod origins;
+mod parts;
 mod peer;
 mod probe;
 mod probe_after_push;
