@@ -61,13 +61,13 @@ pub(crate) async fn run(job: &DiffJob) -> Result<DiffReport, DiffError> {
     let mut work = DiffWork::default();
     match Wanted::of(&old, &new, job.platform.as_ref()).await? {
         Wanted::One(platform) => {
-            let pair = Pair::read(&old, &new, platform.as_ref()).await?;
+            let pair = Box::pin(Pair::read(&old, &new, platform.as_ref())).await?;
             work.compare(&old, &new, pair).await?;
         }
         Wanted::Every { platforms, only_old } => {
             // One after the other: an index may name a large image many times.
             for platform in platforms {
-                match Pair::read(&old, &new, Some(&platform)).await {
+                match Box::pin(Pair::read(&old, &new, Some(&platform))).await {
                     Ok(pair) => work.compare(&old, &new, pair).await?,
                     Err(error) if select::is_passed_over(&error) => {
                         work.skip(&platform, error.to_string());
@@ -106,7 +106,8 @@ impl DiffWork {
         if self.layers > LAYERS_MAX {
             return Err(DiffError::TooManyLayers { limit: LAYERS_MAX });
         }
-        let mut image = compare::images((old, &of_old), (new, &of_new)).await?;
+        let compared = Box::pin(compare::images((old, &of_old), (new, &of_new)));
+        let mut image = compared.await?;
         image.platform = platform.as_ref().map(Platform::to_string);
         self.images.push(image);
         if self.images.len() > 1 {

@@ -386,13 +386,9 @@ mod tests {
     #[test]
     fn a_line_of_a_toc_is_one_line_of_text() {
         let hostile = "a\u{1b}[2J\n\u{202e}b".to_owned();
-        let entry = TocEntry {
-            kind: "symlink".to_owned(),
-            name: hostile.clone(),
-            link_name: hostile.clone(),
-            modified: Some(hostile),
-            ..TocEntry::default()
-        };
+        let [name, link_name, time] = [(); 3].map(|()| hostile.clone());
+        let (kind, modified) = ("symlink".to_owned(), Some(time));
+        let entry = TocEntry { kind, name, link_name, modified, ..TocEntry::default() };
         let line = TocLine::from(entry).to_string();
         assert_eq!(line.matches("a\\u{1b}[2J\\n\\u{202e}b").count(), 3, "{line}");
         assert_eq!(line.chars().filter(|c| c.is_control()).collect::<String>(), "\n");
