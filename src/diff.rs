@@ -25,8 +25,8 @@ mod work;
 pub(crate) use self::error::DiffError;
 pub(crate) use self::report::DiffReport;
 use self::{
-    report::DiffSide,
-    select::{Pair, Side, pairs},
+    report::{DiffSide, ImageDiff, SkippedPlatform},
+    select::{Pair, Side, Wanted},
 };
 use crate::{
     image::{ImageReference, Platform},
@@ -36,6 +36,9 @@ use crate::{
 
 /// The most entries that the TOCs of both images may have, chunks included.
 const ENTRIES_MAX: u64 = 1 << 21;
+/// The most layers that all images may have: each is a request or two. Those of one image may come to a
+/// fourth of it.
+const LAYERS_MAX: u64 = 1 << 16;
 /// Layers whose documents are fetched at a time.
 const FETCHES_MAX: usize = 4;
 
@@ -55,18 +58,69 @@ pub(crate) async fn run(job: &DiffJob) -> Result<DiffReport, DiffError> {
     let (old, new) = tokio::try_join!(async { Side::open(&job.old, &of_old).await }, async {
         Side::open(&job.new, &job.access).await
     })?;
-    let (pairs, skipped) = pairs(&old, &new, job.platform.as_ref()).await?;
-    let mut images = Vec::new();
-    for Pair { platform, old: of_old, new: of_new } in &pairs {
-        let mut image = compare::images((&old, of_old), (&new, of_new)).await?;
-        image.platform = platform.as_ref().map(Platform::to_string);
-        if pairs.len() > 1 {
-            image.largest.clear();
-            image.directories.clear();
+    let mut work = DiffWork::default();
+    match Wanted::of(&old, &new, job.platform.as_ref()).await? {
+        Wanted::One(platform) => {
+            let pair = Box::pin(Pair::read(&old, &new, platform.as_ref())).await?;
+            work.compare(&old, &new, pair).await?;
         }
-        images.push(image);
+        Wanted::Every { platforms, only_old } => {
+            // One after the other: an index may name a large image many times.
+            for platform in platforms {
+                match Box::pin(Pair::read(&old, &new, Some(&platform))).await {
+                    Ok(pair) => work.compare(&old, &new, pair).await?,
+                    Err(error) if select::is_passed_over(&error) => {
+                        work.skip(&platform, error.to_string());
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            for platform in only_old {
+                work.skip(&platform, format!("{} has no image for it", new.source.reference()));
+            }
+        }
+    }
+    let DiffWork { images, skipped, .. } = work;
+    if images.is_empty() {
+        return Err(DiffError::NothingInCommon {
+            old: job.old.clone(),
+            new: job.new.clone(),
+            reasons: skipped.into_iter().map(|skipped| skipped.reason).collect(),
+        });
     }
     Ok(DiffReport { old: old.report(), new: new.report(), images, skipped })
+}
+
+/// What was compared so far.
+#[derive(Debug, Default)]
+struct DiffWork {
+    images: Vec<ImageDiff>,
+    skipped: Vec<SkippedPlatform>,
+    layers: u64,
+}
+
+impl DiffWork {
+    async fn compare(&mut self, old: &Side, new: &Side, pair: Pair) -> Result<(), DiffError> {
+        let Pair { platform, old: of_old, new: of_new } = pair;
+        self.layers += (of_old.manifest.layers.len() + of_new.manifest.layers.len()) as u64;
+        if self.layers > LAYERS_MAX {
+            return Err(DiffError::TooManyLayers { limit: LAYERS_MAX });
+        }
+        let compared = Box::pin(compare::images((old, &of_old), (new, &of_new)));
+        let mut image = compared.await?;
+        image.platform = platform.as_ref().map(Platform::to_string);
+        self.images.push(image);
+        if self.images.len() > 1 {
+            for image in &mut self.images {
+                (image.largest, image.directories) = (Vec::new(), Vec::new());
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, platform: &Platform, reason: String) {
+        self.skipped.push(SkippedPlatform { platform: platform.to_string(), reason });
+    }
 }
 
 impl Side {

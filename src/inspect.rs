@@ -49,9 +49,14 @@ pub(crate) async fn run(job: &InspectJob) -> Result<InspectReport, VerifyError> 
     let layers = (1..).zip(&image.manifest.layers);
     // A downloaded layer needs room on disk.
     let at_once = if job.download { 1 } else { FETCHES_MAX };
+    let count = image.manifest.layers.len();
     report.layers = stream::iter(layers)
         .map(|(number, layer)| look(&source, number, layer, job))
         .buffered(at_once)
+        .map_ok(|mut layer| {
+            layer.contents.share(count);
+            layer
+        })
         .try_collect()
         .await?;
     Ok(report)

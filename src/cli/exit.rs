@@ -122,7 +122,9 @@ fn of_diff(error: &DiffError) -> ExitCode {
                 ExitCode::BrokenSource
             }
         },
-        DiffError::Refused { .. } | DiffError::TooManyEntries { .. } => ExitCode::BrokenSource,
+        DiffError::Refused { .. }
+        | DiffError::TooManyEntries { .. }
+        | DiffError::TooManyLayers { .. } => ExitCode::BrokenSource,
         DiffError::NothingInCommon { .. } => ExitCode::UnfitSource,
         DiffError::Internal => ExitCode::Internal,
     }

@@ -33,6 +33,8 @@ pub(crate) async fn dry_run(
         LayerAction::Reuse(reuse) => reuse.download(),
         LayerAction::Keep => 0,
     });
+    // A manifest may claim any sizes.
+    let download_size = download.fold(0, u64::saturating_add);
     Ok(PlanReport {
         dry_run: true,
         source: job.source.to_string(),
@@ -42,7 +44,7 @@ pub(crate) async fn dry_run(
         destination_problem,
         format: job.wanted.name(),
         manifests: manifests(&run.plan),
-        download_size: download.sum(),
+        download_size,
         layers,
         left: run.plan.index.iter().flat_map(|index| index.left.clone()).collect(),
         notes: run.plan.notes.clone(),

@@ -142,20 +142,28 @@ impl Reusable {
         alike.filter(move |layer| layer.fits(run, key.format).is_ok())
     }
 
-    /// The first of the layers that will be looked at.
+    /// The first of the layers that will be looked at. `source_len` is the length of the source's
+    /// blob.
     pub(super) async fn expected(
         &self,
         run: &Run<'_>,
         key: LayerKey<'_>,
+        source_len: u64,
     ) -> Result<Option<ReusePlan>, ConvertError> {
-        let Some(layer) = self.fitting(run, key).next() else { return Ok(None) };
+        let mut fitting = self.fitting(run, key);
+        let short = fitting.find(|layer| layer.check_len(source_len).is_ok());
+        let Some(layer) = short else { return Ok(None) };
         let FoundLayer { blob, candidate, .. } = layer;
+        let proof = if layer.is_trusted(run) { ReuseProof::Digest } else { ReuseProof::Verified };
+        let already_there = candidate.is_there() || run.destination.has_blob(blob).await?;
+        let is_sent = !already_there && !candidate.may_be_mounted(run);
         Ok(Some(ReusePlan {
             from: candidate.reference.to_string(),
             digest: blob.digest.clone(),
             size: blob.size,
-            proof: if layer.is_trusted(run) { ReuseProof::Digest } else { ReuseProof::Verified },
-            already_there: candidate.is_there() || run.destination.has_blob(blob).await?,
+            proof,
+            already_there,
+            is_downloaded: proof == ReuseProof::Verified || is_sent,
         }))
     }
 

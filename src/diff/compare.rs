@@ -1,6 +1,9 @@
 //! Two images for one platform.
 
-use std::{collections::BTreeMap, pin::pin};
+use std::{
+    collections::{BTreeMap, HashSet},
+    pin::pin,
+};
 
 use futures_util::stream::{self, StreamExt as _};
 
@@ -15,7 +18,7 @@ use super::{
     work::{Read, Unread, Work},
 };
 use crate::{
-    image::{Descriptor, annotations::TOC_DIGEST},
+    image::{Descriptor, Digest, annotations::TOC_DIGEST},
     source::{LayerDocuments, SourceImage},
 };
 
@@ -75,6 +78,11 @@ pub(super) async fn images(
     let with_toc = |layers: &[Layer<'_>]| layers.iter().filter(|it| it.has_toc()).count() as u64;
     let (old_with, new_with) = (with_toc(&old_layers), with_toc(&new_layers));
     let mut notes = Vec::new();
+    if let (Some(of_old), Some(of_new)) = (&old.1.platform, &new.1.platform)
+        && !of_old.is_same(of_new)
+    {
+        notes.push(format!("OLD is an image for {of_old}, and NEW one for {of_new}"));
+    }
     let old_without = old_layers.len() as u64 - old_with;
     if old_without > 0 && totals.is_partial() {
         notes.push(format!(
@@ -108,7 +116,7 @@ fn layers<'a>(
     (side, image): (&'a Side, &'a SourceImage),
     old: Option<&SourceImage>,
 ) -> Vec<Layer<'a>> {
-    let old_layers = || old.iter().flat_map(|old| &old.manifest.layers);
+    let in_old = Present::of(old);
     let numbered = (1..).zip(&image.manifest.layers);
     numbered
         .map(|(number, descriptor)| Layer {
@@ -121,17 +129,32 @@ fn layers<'a>(
             } else {
                 way(descriptor)
             },
-            is_in_old: old_layers().any(|other| is_same(descriptor, other)),
+            is_in_old: in_old.has(descriptor),
         })
         .collect()
 }
 
-/// Whether a client that has one layer does not pull the other (`TryReusingBlobWithOptions` in
-/// `image/storage/storage_dest.go`): the blob or the TOC has the same digest. That the diffIDs are
-/// the same helps only if the client has seen the blob before.
-fn is_same(one: &Descriptor, other: &Descriptor) -> bool {
-    let toc = |layer: &Descriptor| layer.annotation(TOC_DIGEST).map(str::to_owned);
-    one.blob.digest == other.blob.digest || toc(one).is_some_and(|it| Some(it) == toc(other))
+/// The layers that a client has, as it recognizes them (`TryReusingBlobWithOptions` in
+/// `image/storage/storage_dest.go`): by the digest of the blob or the TOC. That the diffIDs are the
+/// same helps only if the client has seen the blob before.
+struct Present<'a> {
+    blobs: HashSet<&'a Digest>,
+    tocs: HashSet<&'a str>,
+}
+
+impl<'a> Present<'a> {
+    fn of(old: Option<&'a SourceImage>) -> Self {
+        let layers = || old.iter().flat_map(|old| &old.manifest.layers);
+        Self {
+            blobs: layers().map(|layer| &layer.blob.digest).collect(),
+            tocs: layers().filter_map(|layer| layer.annotation(TOC_DIGEST)).collect(),
+        }
+    }
+
+    fn has(&self, layer: &Descriptor) -> bool {
+        let toc = layer.annotation(TOC_DIGEST);
+        self.blobs.contains(&layer.blob.digest) || toc.is_some_and(|toc| self.tocs.contains(toc))
+    }
 }
 
 fn facts(image: &SourceImage, layers_with_toc: u64) -> DiffedImage {

@@ -27,6 +27,8 @@ pub enum DiffError {
     Refused { reference: ImageReference, number: u64, digest: Digest, reason: String },
     #[error("the layers of both images have more than {limit} files, chunks and other entries")]
     TooManyEntries { limit: u64 },
+    #[error("the images have more than {limit} layers; choose a platform with --platform")]
+    TooManyLayers { limit: u64 },
     /// They have no platform in common.
     #[error("{old} and {new} have no image for the same platform{}", listed(reasons))]
     NothingInCommon { old: ImageReference, new: ImageReference, reasons: Vec<String> },

@@ -68,12 +68,13 @@ async fn counterpart(
     // It need not be there, and is not what was asked for.
     let raw = side.source.store().find_manifest(&Selector::Digest(digest)).await;
     let Ok(Some(raw)) = raw else { return Ok(None) };
-    let found = if raw.is_index() {
-        member(side, &raw, image).await?
-    } else {
-        same(side, raw, image).await?
-    };
-    Ok(found.map(|found| (found, GzipOrigin::Source)))
+    let found =
+        if raw.is_index() { member(side, &raw, image).await } else { same(side, raw, image).await };
+    match found {
+        Ok(found) => Ok(found.map(|found| (found, GzipOrigin::Source))),
+        Err(error) if error.is_unfit() || error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The entry of an index that is the same image.

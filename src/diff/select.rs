@@ -1,6 +1,6 @@
 //! Which images are compared: for each platform what podman takes, on both sides.
 
-use super::{error::DiffError, report::SkippedPlatform};
+use super::error::DiffError;
 use crate::{
     image::Platform,
     source::{Source, SourceError, SourceImage},
@@ -22,60 +22,54 @@ pub(super) struct Pair {
     pub(super) new: SourceImage,
 }
 
-/// The images to compare, and the platforms that only one side has.
-pub(super) async fn pairs(
-    old: &Side,
-    new: &Side,
-    platform: Option<&Platform>,
-) -> Result<(Vec<Pair>, Vec<SkippedPlatform>), DiffError> {
-    let wanted = match (platform, old.root.is_index(), new.root.is_index()) {
-        (Some(platform), ..) => Some(platform.clone()),
-        (None, true, true) => return every_pair(old, new).await,
-        (None, true, false) => new.image(None).await?.platform,
-        (None, false, true) => old.image(None).await?.platform,
-        (None, false, false) => None,
-    };
-    let (old, new) = tokio::try_join!(old.image(wanted.as_ref()), new.image(wanted.as_ref()))?;
-    let platform = wanted.or_else(|| new.platform.clone());
-    Ok((vec![Pair { platform, old, new }], Vec::new()))
+/// The platforms that are compared.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// The only image on each side, or that for the platform.
+    One(Option<Platform>),
+    Every {
+        /// Those of NEW.
+        platforms: Vec<Platform>,
+        only_old: Vec<Platform>,
+    },
 }
 
-async fn every_pair(
-    old: &Side,
-    new: &Side,
-) -> Result<(Vec<Pair>, Vec<SkippedPlatform>), DiffError> {
-    let (mut pairs, mut skipped) = (Vec::new(), Vec::new());
-    let of_old = old.source.index(&old.root)?.platforms();
-    let of_new = new.source.index(&new.root)?.platforms();
-    for platform in &of_new {
-        let images = tokio::try_join!(old.image(Some(platform)), new.image(Some(platform)));
-        match images {
-            Ok((old, new)) => {
-                pairs.push(Pair { platform: Some(platform.clone()), old, new });
+impl Wanted {
+    pub(super) async fn of(
+        old: &Side,
+        new: &Side,
+        platform: Option<&Platform>,
+    ) -> Result<Self, DiffError> {
+        Ok(match (platform, old.root.is_index(), new.root.is_index()) {
+            (Some(platform), ..) => Self::One(Some(platform.clone())),
+            (None, true, true) => {
+                let mut only_old = old.source.index(&old.root)?.platforms();
+                let platforms = new.source.index(&new.root)?.platforms();
+                only_old.retain(|one| !platforms.iter().any(|other| one.is_same(other)));
+                Self::Every { platforms, only_old }
             }
-            Err(error) if is_passed_over(&error) => {
-                let (platform, reason) = (platform.to_string(), error.to_string());
-                skipped.push(SkippedPlatform { platform, reason });
-            }
-            Err(error) => return Err(error.into()),
-        }
+            (None, true, false) => Self::One(new.image(None).await?.platform),
+            (None, false, true) => Self::One(old.image(None).await?.platform),
+            (None, false, false) => Self::One(None),
+        })
     }
-    for platform in of_old.iter().filter(|one| !of_new.iter().any(|other| one.is_same(other))) {
-        let reason = format!("{} has no image for it", new.source.reference());
-        skipped.push(SkippedPlatform { platform: platform.to_string(), reason });
-    }
-    if pairs.is_empty() {
-        return Err(DiffError::NothingInCommon {
-            old: old.source.reference().clone(),
-            new: new.source.reference().clone(),
-            reasons: skipped.into_iter().map(|skipped| skipped.reason).collect(),
-        });
-    }
-    Ok((pairs, skipped))
 }
 
-fn is_passed_over(error: &SourceError) -> bool {
-    matches!(error, SourceError::NoSuchPlatform { .. }) || error.is_unfit()
+impl Pair {
+    pub(super) async fn read(
+        old: &Side,
+        new: &Side,
+        platform: Option<&Platform>,
+    ) -> Result<Self, SourceError> {
+        let (old, new) = tokio::try_join!(old.image(platform), new.image(platform))?;
+        let platform = platform.or(new.platform.as_ref()).cloned();
+        Ok(Self { platform, old, new })
+    }
+}
+
+/// Whether the other platforms are compared all the same. A mirror may have some of an index only.
+pub(super) fn is_passed_over(error: &SourceError) -> bool {
+    matches!(error, SourceError::NoSuchPlatform { .. }) || error.is_unfit() || error.is_missing()
 }
 
 impl Side {

@@ -8,10 +8,10 @@ use std::{
 use super::report::{
     DIRECTORIES_MAX, DirectoryDiff, FILES_MAX, FileCount, FileCounts, FileDiff, FileState,
 };
-use crate::report::paths::components;
+use crate::report::paths::{components, shortened};
 
-/// Longer names are cut; no file system has longer ones. In bytes.
-const NAME_MAX: usize = 4096;
+/// Directories with a longer path count for the one above. In bytes.
+const PATH_MAX: usize = 4096;
 /// Deeper directories count for the one at this depth.
 const DEPTH_MAX: usize = 6;
 
@@ -92,7 +92,7 @@ impl Tally {
         parts.truncate(DEPTH_MAX);
         loop {
             let path = parts.join("/");
-            let fits = self.directories.len() + 1 < DIRECTORIES_MAX && path.len() <= NAME_MAX;
+            let fits = self.directories.len() + 1 < DIRECTORIES_MAX && path.len() <= PATH_MAX;
             if parts.is_empty() || fits || self.directories.contains_key(&path) {
                 return path;
             }
@@ -122,17 +122,6 @@ impl PartialOrd for Ranked {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
-}
-
-fn shortened(name: &str) -> String {
-    if name.len() <= NAME_MAX {
-        return name.to_owned();
-    }
-    let mut end = NAME_MAX;
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    name.get(..end).unwrap_or_default().to_owned() + "…"
 }
 
 #[cfg(test)]
@@ -167,7 +156,7 @@ mod tests {
         tally.add(1, &long, &facts(u64::MAX));
         tally.add(1, "/./a/b/c/d/e/f/g/h", &facts(u64::MAX));
         let (largest, _, directories) = tally.finish();
-        assert!(largest.iter().all(|file| file.name.len() <= NAME_MAX + 3));
+        assert!(largest.iter().all(|file| file.name.len() <= PATH_MAX + 3));
         let paths: Vec<_> = directories.iter().map(|directory| &directory.path[..]).collect();
         assert_eq!(paths, ["", "a/b/c/d/e/f"]);
     }

@@ -1,6 +1,9 @@
 //! What each kind of client fetches, in all layers.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+};
 
 use super::{
     client::{overhead, sum},
@@ -34,9 +37,10 @@ impl Totals {
         mut lacking: BTreeMap<u64, Lacking>,
     ) -> Self {
         let mut totals = Self::default();
+        let in_old: HashSet<_> = old.manifest.layers.iter().map(|it| &it.blob.digest).collect();
         for layer in layers {
             let blob = &layer.descriptor.blob;
-            if !old.manifest.layers.iter().any(|other| other.blob.digest == blob.digest) {
+            if !in_old.contains(&blob.digest) {
                 totals.by_layers.add_whole(blob.size);
             }
             let report = totals.layer(layer, lacking.remove(&layer.number));

@@ -11,6 +11,8 @@ const DIRECTORIES_MEANWHILE: usize = 8 * DIRECTORIES_MAX;
 /// Longer paths count for a directory above.
 const PATH_MAX: usize = 512;
 const LARGEST: usize = 200;
+/// An image with more layers keeps less of each, so that it takes no more memory.
+const LAYERS: usize = 64;
 /// Characters of a file's name.
 const NAME_MAX: usize = 1000;
 
@@ -46,6 +48,14 @@ impl Contents {
 
     pub(super) fn finish(&mut self) {
         self.shrink(DIRECTORIES_MAX);
+    }
+
+    /// Keeps what there is room for if the image has so many `layers`.
+    pub(super) fn share(&mut self, layers: usize) {
+        let part = |of: usize| (of * LAYERS / layers.max(1)).min(of);
+        self.shrink(part(DIRECTORIES_MAX).max(1));
+        self.largest.truncate(part(LARGEST));
+        self.largest.shrink_to_fit();
     }
 
     fn count(&mut self, directory: String, more: Files) {
@@ -129,6 +139,27 @@ mod tests {
         contents.add("huge/x", u64::MAX);
         contents.add("huge/x", u64::MAX);
         assert_eq!(contents.directories["huge"].bytes, u64::MAX);
+    }
+
+    #[test]
+    fn of_many_layers_less_is_kept() {
+        let mut contents = Contents::default();
+        for n in 0..1000 {
+            contents.add(&format!("d{n}/f"), n);
+        }
+        contents.finish();
+        for (layers, directories, largest) in
+            [(1, 500, 200), (64, 500, 200), (640, 50, 20), (100_000, 1, 0)]
+        {
+            let mut contents = contents.clone();
+            contents.share(layers);
+            assert_eq!(
+                (contents.directories.len(), contents.largest.len()),
+                (directories, largest)
+            );
+            let counted = contents.directories.values().fold(0, |sum, files| sum + files.count);
+            assert_eq!(counted, 1000, "{layers}");
+        }
     }
 
     #[test]

@@ -8,7 +8,10 @@ use super::contents::Contents;
 use crate::{
     check::{BlobKind, TocEntry},
     image::{Descriptor, Digest, Platform},
-    report::human::{percent, size},
+    report::{
+        human::{percent, size},
+        paths::shortened,
+    },
     store::RawManifest,
 };
 
@@ -140,7 +143,7 @@ impl Counts {
         if full && self.largest.last().is_some_and(|least| size < least.size) {
             return;
         }
-        self.largest.push(Largest { name: name.into_owned(), size });
+        self.largest.push(Largest { name: shortened(&name), size });
         self.largest.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.name.cmp(&b.name)));
         self.largest.truncate(LARGEST);
     }
@@ -149,7 +152,7 @@ impl Counts {
 /// A large file.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Largest {
-    /// As the tar has it.
+    /// As the tar has it; a very long one is cut.
     pub(crate) name: String,
     /// In bytes.
     pub(crate) size: u64,
@@ -231,9 +234,7 @@ impl InspectedLayer {
             toc: None,
         }
     }
-}
 
-impl InspectedLayer {
     pub(super) fn shape(&mut self, TocShape { chunks, hole_bytes, lines }: TocShape) {
         (self.chunks, self.hole_bytes, self.toc) = (Some(chunks), Some(hole_bytes), lines);
     }
@@ -322,7 +323,8 @@ impl fmt::Display for TocLine {
         };
         write!(f, "    {} ", permissions(&self.kind, self.mode))?;
         write!(f, "{:>11} {:>10} {range:>21} ", format!("{}/{}", self.uid, self.gid), self.size)?;
-        write!(f, "{:<20} ", self.modified.as_deref().unwrap_or_default())?;
+        let modified = self.modified.as_deref().unwrap_or_default().escape_debug().to_string();
+        write!(f, "{modified:<20} ")?;
         write!(f, "{}", self.name.escape_debug())?;
         match self.kind.as_str() {
             "hardlink" => write!(f, " link to {}", self.link_name.escape_debug())?,
@@ -378,5 +380,17 @@ mod tests {
         ] {
             assert_eq!(permissions(kind, mode), text);
         }
+    }
+
+    /// A TOC may have any text, and a terminal obeys some.
+    #[test]
+    fn a_line_of_a_toc_is_one_line_of_text() {
+        let hostile = "a\u{1b}[2J\n\u{202e}b".to_owned();
+        let [name, link_name, time] = [(); 3].map(|()| hostile.clone());
+        let (kind, modified) = ("symlink".to_owned(), Some(time));
+        let entry = TocEntry { kind, name, link_name, modified, ..TocEntry::default() };
+        let line = TocLine::from(entry).to_string();
+        assert_eq!(line.matches("a\\u{1b}[2J\\n\\u{202e}b").count(), 3, "{line}");
+        assert_eq!(line.chars().filter(|c| c.is_control()).collect::<String>(), "\n");
     }
 }

@@ -28,7 +28,8 @@ pub(crate) struct PlanReport {
     pub(crate) manifests: Vec<ManifestPlan>,
     /// The distinct ones.
     pub(crate) layers: Vec<LayerPlan>,
-    /// Bytes of layers to download, if what is to be reused passes its checks.
+    /// Bytes of layers to convert or to reuse that have to be downloaded, if what is to be reused
+    /// passes its checks, and can be mounted where it is in the same registry.
     pub(crate) download_size: u64,
     /// What a source index has and the new one will not have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -93,13 +94,16 @@ pub(crate) struct ReusePlan {
     pub(crate) proof: ReuseProof,
     /// The destination has it already.
     pub(crate) already_there: bool,
+    /// All of it has to be downloaded: to check it, or to upload it.
+    #[serde(skip)]
+    pub(crate) is_downloaded: bool,
 }
 
 impl ReusePlan {
     /// Bytes to download.
     pub(crate) fn download(&self) -> u64 {
-        // With a digest only TOC and tar-split, whose lengths do not matter here.
-        if self.proof == ReuseProof::Digest { 0 } else { self.size }
+        // TOC and tar-split alone do not matter here.
+        if self.is_downloaded { self.size } else { 0 }
     }
 }
 
@@ -148,7 +152,7 @@ impl fmt::Display for PlanReport {
         for note in &self.notes {
             writeln!(f, "note: {note}")?;
         }
-        writeln!(f, "download of layers: {}", size(self.download_size))?;
+        writeln!(f, "download of layers to convert or reuse: {}", size(self.download_size))?;
         let ResultsPlan { bytes, limit, results } = &self.results;
         let names: Vec<_> = results.iter().map(|result| result.name).collect();
         writeln!(f, "results: {}; {bytes} of {limit} bytes", names.join(", "))?;

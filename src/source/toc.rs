@@ -73,17 +73,25 @@ impl LayerDocuments {
         place.documents(&part, blob)
     }
 
-    /// The same; if the registry serves no parts of blobs, from the whole blob, which is verified.
+    /// The same; if the registry serves no parts of blobs, or something else instead of the TOC, from
+    /// the whole blob, which is verified.
     pub(crate) async fn fetch_or_download(
         store: &Store,
         blob: &BlobId,
         annotations: &Annotations,
     ) -> Result<Self, NoDocuments> {
-        match Self::fetch(store, blob, annotations).await {
-            Err(NoDocuments::NoRanges(digest)) => {
+        match (Self::fetch(store, blob, annotations).await, store) {
+            (Err(NoDocuments::NoRanges(digest)), _) => {
                 tracing::info!("registry served no part of blob {digest}; downloading all of it");
             }
-            result => return result,
+            // It may be the blob that is wrong, or only what was served as its part.
+            (Err(NoDocuments::Digest(digest)), Store::Registry(_)) => {
+                tracing::info!(
+                    "no TOC in the part of blob {digest} that the registry served; \
+                    downloading all of it"
+                );
+            }
+            (result, _) => return result,
         }
         let place = Place::of(blob, annotations)?;
         let reader = store.blob(&blob.digest, blob.size).await?;

@@ -80,6 +80,18 @@ fn zeros(len: usize) -> Vec<u8> {
     zstd::bulk::compress(&vec![0; FRAME], 1).unwrap().repeat(len / FRAME)
 }
 
+/// A TOC with large files that have names of 100 KB, and many with names of a kilobyte.
+pub(crate) fn long_names() -> Blob {
+    let file = |number: usize| {
+        let len = if number < 10 { 100_000 } else { 1000 };
+        let name = format!("{number}/{}", "é".repeat(len));
+        let size = 1_000_000_000 - number;
+        let entry = json!({"type": "reg", "name": name, "size": size, "offset": 8});
+        text(&format!(",{entry}"))
+    };
+    blob("many layers with long names", b"", toc((0..200).map(file)), packed([text("none")]))
+}
+
 pub(crate) fn blobs() -> Vec<Blob> {
     let data = &zeros(4 << 20)[..];
     let none = || packed([]);

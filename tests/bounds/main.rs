@@ -5,6 +5,7 @@
 
 mod hostile;
 mod layouts;
+mod many;
 mod measured;
 mod reuse;
 mod sources;

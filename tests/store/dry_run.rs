@@ -2,9 +2,18 @@
 
 use std::{fs, process::Command};
 
+use recompress_image::{
+    image::{
+        Digest,
+        media_type::{OCI_LAYER_GZIP, OCI_MANIFEST},
+    },
+    store::{Intent, RawManifest},
+};
 use serde_json::{Value, json};
+use test_support::layout::manifest;
 
 use super::{
+    open,
     peer::Peer,
     quick,
     sample::{Sample, convert, ends, run},
@@ -174,4 +183,68 @@ async fn a_tag_that_names_no_image_is_replaced() {
     let output = run(command(&source, &to, &[], true)).await;
     ends(&output, 0, &["whose tag is replaced: ", "nothing was written"]);
     ends(&run(command(&source, &to, &[], false)).await, 0, &["published"]);
+}
+
+/// What has to be uploaded has to be downloaded before, even if only its documents are checked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_layer_of_another_registry_is_downloaded() {
+    let (here, there) = (Peer::start(), Peer::start());
+    let [base, app] = [("base:1", &there, &[900][..]), ("app:1", &here, &[900, 50_000])].map(
+        |(name, peer, lengths)| (Sample::new(lengths, 76), format!("{}/org/{name}", peer.host())),
+    );
+    let (base, source) = (base.0.push(&base.1, &quick()).await, app.0.push(&app.1, &quick()).await);
+    let made = report(command(&base, &format!("{}/org/base:z", there.host()), &[], false)).await;
+    let digest = made["image"]["digest"].as_str().unwrap();
+    let from = format!("--reuse-from={}/org/base@{digest}", there.host());
+    let to = format!("{}/org/new:z", here.host());
+    for trust in ["verify", "digest"] {
+        let more = [from.as_str(), &format!("--reuse-trust={trust}")];
+        let dry = report(command(&source, &to, &more, true)).await;
+        let of = |action: &str| {
+            let mut layers = dry["layers"].as_array().unwrap().iter();
+            layers.find(|layer| layer["action"] == action).unwrap()
+        };
+        let (reused, converted) = (of("reuse"), of("convert"));
+        assert_eq!(reused["proof"], if trust == "verify" { "verified" } else { "digest" });
+        let expected =
+            reused["size"].as_u64().unwrap() + converted["source_size"].as_u64().unwrap();
+        assert_eq!(dry["download_size"], expected, "{trust}: {dry:#}");
+    }
+}
+
+/// A layer that is too long to be taken over is not said to be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_layer_that_is_too_long_is_converted() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = format!("oci:{}:1", dir.path().join("in").display());
+    let source = Sample::new(&[900], 77).push(&source, &quick()).await;
+    let out = dir.path().join("out");
+    let to = format!("oci:{}:z", out.display());
+    ends(&run(command(&source, &to, &[], false)).await, 0, &[]);
+    let (mut image, _) = manifest(&out, "z").unwrap();
+    image["layers"][0]["size"] = json!(1_u64 << 40);
+    let image = RawManifest::new(image.to_string(), OCI_MANIFEST);
+    let store = open(&to, Intent::Push, &quick()).await.unwrap();
+    store.put_manifest(&image, Some("long")).await.unwrap();
+    let from = format!("--reuse-from=oci:{}:long", out.display());
+    let new = format!("oci:{}:z", dir.path().join("new").display());
+    let output = run(command(&source, &new, &[&from], true)).await;
+    ends(&output, 0, &["layer 1: convert"]);
+}
+
+/// Sizes are what a manifest claims.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn absurd_sizes() {
+    let dir = tempfile::tempdir().unwrap();
+    let claimed = |n: u8| {
+        json!({ "mediaType": OCI_LAYER_GZIP, "digest": Digest::sha256_of(&[n]),
+        "size": i64::MAX })
+    };
+    let layers: Vec<_> = (0..3).map(claimed).collect();
+    let diff_ids: Vec<_> = (10..13_u8).map(|n| Digest::sha256_of(&[n])).collect();
+    let source = format!("oci:{}:1", dir.path().display());
+    let source = Sample::of(Vec::new(), &layers, &diff_ids).push(&source, &quick()).await;
+    let to = format!("oci:{}:z", dir.path().display());
+    let report = report(command(&source, &to, &[], true)).await;
+    assert_eq!(report["download_size"], u64::MAX);
 }

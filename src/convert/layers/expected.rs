@@ -27,7 +27,7 @@ async fn of_task(
     let action = if layer.foreign {
         task.check_foreign(run)?;
         LayerAction::Keep
-    } else if let Some(reuse) = reusable.expected(run, *key).await? {
+    } else if let Some(reuse) = reusable.expected(run, *key, layer.blob.size).await? {
         LayerAction::Reuse(reuse)
     } else {
         LayerAction::Convert

@@ -67,6 +67,15 @@ impl FoundLayer {
             && matches!(self.candidate.store(run), Store::Registry(_))
     }
 
+    /// Fails if it is too long to replace a blob of `source_len` bytes.
+    pub(super) fn check_len(&self, source_len: u64) -> Result<(), Unfit> {
+        let len = self.blob.size;
+        if len > source_len.saturating_mul(LEN_RATIO).max(LEN_FROM) {
+            return Err(Unfit::Longer { len, source_len });
+        }
+        Ok(())
+    }
+
     /// Fails if the layer cannot be had, or is not what this program would make. `source_len` is
     /// the length of the source's blob.
     pub(super) async fn prove(
@@ -75,11 +84,8 @@ impl FoundLayer {
         key: LayerKey<'_>,
         source_len: u64,
     ) -> Result<Proof, Unfit> {
-        let limits = run.job.limits.for_replacement_of(source_len);
-        let len = self.blob.size;
-        if len > source_len.saturating_mul(LEN_RATIO).max(LEN_FROM) {
-            return Err(Unfit::Longer { len, source_len });
-        }
+        self.check_len(source_len)?;
+        let (limits, len) = (run.job.limits.for_replacement_of(source_len), self.blob.size);
         let documents = if self.is_trusted(run) { self.documents(run).await } else { None };
         let proof = match documents {
             Some(LayerDocuments { toc, tar_split, .. }) => {

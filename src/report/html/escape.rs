@@ -68,6 +68,10 @@ fn escape(character: char, out: &mut String) -> fmt::Result {
         '>' => out.write_str("&gt;"),
         '"' => out.write_str("&quot;"),
         '\'' => out.write_str("&#39;"),
+        // Letters and a symbol without a shape.
+        '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}' => {
+            write!(out, "{}", character.escape_unicode())
+        }
         // Also keeps characters apart that are part of a letter, as in Hindi and Thai.
         character if character.is_alphanumeric() => out.write_char(character),
         // Control characters, those that change the direction of text, combining marks; and the
@@ -115,6 +119,7 @@ mod tests {
             ("a\0\n\u{1b}[0m", "a\\0\\n\\u{1b}[0m"),
             ("e\u{301}\u{301}", "e\\u{301}\\u{301}"),
             ("\\u{202e}", "\\\\u{202e}"),
+            ("a\u{3164}b\u{ffa0}\u{2800}", "a\\u{3164}b\\u{ffa0}\\u{2800}"),
             ("naïve हिन्दी 日本", "naïve हिन\\u{94d}दी 日本"),
         ] {
             assert_eq!(escaped(text), expected);

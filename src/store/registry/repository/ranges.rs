@@ -14,7 +14,7 @@ use reqwest::{
 pub(crate) use self::multipart::RangePart;
 use self::multipart::{MultipartType, content_range};
 use super::{
-    super::http::{Call, Retries},
+    super::http::{Call, RequestFailure, Retries},
     Repository,
 };
 use crate::{
@@ -71,26 +71,35 @@ impl Repository {
             .header(RANGE, &format!("bytes={}", wanted.join(",")));
         let length = ranges.iter().map(|range| range.end - range.start).sum();
 
-        let response = match self.ask_for_status(&call).await? {
-            Answer::Response(response) => response,
-            Answer::Trouble { status, redirected_to, message } => {
-                let content = RangeContent::Refused(message);
-                return Ok(RangeAnswer { status, redirected_to, content });
+        let mut retries = self.few_retries(&call);
+        loop {
+            let response = match self.ask_for_status(&call, &mut retries).await? {
+                Answer::Response(response) => response,
+                Answer::Trouble { status, redirected_to, message } => {
+                    let content = RangeContent::Refused(message);
+                    return Ok(RangeAnswer { status, redirected_to, content });
+                }
+            };
+            let (status, redirected_to) = (response.status(), self.redirected_to(&response));
+            if status == StatusCode::NOT_FOUND
+                || redirected_to.is_none()
+                    && matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            {
+                return Err(self.refuse(&call, response).await);
             }
-        };
-        let (status, redirected_to) = (response.status(), self.redirected_to(&response));
-        if status == StatusCode::NOT_FOUND
-            || redirected_to.is_none()
-                && matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-        {
-            return Err(self.refuse(&call, response).await);
+            let content = match status {
+                StatusCode::OK => RangeContent::Whole,
+                StatusCode::PARTIAL_CONTENT => match self.parts(response, length).await {
+                    Ok(content) => content,
+                    Err(error) => {
+                        retries.pause(RequestFailure::transient(error)).await?;
+                        continue;
+                    }
+                },
+                _ => RangeContent::Refused(self.http.message(response).await),
+            };
+            return Ok(RangeAnswer { status: status.as_u16(), redirected_to, content });
         }
-        let content = match status {
-            StatusCode::OK => RangeContent::Whole,
-            StatusCode::PARTIAL_CONTENT => self.parts(response, length).await?,
-            _ => RangeContent::Refused(self.http.message(response).await),
-        };
-        Ok(RangeAnswer { status: status.as_u16(), redirected_to, content })
     }
 
     /// One part of a blob, not empty; `None` if the registry does not serve parts of it. It may be too
@@ -115,15 +124,22 @@ impl Repository {
         let (what, url) =
             (format!("referrers of {digest}"), self.url(&format!("referrers/{digest}"))?);
         let call = Call::new(Method::GET, url, format!("check for {what}"));
-        match self.ask_for_status(&call).await? {
+        match self.ask_for_status(&call, &mut self.few_retries(&call)).await? {
             Answer::Response(response) => Ok(response.status().as_u16()),
             Answer::Trouble { status, .. } => Ok(status),
         }
     }
 
-    /// Sends a request of which every status is a result, after few tries.
-    async fn ask_for_status(&self, call: &Call) -> Result<Answer, StoreError> {
-        let mut retries = Retries::new(self.http.patience.with_few_tries(TRIES), &call.action);
+    fn few_retries(&self, call: &Call) -> Retries {
+        Retries::new(self.http.patience.with_few_tries(TRIES), &call.action)
+    }
+
+    /// Sends a request of which every status is a result.
+    async fn ask_for_status(
+        &self,
+        call: &Call,
+        retries: &mut Retries,
+    ) -> Result<Answer, StoreError> {
         loop {
             let answer = self.attempt(call).await;
             let trouble = answer.as_ref().ok();
