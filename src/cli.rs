@@ -12,6 +12,7 @@ mod given;
 pub mod hints;
 pub mod inspect;
 mod limits;
+mod memory;
 mod output;
 pub mod probe;
 #[cfg(test)]

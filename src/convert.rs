@@ -15,6 +15,7 @@ pub(crate) mod format;
 mod kept;
 mod layers;
 mod markers;
+pub(crate) mod memory;
 mod plan;
 mod publish;
 mod results;

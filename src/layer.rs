@@ -52,7 +52,10 @@ use std::{
 
 use crossbeam_channel::{bounded, unbounded};
 
-pub(crate) use self::{admission::obstacle, decompress::Compression, zstd_frames::ZSTD_MAGIC};
+pub(crate) use self::{
+    admission::obstacle, budget::batches_mebibytes, decompress::Compression,
+    zstd_frames::ZSTD_MAGIC,
+};
 use self::{
     batch::TarTotals,
     walker::{BatchOutputs, Walker},

@@ -23,6 +23,18 @@ const LONG: usize = 192 << 10;
 /// Longer ones are streams, for which libzstd's levels are good.
 const STREAM: usize = 1 << 20;
 
+/// The most memory in MiB that an encoder takes for a frame of up to 4 MiB of content at `level`, and
+/// the decoder that proves it.
+pub(crate) const fn encoder_mebibytes(level: i32) -> u64 {
+    match level {
+        ..=6 => 12,
+        7..=9 => 28,
+        10..=12 => 44,
+        13..=18 => 60,
+        _ => 76,
+    }
+}
+
 /// Parameters of a frame. What is 0 or absent is left to libzstd's level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Effort {
@@ -285,6 +297,19 @@ mod tests {
             assert!(found.abs_diff(exact) <= exact / 100, "{found} bytes for {exact}");
         }
         assert_eq!([1, 2, 3, 1 << 32].map(log2), [0, 256, 405, 32 << 8]);
+    }
+
+    #[test]
+    fn encoders_take_no_more_memory_than_stated() {
+        let content = vec![0; 4 << 20];
+        for level in 1..=LEVEL_MAX {
+            let mut encoder = CCtx::create();
+            Effort::new(level, content.len()).apply(&mut encoder).unwrap();
+            let mut frame = Vec::with_capacity(1 << 20);
+            encoder.compress2(&mut frame, &content).unwrap();
+            let (found, stated) = (encoder.sizeof() as u64, encoder_mebibytes(level) << 20);
+            assert!(found <= stated, "level {level}: {found} of {stated}");
+        }
     }
 
     #[test]

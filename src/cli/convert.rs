@@ -138,10 +138,16 @@ pub struct ConvertArgs {
     probe: bool,
     #[command(flatten)]
     limits: LimitsArgs,
-    /// Number of compression threads [default: one per available core]
+    /// Maximum number of compression threads [default: one per available core]
     #[arg(long, env = "RECOMPRESS_JOBS", value_name = "N")]
     #[arg(value_parser = value::within(1..=1024_usize))]
     jobs: Option<usize>,
+    /// Use fewer threads to stay within this much memory [default: the cgroup's limit]
+    ///
+    /// High compression levels need up to 76 MiB for each thread. It is an error if not even one
+    /// thread fits. Layers with hundreds of thousands of files need more.
+    #[arg(long, env = "RECOMPRESS_MEMORY", value_name = "SIZE", value_parser = value::size)]
+    memory: Option<u64>,
     /// How long a registry may take to store what was uploaded completely, as in 90s or 1h
     ///
     /// Large layers get more: a second for each 10 MiB.

@@ -7,7 +7,7 @@ const VARIABLE: &str = "RECOMPRESS_HINTS";
 const TEKTON: &str = "tekton";
 
 /// What options are to users of the Task; those that begin like another one come first.
-const WORDS: [(&str, &str); 25] = [
+const WORDS: [(&str, &str); 27] = [
     ("\nFor more information, try '--help'.\n", ""),
     ("log in again or pass --authfile", "renew the secret of the ServiceAccount"),
     ("or pass --authfile", "or use another secret in the ServiceAccount"),
@@ -30,6 +30,8 @@ const WORDS: [(&str, &str); 25] = [
     ("--tls-verify[=<BOOL>]", "TLSVERIFY"),
     ("--tls-verify", "TLSVERIFY"),
     ("--ca-file", "the ConfigMap that caTrustConfigMapName names"),
+    ("--jobs <N>", "JOBS"),
+    ("--memory", "the memory limit of the step"),
     ("--log <FILTER>", "LOG_LEVEL"),
     ("[DESTINATION]", "DESTINATION_IMAGE"),
     ("<SOURCE>", "IMAGE"),

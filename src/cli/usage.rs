@@ -34,6 +34,13 @@ pub enum UsageError {
     CredsOfTwo,
     #[error("--reuse-from=none cannot be combined with images or base")]
     ReuseNone,
+    /// Not even one thread fits.
+    #[error(
+        "--memory={} is not enough: one thread at this compression level may need {}",
+        bytesize::ByteSize::b(*limit),
+        bytesize::ByteSize::b(*needed)
+    )]
+    Memory { limit: u64, needed: u64 },
     /// The derived tag does not fit the destination.
     #[error("cannot derive a tag for {destination}: {error}")]
     DerivedTag { destination: String, error: ReferenceError },

@@ -27,7 +27,7 @@ use crate::{
 
 /// Converted layers that may wait for their upload, or be under way, while others are being converted.
 /// Each takes its length on disk.
-const UPLOADS: usize = 3;
+pub(super) const UPLOADS: usize = 3;
 
 /// Threads that one layer uses: to decompress, walk, hash and assemble. More cores are used by
 /// converting several layers at once.
@@ -71,9 +71,14 @@ impl<R: Read> Read for Permitted<R> {
     }
 }
 
+/// How many layers are read at the same time.
+pub(super) fn slots(jobs: usize) -> usize {
+    jobs.div_ceil(THREADS_PER_LAYER)
+}
+
 /// Converts the layers and writes the new blobs to the destination.
 pub(super) async fn convert(run: &Run<'_>) -> Result<ConvertedLayers, ConvertError> {
-    let slots = run.job.jobs.div_ceil(THREADS_PER_LAYER);
+    let slots = slots(run.job.jobs);
     let tasks = Tasks::of(&run.plan);
     let workshop = Workshop {
         run,

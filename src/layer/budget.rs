@@ -18,6 +18,19 @@ pub(super) const SPARE_BATCHES: usize = 2;
 const LONGEST_HEADER: usize = 8;
 const _: () = assert!(MAX_METADATA <= (LONGEST_HEADER * CHUNKED_BATCH) as u64);
 
+/// Mebibytes of all batches and their encoded form, with this many threads.
+pub(crate) fn batches_mebibytes(threads: usize) -> u64 {
+    2 * units(threads) as u64
+}
+
+fn units(threads: usize) -> usize {
+    // As much as one layer of plain zstd uses, and more than one with a TOC does.
+    let units = PLAIN_BATCH / CHUNKED_BATCH;
+    let some = units * (threads + SPARE_BATCHES);
+    // Four layers may hold a batch each, and one of them still gets room for a long header.
+    some.max(units * 4 + LONGEST_HEADER)
+}
+
 /// Mebibytes of batches that all layers together may still begin.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -32,13 +45,8 @@ pub(super) struct Budget {
 impl Budget {
     /// Four layers may share it, and one more for each four threads.
     pub(super) fn new(threads: usize) -> Self {
-        // As much as one layer of plain zstd uses, and more than one with a TOC does.
-        let units = PLAIN_BATCH / CHUNKED_BATCH;
-        let free = units * (threads + SPARE_BATCHES);
-        // Four layers may hold a batch each, and one of them still gets room for a long header.
-        let free = free.max(units * 4 + LONGEST_HEADER);
         Self {
-            free: Mutex::new(free),
+            free: Mutex::new(units(threads)),
             freed: Condvar::new(),
             batches: Buffers::default(),
             frames: Buffers::default(),

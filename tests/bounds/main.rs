@@ -5,6 +5,7 @@
 
 mod hostile;
 mod layouts;
+mod limited;
 mod many;
 mod measured;
 mod reuse;

@@ -13,7 +13,7 @@ use test_support::{
 use crate::{hostile::packed_wide, measured::run};
 
 /// A layer as it is stored, with the digest of its tar.
-struct Layer {
+pub(crate) struct Layer {
     blob: Vec<u8>,
     diff_id: Digest,
 }
@@ -26,7 +26,7 @@ fn zstd(tar: &[u8]) -> Layer {
     Layer { diff_id: Digest::sha256_of(tar), blob: zstd::encode_all(tar, 1).unwrap() }
 }
 
-fn image(dir: &Path, layers: &[Layer]) -> String {
+pub(crate) fn image(dir: &Path, layers: &[Layer]) -> String {
     let mut image = Layout::new(dir, &[], &[]);
     let diff_ids: Vec<_> = layers.iter().map(|layer| &layer.diff_id).collect();
     image.config["rootfs"]["diff_ids"] = json!(diff_ids);
@@ -47,6 +47,11 @@ fn noise(len: usize, seed: u64) -> Vec<u8> {
     let (mut bytes, mut random) = (vec![0; len], fastrand::Rng::with_seed(seed));
     random.fill(&mut bytes);
     bytes
+}
+
+/// A file of `len` bytes that cannot be compressed.
+pub(crate) fn layer_of_noise(len: usize, seed: u64) -> Layer {
+    uncompressed(TarBuilder::new().file(Dialect::Ustar, b"a", &noise(len, seed)).finish())
 }
 
 /// A header and its file of `len` bytes, that of zeros.
@@ -133,20 +138,13 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "16 layers that become gzip",
-        layers: || {
-            let tar = |n| TarBuilder::new().file(Dialect::Ustar, b"a", &noise(8 << 20, n)).finish();
-            (0..16).map(|n| uncompressed(tar(n))).collect()
-        },
+        layers: || (0..16).map(|n| layer_of_noise(8 << 20, n)).collect(),
         format: "gzip",
         reason: None,
     },
     Case {
         name: "16 layers that become plain zstd",
-        layers: || {
-            let tar =
-                |n| TarBuilder::new().file(Dialect::Ustar, b"a", &noise(16 << 20, n)).finish();
-            (0..16).map(|n| uncompressed(tar(n))).collect()
-        },
+        layers: || (0..16).map(|n| layer_of_noise(16 << 20, n)).collect(),
         format: "zstd",
         reason: None,
     },

@@ -5,6 +5,7 @@ use std::thread;
 use super::ConvertArgs;
 use crate::{
     cli::{
+        memory,
         usage::UsageError,
         value::{
             CompressionFormat, ManifestType, NamedPlatform, ReuseFrom, ReuseRecipe, ReuseTrust,
@@ -13,6 +14,7 @@ use crate::{
     convert::{
         ConvertJob, ReuseOptions, derived_tag,
         format::{Format, IndexMode, Wanted},
+        memory::threads_within,
     },
     image::{ImageReference, Platform, media_type::Family},
     layer::{Cuts, Recipe, gzip},
@@ -33,7 +35,7 @@ impl TryFrom<ConvertArgs> for ConvertJob {
         }
         let family = family(args.manifest_type, &wanted)?;
         let (level, gzip_level) = levels(args.compression_level, &wanted)?;
-        let cores = || thread::available_parallelism().map_or(1, usize::from);
+        let jobs = jobs(args.jobs, args.memory, level, &wanted)?;
         let texts: Vec<_> = platforms.iter().map(|named| named.text.as_str()).collect();
         let tag = |place: &_| derived_tag(&args.source, place, &texts, &suffix(&wanted));
         let destination = destination(args.destination, &args.source, tag)?;
@@ -55,7 +57,7 @@ impl TryFrom<ConvertArgs> for ConvertJob {
             gzip_level,
             limits: args.limits.into(),
             require_chunked: args.require_chunked,
-            jobs: args.jobs.unwrap_or_else(cores),
+            jobs,
             expires_after: args.expires_after,
             sbom: args.sbom,
             probe: args.probe,
@@ -66,6 +68,28 @@ impl TryFrom<ConvertArgs> for ConvertJob {
             results_limit: args.results_limit,
         })
     }
+}
+
+/// The number of threads: as many as asked for, and as memory suffices for.
+fn jobs(
+    asked: Option<usize>,
+    memory: Option<u64>,
+    level: i32,
+    wanted: &Wanted,
+) -> Result<usize, UsageError> {
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    let jobs = asked.unwrap_or_else(cores);
+    let Some(limit) = memory.or_else(memory::limit) else { return Ok(jobs) };
+    let fit = match threads_within(limit, jobs, level, wanted) {
+        Ok(fit) => fit,
+        // What one thread needs is an upper bound, which the user need not know of.
+        Err(_) if memory.is_none() => 1,
+        Err(needed) => return Err(UsageError::Memory { limit, needed }),
+    };
+    if fit < jobs {
+        tracing::info!(threads = fit, limit, "using fewer threads to stay within memory");
+    }
+    Ok(fit)
 }
 
 fn wanted(

@@ -151,6 +151,7 @@ fn values_are_checked_and_empty_ones_are_none() {
     assert_eq!(with("--compression-format=").unwrap().wanted.name(), "zstd:chunked");
     assert_eq!(with("--compression-format=zstd-chunked").unwrap().wanted.name(), "zstd:chunked");
     assert!(with("--jobs=").unwrap().jobs >= 1);
+    bad("--memory=0", "expected a size greater than 0");
     assert_eq!(with("--max-layer-size=").unwrap().limits, Limits::default());
     assert_eq!(with("--max-layer-size=2GiB").unwrap().limits.size, 2 << 30);
     assert_eq!(with("--max-compression-ratio=5").unwrap().limits.ratio, 5);
@@ -177,4 +178,36 @@ fn values_are_checked_and_empty_ones_are_none() {
         platform.destination.tag(),
         Some(&*format!("{}-linux-x86_64-zstd-chunked", "0".repeat(64)))
     );
+}
+
+#[test]
+fn threads_fit_into_memory() {
+    let jobs = |options: &[&str]| {
+        job(&[&[at("quay.io/a").as_str(), "--jobs=64"], options].concat()).map(|job| job.jobs)
+    };
+    let format = |format: &'static str, level: &'static str, memory: &'static str| {
+        jobs(&[format, level, memory]).unwrap()
+    };
+    let zstd = "--compression-format=zstd";
+    let mut before = 0;
+    for memory in ["--memory=400MiB", "--memory=512MiB", "--memory=1GiB", "--memory=2GiB"] {
+        let [chunked, plain, gzip, most] = [
+            format("--compression-format=zstd:chunked", "--compression-level=", memory),
+            format(zstd, "--compression-level=12", memory),
+            format("--compression-format=gzip", "--compression-level=9", memory),
+            format(zstd, "--compression-level=22", memory),
+        ];
+        assert!(
+            chunked > before && plain < chunked && most < plain,
+            "{memory}: {chunked}, {plain}"
+        );
+        assert!(gzip < chunked && most >= 1, "{memory}: {gzip}, {most}");
+        before = chunked;
+    }
+    assert_eq!(format(zstd, "--compression-level=22", "--memory=8GiB"), 64);
+    let refused = jobs(&[zstd, "--compression-level=22", "--memory=300MiB"]);
+    let Err(UsageError::Memory { limit, needed }) = refused else { panic!("{refused:?}") };
+    assert!(limit == 300 << 20 && needed > limit);
+    let needed = format!("--memory={needed}");
+    assert_eq!(jobs(&[zstd, "--compression-level=22", &needed]).unwrap(), 1);
 }
