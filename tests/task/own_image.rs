@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use flate2::read::ZlibDecoder;
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -74,6 +75,27 @@ fn files(dir: &Path) -> Vec<String> {
     found
 }
 
+/// The parts of a 64-bit little-endian ELF file that matter here: the types of its program headers,
+/// and the content of the section `name`.
+fn elf<'a>(file: &'a [u8], name: &[u8]) -> (Vec<u64>, &'a [u8]) {
+    let number = |at: usize, len: usize| {
+        let bytes = file[at..at + len].iter().rev();
+        bytes.fold(0_u64, |number, byte| (number << 8) | u64::from(*byte))
+    };
+    let usize_at = |at, len| usize::try_from(number(at, len)).unwrap();
+    let headers = |start, len, count| {
+        let (start, len) = (usize_at(start, 8), usize_at(len, 2));
+        (0..usize_at(count, 2)).map(move |n| start + n * len)
+    };
+    let kinds = headers(0x20, 0x36, 0x38).map(|at| number(at, 4)).collect();
+    let sections: Vec<_> = headers(0x28, 0x3a, 0x3c).collect();
+    let content = |at| &file[usize_at(at + 0x18, 8)..][..usize_at(at + 0x20, 8)];
+    let names = content(sections[usize_at(0x3e, 2)]);
+    let is_wanted =
+        |at: &&usize| names[usize_at(**at, 4)..].split(|b| *b == 0).next() == Some(name);
+    (kinds, sections.iter().find(is_wanted).map(|at| content(*at)).unwrap())
+}
+
 /// Runs words in the image as the user that it names, with nothing but a folder for files.
 fn run(words: &[&str]) -> (Option<i32>, String) {
     let words = serde_json::to_string(words).unwrap();
@@ -81,7 +103,7 @@ fn run(words: &[&str]) -> (Option<i32>, String) {
     let step = format!("{{name: s, command: {words}, volumeMounts: [{volume}]}}");
     let step: Step = serde_saphyr::from_str(&step).unwrap();
     let mut pod = Pod::new("s");
-    pod.user = "65532:65532".to_owned();
+    "65532:65532".clone_into(&mut pod.user);
     let output = pod.run(Place::Container, &step);
     let told = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(told).unwrap())
@@ -96,6 +118,24 @@ fn the_image_holds_one_program_and_no_shell() {
     let bundle = fs::read_to_string(image.root.join("etc/ssl/certs/ca-certificates.crt")).unwrap();
     let authorities = bundle.matches("BEGIN CERTIFICATE").count();
     assert!((80..400).contains(&authorities), "{authorities} certificates");
+}
+
+/// For scanners, by cargo-auditable.
+#[test]
+fn the_program_is_static_and_lists_its_crates() {
+    const PT_INTERP: u64 = 3;
+    let Some(image) = OwnImage::need("the_program_is_static") else { return };
+    let program = fs::read(image.root.join(NAME)).unwrap();
+    let (kinds, list) = elf(&program, b".dep-v0");
+    assert!(!kinds.contains(&PT_INTERP));
+    let list: Json = serde_json::from_reader(ZlibDecoder::new(list)).unwrap();
+    let packages = list["packages"].as_array().unwrap();
+    let version = |name| {
+        let mut found = packages.iter().filter(|package| package["name"] == name);
+        found.next().and_then(|package| package["version"].as_str())
+    };
+    assert_eq!(version(NAME), Some(env!("CARGO_PKG_VERSION")));
+    assert!(version("rustls").is_some() && version("zstd").is_some(), "{list}");
 }
 
 #[test]
@@ -123,9 +163,8 @@ fn the_image_runs_by_itself() {
     }
     let version = format!("{NAME} {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(run(&["/recompress-image", "--version"]), (Some(0), version));
-    // Nothing was written where nothing can be.
     let (code, log) = run(&["/recompress-image", "convert", "oci:/scratch/none:1"]);
-    assert_eq!(code, Some(6), "{log}");
+    assert_eq!(code, Some(7), "{log}");
     for words in [["/bin/sh", "-c", "true"], ["/bin/busybox", "sh", "-c"]] {
         let (code, log) = run(&words);
         assert_eq!(code, Some(127), "{log}");
