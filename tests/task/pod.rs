@@ -10,10 +10,10 @@ use std::{
 use tempfile::TempDir;
 use test_support::work_dir;
 
-use crate::definition::Step;
+use crate::{definition::Step, dns::NameServer, own_image::OwnImage};
 
 /// A user that is in no list of users, of group 0: what OpenShift gives a container.
-const USER: u32 = 1_000_650_000;
+const USER: &str = "1000650000";
 
 /// Where the step runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +43,15 @@ impl Place {
 /// The folders of a pod with one step.
 pub(crate) struct Pod {
     dir: TempDir,
+    /// What a container holds; without it, the program that was built with the tests.
+    pub(crate) image: Option<OwnImage>,
+    pub(crate) user: String,
 }
 
 impl Pod {
     pub(crate) fn new(step: &str) -> Self {
-        let pod = Self { dir: work_dir() };
+        let pod = Self { dir: work_dir(), image: OwnImage::find(), user: format!("{USER}:0") };
+        pod.name(&[], None);
         for folder in ["creds", "home", "results", "run", &format!("steps/step-{step}/results")]
             .map(str::to_owned)
         {
@@ -66,22 +70,32 @@ impl Pod {
         folder
     }
 
+    /// The pod's own list of names, and the server for all others.
+    pub(crate) fn name(&self, aliases: &[&str], server: Option<&NameServer>) {
+        let hosts = format!("127.0.0.1 localhost {}\n", aliases.join(" "));
+        fs::write(self.dir.path().join("hosts"), hosts).unwrap();
+        if let Some(server) = server {
+            fs::write(self.dir.path().join("resolv.conf"), server.resolv_conf()).unwrap();
+        }
+    }
+
     /// The file that Tekton's entrypoint leaves for the step; nobody else may read it.
     pub(crate) fn write_credentials(&self, place: Place, config: &str) {
         let file = self.folder("/tekton/creds/.docker").join("config.json");
         fs::write(&file, config).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         if place == Place::Container {
-            chown(file, Some(USER), Some(0)).unwrap();
+            chown(file, Some(USER.parse().unwrap()), Some(0)).unwrap();
         }
     }
 
-    /// Runs a step whose variables have been substituted, with its own environment and no other.
+    /// Runs a step whose variables have been substituted, with its own environment, that of the
+    /// image, and no other.
     pub(crate) fn run(&self, place: Place, step: &Step) -> Output {
         for mount in &step.volume_mounts {
             self.folder(&mount.mount_path);
         }
-        let binary = env!("CARGO_BIN_EXE_recompress-image");
+        let binary = Path::new(env!("CARGO_BIN_EXE_recompress-image"));
         let env =
             step.env.iter().map(|variable| (&variable.name, variable.value.as_str().unwrap()));
         let words = step.command.iter().chain(&step.args);
@@ -89,13 +103,17 @@ impl Pod {
             Place::Container => {
                 let read_only = step.volume_mounts.iter().filter(|mount| mount.read_only);
                 let read_only: Vec<_> = read_only.map(|mount| mount.mount_path.as_str()).collect();
+                let image = self.image.as_ref();
+                let content = image.map_or(binary, |image| &image.root);
+                let emulator = image.and_then(|image| image.emulator.clone()).unwrap_or_default();
                 let mut command = Command::new("unshare");
                 command
                     .args(["--mount", "--propagation=private", "sh", "-c", include_str!("pod.sh")])
-                    .args(["pod.sh".as_ref(), self.dir.path().as_os_str(), binary.as_ref()])
-                    .args([format!("{USER}:0"), read_only.join(" ")])
+                    .args(["pod.sh".as_ref(), self.dir.path(), content, &emulator])
+                    .args([&self.user, &read_only.join(" ")])
                     .args(words)
                     .env_clear()
+                    .envs(image.iter().flat_map(|image| image.env()))
                     .envs(env);
                 command
             }
@@ -134,15 +152,17 @@ fn a_container_is_restricted() {
                 env: [{name: A, value: b}], volumeMounts: [{name: s, mountPath: /scratch}, \
                 {name: t, mountPath: /mnt/trusted-ca, readOnly: true}]}";
     let step: Step = serde_saphyr::from_str(step).unwrap();
-    let output = Pod::new("s").run(Place::Container, &step);
+    // No image of ours has a shell.
+    let mut pod = Pod::new("s");
+    pod.image = None;
+    let output = pod.run(Place::Container, &step);
     let told = String::from_utf8(output.stdout).unwrap();
     let shell = |line: &&str| !line.starts_with("PWD=");
     let lines: Vec<_> = told.lines().filter(shell).collect();
-    let user = USER.to_string();
     assert_eq!(
         lines,
         [
-            &user,
+            USER,
             "0",
             "A=b",
             "/tekton/results/x",

@@ -8,6 +8,7 @@ use test_support::{need, registry::Registry};
 
 use crate::{
     action, chains, conforma,
+    dns::NameServer,
     images::{attach_sbom, document, push, push_index},
     pod::Place,
     secured::Secured,
@@ -378,4 +379,48 @@ fn credentials_and_authorities_are_those_of_the_namespace() {
         assert!(!failed.log.contains("--"), "{}", failed.log);
         assert_eq!(failed.results, Results::new());
     }
+}
+
+/// A cluster's name server, with the search list that pods have; and the pod's own list comes first.
+#[test]
+fn names_are_those_of_the_cluster() {
+    let test = "names_are_those_of_the_cluster";
+    if Place::best() == Place::Process {
+        eprintln!("SKIPPED: {test}: a process has the names of the machine");
+        return;
+    }
+    let Some((registry, repository)) = start(test) else { return };
+    let Some(secured) = need(test, Secured::start()) else { return };
+    let server = NameServer::start("registry.test").unwrap();
+    let stranger = NameServer::start("another.test").unwrap();
+    let with = |image: &str, format: &str, aliases: &[&'static str], server| {
+        let destination = format!("{}/team/app:{format}", secured.host());
+        let params =
+            [("IMAGE", image), ("DESTINATION_IMAGE", &destination), ("COMPRESSION_FORMAT", format)];
+        let mut run = TaskRun::new("run", Place::Container, &params);
+        run.credentials = Some(secured.credentials(""));
+        let data = BTreeMap::from([("ca-bundle.crt".to_owned(), secured.ca())]);
+        run.config_maps = BTreeMap::from([("trusted-ca".to_owned(), data)]);
+        run.host_aliases = aliases.to_vec();
+        run.name_server = Some(server);
+        run.run(&task().spec)
+    };
+    let image = format!("{repository}:1@{}", push(&registry, NAME, "1", "amd64"));
+    let pushed = with(&image, "gzip", &[], &server);
+    assert_eq!(pushed.code, 0, "{}", pushed.log);
+    // From the same registry, which asks for a log-in to pull, too.
+    let dual = with(text(&pushed.results, "IMAGE_REF"), "dual", &[], &server);
+    assert_eq!(dual.code, 0, "{}", dual.log);
+    assert!(dual.results.contains_key("IMAGES"));
+    let asked = server.asked();
+    for name in ["registry.test", "registry.test.builds.svc.cluster.local"] {
+        assert!(asked.iter().any(|asked| asked == name), "{asked:?}");
+    }
+
+    let unknown = with(&image, "zstd", &[], &stranger);
+    assert_eq!((unknown.code, &unknown.results), (6, &Results::new()), "{}", unknown.log);
+    assert!(unknown.log.contains("does not resolve"), "{}", unknown.log);
+    assert!(stranger.asked().iter().any(|asked| asked == "registry.test"));
+    let aliased = with(&image, "zstd", &["registry.test"], &stranger);
+    assert_eq!(aliased.code, 0, "{}", aliased.log);
 }

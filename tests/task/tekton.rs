@@ -10,6 +10,7 @@ use crate::{
     definition::{
         EnvVar, ParamSpec, ParamValue, ResultSpec, Step, StepActionSpec, TaskSpec, Volume,
     },
+    dns::NameServer,
     pod::{Place, Pod},
 };
 
@@ -37,6 +38,10 @@ pub(crate) struct TaskRun<'a> {
     pub(crate) credentials: Option<serde_json::Value>,
     /// The ConfigMaps of the namespace.
     pub(crate) config_maps: BTreeMap<String, BTreeMap<String, String>>,
+    /// The pod's `hostAliases`, all of them this machine.
+    pub(crate) host_aliases: Vec<&'a str>,
+    /// The cluster's.
+    pub(crate) name_server: Option<&'a NameServer>,
     pub(crate) place: Place,
 }
 
@@ -57,6 +62,8 @@ impl TaskRun<'_> {
             actions: BTreeMap::new(),
             credentials: None,
             config_maps: BTreeMap::new(),
+            host_aliases: vec!["registry.test"],
+            name_server: None,
             place,
         }
     }
@@ -76,6 +83,7 @@ impl TaskRun<'_> {
         for volume in &task.volumes {
             self.mount(&pod, volume, &step, &variables);
         }
+        pod.name(&self.host_aliases, self.name_server);
         if let Some(credentials) = &self.credentials {
             pod.write_credentials(self.place, &credentials.to_string());
         }
