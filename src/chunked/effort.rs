@@ -30,7 +30,7 @@ pub(crate) const fn encoder_mebibytes(level: i32) -> u64 {
         ..=6 => 12,
         7..=9 => 28,
         10..=12 => 44,
-        13..=18 => 60,
+        13..=18 => 66,
         _ => 76,
     }
 }
@@ -302,14 +302,18 @@ mod tests {
     #[test]
     fn encoders_take_no_more_memory_than_stated() {
         let content = vec![0; 4 << 20];
+        let mut exceeded = Vec::new();
         for level in 1..=LEVEL_MAX {
             let mut encoder = CCtx::create();
             Effort::new(level, content.len()).apply(&mut encoder).unwrap();
             let mut frame = Vec::with_capacity(1 << 20);
             encoder.compress2(&mut frame, &content).unwrap();
             let (found, stated) = (encoder.sizeof() as u64, encoder_mebibytes(level) << 20);
-            assert!(found <= stated, "level {level}: {found} of {stated}");
+            if found > stated {
+                exceeded.push((level, found, stated));
+            }
         }
+        assert!(exceeded.is_empty(), "level, bytes, bytes stated: {exceeded:?}");
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod tests {
 
     #[test]
     fn the_lowest_limit_counts() {
+        #[expect(clippy::type_complexity, reason = "it is written once")]
         let cases: [(&str, &[(&str, &str)], Option<u64>); 6] = [
             ("0::/", &[("memory.max", "536870912\n")], Some(512 << 20)),
             ("0::/", &[("memory.max", "max\n")], None),
@@ -59,7 +60,9 @@ mod tests {
                 fs::write(path, text).unwrap();
             };
             write("proc/self/cgroup", groups);
-            files.iter().for_each(|(path, text)| write(&format!("sys/fs/cgroup/{path}"), text));
+            for (path, text) in files {
+                write(&format!("sys/fs/cgroup/{path}"), text);
+            }
             assert_eq!(limit_below(root.path()), expected, "{groups}");
         }
     }
