@@ -29,6 +29,8 @@ pub enum CommandError {
     Diff(#[from] DiffError),
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    #[error("cannot write man pages to {dir}: {error}")]
+    Man { dir: String, error: io::Error },
     #[error("cannot print the report")]
     Print(#[source] io::Error),
     /// `verify` ran, and the image has errors.
@@ -56,6 +58,22 @@ pub enum ExitCode {
     Findings = 8,
 }
 
+impl ExitCode {
+    /// As `error.kind` of a JSON document has it.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::Usage => "usage",
+            Self::Access => "access",
+            Self::BrokenSource => "broken_source",
+            Self::UnfitSource => "unfit_source",
+            Self::Registry => "registry",
+            Self::Local => "local",
+            Self::Findings => "findings",
+        }
+    }
+}
+
 /// For the end of the help.
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
@@ -78,7 +96,7 @@ impl CommandError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::Usage,
-            Self::Stdout(_) | Self::Print(_) => ExitCode::Local,
+            Self::Stdout(_) | Self::Print(_) | Self::Man { .. } => ExitCode::Local,
             Self::Findings { .. } => ExitCode::Findings,
             Self::Convert(error) => of_convert(error),
             Self::Verify(error) => of_verify(error),

@@ -13,6 +13,10 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Example:
+  recompress-image probe quay.io/org/app:1.2-zstd-chunked
+")]
 pub struct ProbeArgs {
     /// Image in the registry to probe: REPOSITORY:TAG or REPOSITORY@DIGEST
     ///
@@ -20,7 +24,7 @@ pub struct ProbeArgs {
     /// used.
     #[arg(value_parser = value::image_in_repository)]
     image: ImageReference,
-    /// What to print to standard output
+    /// How to print the verdict
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
     output: OutputFormat,
     #[command(flatten)]
@@ -30,5 +34,5 @@ pub struct ProbeArgs {
 pub(super) async fn run(args: ProbeArgs) -> Result<(), CommandError> {
     let ProbeArgs { image, output, access } = args;
     let report = probe::run(&ProbeJob { image, access: access.try_into()? }).await?;
-    print(output, &report, &report).map_err(CommandError::Print)
+    print("probe", output, &report, &report).map_err(CommandError::Print)
 }

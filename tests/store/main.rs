@@ -37,6 +37,7 @@ mod schemes;
 mod secured;
 mod signals;
 mod soak;
+mod terminal;
 mod token_server;
 mod tokens;
 mod trust;
