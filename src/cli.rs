@@ -96,6 +96,49 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
+/// Warns of variables that look like options and are none, because a setting that is misspelled would
+/// be lost without a word.
+pub fn warn_of_unknown_variables() {
+    let known = variables();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("RECOMPRESS_")) else {
+            continue;
+        };
+        if value.is_empty() || known.iter().any(|known| known == name) {
+            continue;
+        }
+        tracing::warn!(
+            "the environment variable {} is ignored, because there is no such option",
+            name.escape_debug()
+        );
+    }
+}
+
+/// Those that are read.
+fn variables() -> Vec<String> {
+    fn of(command: &clap::Command) -> Vec<String> {
+        let own = command.get_arguments().filter_map(clap::Arg::get_env);
+        let own = own.map(|name| name.to_string_lossy().into_owned());
+        own.chain(command.get_subcommands().flat_map(of)).collect()
+    }
+    let mut all = of(&Cli::command());
+    all.push(hints::VARIABLE.to_owned());
+    all
+}
+
+/// What the parser of arguments complains of, with each thing said once.
+pub fn render(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let Some((before, after)) = text.split_once("': invalid ") else { return text };
+    let Some((what, rest)) = after.split_once(" \"") else { return text };
+    let Some((value, advice)) = rest.split_once("\"; ") else { return text };
+    if before.contains(&format!("invalid value '{value}' for")) {
+        format!("{before}': {advice}")
+    } else {
+        format!("{before}': malformed {what} \"{value}\"; {advice}")
+    }
+}
+
 /// The same error without control characters in what it repeats of the arguments: these may be an
 /// image's or somebody else's words, and must not look like lines of ours.
 fn printable(mut error: clap::Error) -> clap::Error {

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            let text = error.render().to_string();
+            let text = cli::render(&error);
             let text = store::mask(&cli::hints::adapt(&text)).into_owned();
             let _ = write!(std::io::stderr(), "{text}");
             if wants_json {
@@ -63,6 +63,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, wants_json: bool) -> anyhow::Result<ExitCode> {
     cli.log.begin().context("invalid log filter")?;
+    cli::warn_of_unknown_variables();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -53,6 +53,14 @@ pub struct ConvertArgs {
     /// the format as a suffix: app:1.2 becomes app:1.2-zstd-chunked.
     #[arg(env = "RECOMPRESS_DESTINATION", value_parser = value::destination)]
     destination: Option<ImageReference>,
+    /// Allow the tag of SOURCE to be moved to the result
+    ///
+    /// Without it, a tag that names the source is not moved, because clients that cannot read the
+    /// result would have no other. --add and the format dual keep images for them, and need no leave.
+    #[arg(long, env = "RECOMPRESS_IN_PLACE", value_name = "BOOL", default_value = "false")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(action = ArgAction::Set, value_parser = value::boolean, help_heading = "Result")]
+    in_place: bool,
     /// How to compress the layers
     #[arg(long, env = "RECOMPRESS_COMPRESSION_FORMAT", value_name = "FORMAT")]
     #[arg(default_value = "zstd:chunked")]
@@ -229,7 +237,15 @@ fn results_folder(path: PathBuf) -> PathBuf {
 
 pub(super) async fn run(args: ConvertArgs) -> Result<(), CommandError> {
     let (output, dry_run) = (args.output, args.dry_run);
+    let authfiles = args.sides.authfiles();
     let job = ConvertJob::try_from(args)?;
+    let sides = [(&job.source, &job.source_access), (&job.destination, &job.access)];
+    for ((option, given), (image, access)) in authfiles.into_iter().zip(sides) {
+        let file = access.authfile.as_ref().filter(|file| given && !file.exists());
+        if let Some(file) = file.filter(|_| image.registry().is_some()) {
+            return Err(CommandError::NoAuthfile { option, file: file.display().to_string() });
+        }
+    }
     if dry_run {
         let plan = Box::pin(convert::dry_run(&job, &Reporter::for_stderr())).await?;
         return print("convert", output, &plan, &plan).map_err(CommandError::Print);

@@ -29,6 +29,8 @@ pub enum CommandError {
     Diff(#[from] DiffError),
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    #[error("the credentials file {file} does not exist; check {option}")]
+    NoAuthfile { option: &'static str, file: String },
     #[error("cannot write man pages to {dir}: {error}")]
     Man { dir: String, error: io::Error },
     #[error("cannot print the report")]
@@ -96,7 +98,9 @@ impl CommandError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::Usage,
-            Self::Stdout(_) | Self::Print(_) | Self::Man { .. } => ExitCode::Local,
+            Self::Stdout(_) | Self::Print(_) | Self::Man { .. } | Self::NoAuthfile { .. } => {
+                ExitCode::Local
+            }
             Self::Findings { .. } => ExitCode::Findings,
             Self::Convert(error) => of_convert(error),
             Self::Verify(error) => of_verify(error),
@@ -164,7 +168,9 @@ fn of_convert(error: &ConvertError) -> ExitCode {
         }
         ConvertError::Layer { error, .. } => of_layer(error),
         ConvertError::Copy { error, .. } => of_blob(error),
-        ConvertError::NoIndex { .. } | ConvertError::ResultsTooLarge { .. } => ExitCode::Usage,
+        ConvertError::NoIndex { .. }
+        | ConvertError::TakesTag { .. }
+        | ConvertError::ResultsTooLarge { .. } => ExitCode::Usage,
         ConvertError::Unfit { .. }
         | ConvertError::NoImage { .. }
         | ConvertError::ManifestTooLarge { .. }

@@ -271,3 +271,18 @@ fn every_shell_gets_completions_and_every_command_a_man_page() {
     let page = std::fs::read_to_string(dir.path().join("recompress-image-convert.1")).unwrap();
     assert!(page.contains("RECOMPRESS_COMPRESSION_LEVEL"), "{page}");
 }
+
+#[test]
+fn a_value_is_called_invalid_once() {
+    for (argument, words) in [
+        ("--platform=linux", "invalid value 'linux' for '--platform <PLATFORM>': expected OS/ARCH"),
+        ("quay.io/a@sha256:12", "': malformed digest \"sha256:12\"; expected 64 digits"),
+        ("dir:/tmp/x", "`skopeo copy dir:… oci:DIR:1.2`"),
+        ("docker-daemon:app:1", "`skopeo copy docker-daemon:… oci:DIR:1.2`"),
+    ] {
+        let arguments = ["recompress-image", "verify", argument, "quay.io/a:b"];
+        let error = render(&parse(arguments.map(OsString::from)).unwrap_err());
+        assert!(error.contains(words), "{error}");
+        assert!(error.matches("invalid").count() <= 1, "{error}");
+    }
+}
