@@ -63,7 +63,7 @@ pub(crate) struct SidesArgs {
     #[arg(long, env = "RECOMPRESS_SRC_CREDS", value_name = "USER:PASSWORD")]
     #[arg(hide_env_values = true)]
     src_creds: Option<GivenCreds>,
-    /// Require HTTPS with a valid certificate of the source's registry, instead of --tls-verify
+    /// Require HTTPS with a valid certificate for the source, instead of --tls-verify
     #[arg(long, env = "RECOMPRESS_SRC_TLS_VERIFY", value_name = "BOOL")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
@@ -75,7 +75,7 @@ pub(crate) struct SidesArgs {
     #[arg(long, env = "RECOMPRESS_DEST_CREDS", value_name = "USER:PASSWORD")]
     #[arg(hide_env_values = true)]
     dest_creds: Option<GivenCreds>,
-    /// Require HTTPS with a valid certificate of the destination's registry, instead of --tls-verify
+    /// Require HTTPS with a valid certificate for the destination, instead of --tls-verify
     #[arg(long, env = "RECOMPRESS_DEST_TLS_VERIFY", value_name = "BOOL")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]

@@ -81,7 +81,7 @@ pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0    success
   1    internal error
-  2    invalid usage
+  2    invalid usage, or the source's tag would be moved without --in-place
   3    a registry denied access (401, 403), or is blocked in registries.conf
   4    the source is broken: its content does not match its digests, or exceeds a limit
   5    the source cannot be converted as requested: an artifact, an encrypted image, an index

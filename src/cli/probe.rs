@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     image::ImageReference,
-    probe::{self, ProbeJob},
+    probe::{self, ProbeJob, ProbeReport},
 };
 
 #[derive(Debug, clap::Args)]
@@ -31,8 +31,18 @@ pub struct ProbeArgs {
     access: AccessArgs,
 }
 
+/// The report of a registry, with the image that it was asked about.
+#[derive(serde::Serialize)]
+struct Named<'a> {
+    reference: String,
+    #[serde(flatten)]
+    report: &'a ProbeReport,
+}
+
 pub(super) async fn run(args: ProbeArgs) -> Result<(), CommandError> {
     let ProbeArgs { image, output, access } = args;
+    let reference = image.to_string();
     let report = probe::run(&ProbeJob { image, access: access.try_into()? }).await?;
-    print("probe", output, &report, &report).map_err(CommandError::Print)
+    let named = Named { reference, report: &report };
+    print("probe", output, &report, &named).map_err(CommandError::Print)
 }

@@ -8,6 +8,7 @@ mod chunks;
 mod commits;
 mod contact;
 mod credentials;
+mod documents;
 mod downloads;
 mod dry_run;
 mod ends;
