@@ -110,7 +110,7 @@ fn run(cli: Cli, wants_json: bool) -> anyhow::Result<ExitCode> {
 
 /// Whether nobody reads a report to its end, as in `inspect … | head`.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(CommandError::Print(error) | CommandError::Stdout(error))
+    matches!(error.downcast_ref(), Some(CommandError::Print(error))
         if error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 

@@ -74,7 +74,7 @@ pub fn end() {
 
 /// What a run has done.
 pub(crate) fn say(text: &str) {
-    let (mode, is_json) = (screen().mode, screen().is_json);
+    let Screen { mode, is_json, .. } = *screen();
     match mode {
         Mode::Quiet => {}
         _ if is_json => print(&json_line("INFO", text, serde_json::Map::new())),
@@ -86,7 +86,8 @@ pub(crate) fn say(text: &str) {
 pub fn complain(text: &str) {
     // Texts from an image can have control characters.
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if screen().is_json {
+    let is_json = screen().is_json;
+    if is_json {
         print(&json_line("ERROR", &line, serde_json::Map::new()));
     } else {
         print(&format!("error: {line}"));
