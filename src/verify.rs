@@ -87,7 +87,9 @@ pub(crate) async fn run(job: &VerifyJob) -> Result<VerifyReport, VerifyError> {
         }
         None => None,
     };
-    images.iter().for_each(|selected| expect(&selected.image));
+    for selected in &images {
+        expect(&selected.image);
+    }
     let mut reports = Vec::new();
     let [checks, of_other] = [Checks::new(job.limits), Checks::new(job.limits)];
     for SelectedImage { image, findings } in &images {

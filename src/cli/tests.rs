@@ -241,7 +241,7 @@ fn the_long_version_says_what_was_built() {
     let number = env!("CARGO_PKG_VERSION");
     assert!(version.starts_with(&format!("{number} (")), "{version}");
     assert!(version.contains(std::env::consts::ARCH), "{version}");
-    let short = Cli::command().render_version().to_string();
+    let short = Cli::command().render_version();
     assert_eq!(short.trim_end(), format!("recompress-image {number}"));
 }
 

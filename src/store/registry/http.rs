@@ -343,9 +343,9 @@ fn printable(url: &Url) -> String {
     let _ = shown.set_username("").and_then(|()| shown.set_password(None));
     shown.set_fragment(None);
     shown.set_query(None);
-    let pairs = url.query_pairs().map(|(name, value)| match PARAMETERS.contains(&&*name) {
-        true => format!("{name}={value}"),
-        false => format!("{name}=***"),
+    let pairs = url.query_pairs().map(|(name, value)| {
+        let value = if PARAMETERS.contains(&&*name) { &*value } else { "***" };
+        format!("{name}={value}")
     });
     let pairs: Vec<_> = pairs.collect();
     if pairs.is_empty() { shown.to_string() } else { format!("{shown}?{}", pairs.join("&")) }
