@@ -47,9 +47,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             let text = format!("{error:#}");
-            let code = error
-                .downcast_ref()
-                .map_or(cli::exit::ExitCode::Internal, |error| CommandError::exit_code(error));
+            let code =
+                error.downcast_ref().map_or(cli::exit::ExitCode::Internal, CommandError::exit_code);
             if !is_closed_pipe(&error) {
                 complain(&text);
                 if wants_json {

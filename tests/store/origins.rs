@@ -182,7 +182,7 @@ async fn no_secret_is_told_at_any_verbosity() {
     let authfile = write_authfile(&dir, &server);
     let mut command = Command::new(env!("CARGO_BIN_EXE_recompress-image"));
     command
-        .args(["convert", "--output=json", "--authfile"])
+        .args(["convert", "--output=json", "--in-place", "--authfile"])
         .arg(&authfile)
         .arg(format!("{}@{digest}", server.image()))
         .arg(format!("{}:new", server.image()))
