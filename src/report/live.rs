@@ -209,18 +209,18 @@ mod tests {
             let lines = lines(&snapshot(), &mut history, begin + 5 * WINDOW_MIN, (columns, 24));
             lines.last().cloned().unwrap_or_default()
         };
-        assert_eq!(total(40), " 47 %  471.0 MiB of 1000.0 MiB  5 s left");
+        assert_eq!(total(40), " 47 %  94.2 MiB/s  5 s left");
         assert_eq!(
             total(80),
-            "total  [########----------]  47 %  471.0 MiB of 1000.0 MiB  94.2 MiB/s  5 s left"
+            "total  [#######---------]   47 %  471.0 MiB of 1000.0 MiB  94.2 MiB/s  5 s left"
         );
         assert_eq!(
             total(160),
-            "total  [##############----------------]  47 %  471.0 MiB of 1000.0 MiB  94.2 MiB/s  \
+            "total  [##############----------------]   47 %  471.0 MiB of 1000.0 MiB  94.2 MiB/s  \
              5 s left"
         );
         assert_eq!(total(20), " 47 %  5 s left");
-        assert_eq!(total(5), "...");
+        assert_eq!(total(5), " ...");
     }
 
     #[test]
