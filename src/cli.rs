@@ -7,11 +7,14 @@
 mod access;
 pub mod convert;
 pub mod diff;
+pub mod documents;
 pub mod exit;
+pub mod failure;
 mod given;
 pub mod hints;
 pub mod inspect;
 mod limits;
+pub mod log;
 mod memory;
 mod output;
 pub mod probe;
@@ -21,7 +24,7 @@ pub mod usage;
 mod value;
 pub mod verify;
 
-use std::ffi::OsString;
+use std::{ffi::OsString, sync::LazyLock};
 
 use clap::{
     CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
@@ -31,6 +34,7 @@ use clap::{
 use self::{
     convert::ConvertArgs,
     diff::DiffArgs,
+    documents::{CompletionsArgs, ManArgs},
     exit::{CommandError, EXIT_CODES},
     given::Given,
     inspect::InspectArgs,
@@ -40,25 +44,24 @@ use self::{
 
 /// What was typed. Use [`parse`] to get it: the traits of clap know no empty values.
 #[derive(Debug, Parser)]
-#[command(name = "recompress-image", version, max_term_width = 100)]
+#[command(name = "recompress-image", version, long_version = build_version(), max_term_width = 100)]
+#[command(before_help = "\
+Examples:
+  recompress-image convert quay.io/org/app:1.2@sha256:DIGEST
+  recompress-image convert oci:app:1.2 oci:app:1.2-zstd-chunked
+  recompress-image verify quay.io/org/app:1.2-zstd-chunked
+  recompress-image diff quay.io/org/app:1.2-zstd-chunked quay.io/org/app:1.3-zstd-chunked
+")]
 #[command(
     about = "Re-push a container image as zstd:chunked, so that podman, CRI-O and bootc pull \
                    only the files they do not have yet"
 )]
-#[command(after_help = EXIT_CODES)]
+#[command(after_long_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
-    /// Increase verbosity: -v for debug messages, -vv for each request
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Logging")]
-    pub verbose: u8,
-    /// What to log: off, error, warn, info, debug, trace, or a filter
-    ///
-    /// Filters use the syntax of tracing, for example recompress_image=debug.
-    #[arg(long, global = true, env = "RECOMPRESS_LOG", value_name = "FILTER")]
-    #[arg(value_parser = value::log_filter)]
-    #[arg(help_heading = "Logging")]
-    pub log: Option<String>,
+    #[command(flatten)]
+    pub log: log::LogArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -73,14 +76,18 @@ pub enum Command {
     Diff(Box<DiffArgs>),
     /// Test whether a registry serves partial pulls
     Probe(Box<ProbeArgs>),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Write man pages
+    Man(ManArgs),
 }
 
 /// Parses arguments, of which the first is the name of the program. The error is also a request for
 /// help or the version.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let command = Cli::command();
+    let command = command();
     let given = Given::of(&command, arguments);
-    let mut command = given.environment(with_variables(command));
+    let mut command = given.environment(command);
     if let Some((switch, value)) = given.apart {
         let text =
             format!("invalid argument {value:?}; write {switch}={value}, with an equals sign");
@@ -88,6 +95,49 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
     }
     let matches = command.try_get_matches_from_mut(given.arguments).map_err(printable)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Warns of variables that look like options and are none, because a setting that is misspelled would
+/// be lost without a word.
+pub fn warn_of_unknown_variables() {
+    let known = variables();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("RECOMPRESS_")) else {
+            continue;
+        };
+        if value.is_empty() || known.iter().any(|known| known == name) {
+            continue;
+        }
+        tracing::warn!(
+            "the environment variable {} is ignored, because there is no such option",
+            name.escape_debug()
+        );
+    }
+}
+
+/// Those that are read.
+fn variables() -> Vec<String> {
+    fn of(command: &clap::Command) -> Vec<String> {
+        let own = command.get_arguments().filter_map(clap::Arg::get_env);
+        let own = own.map(|name| name.to_string_lossy().into_owned());
+        own.chain(command.get_subcommands().flat_map(of)).collect()
+    }
+    let mut all = of(&Cli::command());
+    all.push(hints::VARIABLE.to_owned());
+    all
+}
+
+/// What the parser of arguments complains of, with each thing said once.
+pub fn render(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let Some((before, after)) = text.split_once("': invalid ") else { return text };
+    let Some((what, rest)) = after.split_once(" \"") else { return text };
+    let Some((value, advice)) = rest.split_once("\"; ") else { return text };
+    if before.contains(&format!("invalid value '{value}' for")) {
+        format!("{before}': {advice}")
+    } else {
+        format!("{before}': malformed {what} \"{value}\"; {advice}")
+    }
 }
 
 /// The same error without control characters in what it repeats of the arguments: these may be an
@@ -112,6 +162,46 @@ fn printable(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// With the commit and the target that it was built for, as far as that is known.
+fn build_version() -> &'static str {
+    use std::env::consts::{ARCH, OS};
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let version = env!("CARGO_PKG_VERSION");
+        match (option_env!("RECOMPRESS_BUILD"), option_env!("REVISION")) {
+            (Some(build), _) => format!("{version} ({build})"),
+            (None, Some(commit)) if commit != "unknown" => {
+                format!("{version} (commit {commit}, {ARCH}-{OS})")
+            }
+            (None, _) => format!("{version} ({ARCH}-{OS})"),
+        }
+    });
+    TEXT.as_str()
+}
+
+/// The parser, with examples before the options.
+fn command() -> clap::Command {
+    const TEMPLATE: &str = "\
+{about-with-newline}
+{before-help}{usage-heading} {usage}
+
+{all-args}{after-help}";
+    let command = with_variables(Cli::command()).help_template(TEMPLATE);
+    command.mut_subcommands(|subcommand| {
+        let codes = match subcommand.get_name() {
+            "completions" | "man" => return subcommand.help_template(TEMPLATE),
+            _ => "Exit codes: run `recompress-image --help` for their meaning.",
+        };
+        let codes = match subcommand.get_name() {
+            "verify" => {
+                "Exit codes: 0 if the image has no errors, 8 if it has some; run \
+                         `recompress-image --help` for others."
+            }
+            _ => codes,
+        };
+        subcommand.help_template(TEMPLATE).after_long_help(codes)
+    })
+}
+
 /// The same command, with the variable of an option only in its long help, so that one line is
 /// enough for the short one.
 fn with_variables(command: clap::Command) -> clap::Command {
@@ -127,12 +217,15 @@ fn with_variables(command: clap::Command) -> clap::Command {
 }
 
 pub async fn run(command: Command) -> Result<(), CommandError> {
+    output::begin();
     match command {
         Command::Convert(args) => convert::run(*args).await,
         Command::Verify(args) => verify::run(*args).await,
         Command::Inspect(args) => inspect::run(*args).await,
         Command::Diff(args) => diff::run(*args).await,
         Command::Probe(args) => probe::run(*args).await,
+        Command::Completions(args) => documents::completions(&args),
+        Command::Man(args) => documents::man(&args),
     }
 }
 

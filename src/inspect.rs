@@ -13,6 +13,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 pub(crate) use self::report::{InspectReport, InspectedLayer, ListedImage};
 use crate::{
     image::{Descriptor, ImageReference, Platform},
+    progress,
     source::{LayerDocuments, NoDocuments, Source},
     store::AccessOptions,
     verify::{self, VerifyError},
@@ -46,6 +47,9 @@ pub(crate) async fn run(job: &InspectJob) -> Result<InspectReport, VerifyError> 
     let image = source.choose(raw, job.platform.as_ref()).await?;
     report.digest = image.raw.digest.clone();
     report.config_digest = Some(image.manifest.config.blob.digest.clone());
+    if job.download {
+        verify::expect(&image);
+    }
     let layers = (1..).zip(&image.manifest.layers);
     // A downloaded layer needs room on disk.
     let at_once = if job.download { 1 } else { FETCHES_MAX };
@@ -70,6 +74,7 @@ async fn look(
 ) -> Result<InspectedLayer, VerifyError> {
     let mut report = InspectedLayer::new(number, layer);
     if layer.is_foreign() {
+        progress::skip(layer.blob.size);
         Ok(report)
     } else if job.download {
         download(source, layer, job.toc, report).await
@@ -112,13 +117,16 @@ async fn download(
     toc: bool,
     mut report: InspectedLayer,
 ) -> Result<InspectedLayer, VerifyError> {
-    let blob = match verify::fetch(source, descriptor).await? {
+    let label = format!("layer {}", report.number);
+    let (shown, counter) = progress::begin_counted(&label, "downloading", descriptor.blob.size);
+    let blob = match verify::fetch(source, descriptor, counter).await? {
         Ok(blob) => blob,
         Err(mismatch) => {
             report.problem = Some(mismatch.to_string());
             return Ok(report);
         }
     };
+    shown.say("reading");
     let descriptor = descriptor.clone();
     let work = move || layer::look(&blob, &descriptor, toc, &mut report).map(|()| report);
     tokio::task::spawn_blocking(work)

@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! cli → {convert, inspect, diff} → {report, verify, tekton} →
-//!     {probe, layer} → {source, attached} → {store, check, chunked} → {image, tar, limits}
+//!     {probe, layer} → {source, attached} → {store, check, chunked} → {image, tar, limits, progress}
 //! ```
 //!
 //! * [`cli`] is what was typed, what it means, and the exit codes.
@@ -25,6 +25,7 @@
 //! * [`store`] is where images are kept; it knows no compression.
 //! * [`chunked`] and [`tar`] know the formats: no network, no async, `Read` in and `Write` out.
 //! * [`check`] reads the same formats on its own, and shares nothing with [`chunked`].
+//! * `progress` lists what is under way, for [`report`] to show.
 //! * [`image`] has the documents (digests, references, manifests) and does no I/O; [`limits`] says
 //!   how large a layer may be.
 //!
@@ -44,6 +45,7 @@ mod inspect;
 pub mod layer;
 pub mod limits;
 pub mod probe;
+mod progress;
 pub mod report;
 pub mod source;
 pub mod store;

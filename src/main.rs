@@ -9,10 +9,11 @@ use std::{
 use anyhow::Context as _;
 use recompress_image::{
     cli::{self, Cli, exit::CommandError},
-    convert, store,
+    convert,
+    report::screen,
+    store,
 };
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// How long to wait for tasks to stop and clean up: less than the 5 seconds within which a signal
 /// has to be obeyed.
@@ -27,33 +28,41 @@ const SIGNALS: [(SignalKind, &str, u8); 2] =
 fn main() -> ExitCode {
     // Before anything can fail: results of an earlier run would pass for those of this one.
     cli::convert::clear_results(std::env::args_os());
+    let wants_json = cli::failure::wants_json(std::env::args_os());
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            let _ = write!(
-                std::io::stderr(),
-                "{}",
-                store::mask(&cli::hints::adapt(&error.render().to_string()))
-            );
+            let text = cli::render(&error);
+            let text = store::mask(&cli::hints::adapt(&text)).into_owned();
+            let _ = write!(std::io::stderr(), "{text}");
+            if wants_json {
+                cli::failure::print_usage(&text);
+            }
             return ExitCode::from(cli::exit::ExitCode::Usage as u8);
         }
         // Help, or the version.
         Err(error) => error.exit(),
     };
-    match run(cli) {
+    match run(cli, wants_json) {
         Ok(code) => code,
         Err(error) => {
+            let text = format!("{error:#}");
+            let code =
+                error.downcast_ref().map_or(cli::exit::ExitCode::Internal, CommandError::exit_code);
             if !is_closed_pipe(&error) {
-                complain(&format!("{error:#}"));
+                complain(&text);
+                if wants_json {
+                    cli::failure::print(code, &text);
+                }
             }
-            let error = error.downcast_ref::<CommandError>();
-            ExitCode::from(error.map_or(1, |error| error.exit_code() as u8))
+            ExitCode::from(code as u8)
         }
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    log(cli.verbose, cli.log.as_deref())?;
+fn run(cli: Cli, wants_json: bool) -> anyhow::Result<ExitCode> {
+    cli.log.begin().context("invalid log filter")?;
+    cli::warn_of_unknown_variables();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -66,7 +75,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 result.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from)
             }
             signal = stopped() => signal.context("cannot wait for signals").map(|(name, code)| {
-                complain(&if convert::tagging_has_begun() {
+                screen::end();
+                let text = if convert::tagging_has_begun() {
                     format!(
                         "interrupted by {name} while the tag was being published: the destination \
                          may already have the new image; run the same command again to check"
@@ -75,10 +85,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                     format!("interrupted by {name}; nothing was published")
                 } else {
                     format!("interrupted by {name}")
-                });
+                };
+                complain(&text);
+                if wants_json {
+                    cli::failure::print_interrupted(code, &text);
+                }
                 ExitCode::from(code)
             }),
         };
+        screen::end();
         let end = Instant::now() + GRACE;
         if tokio::time::timeout(GRACE_OF_UPLOADS, store::uploads_cancelled()).await.is_err() {
             complain(
@@ -108,48 +123,6 @@ async fn stopped() -> std::io::Result<(&'static str, u8)> {
     })
 }
 
-fn log(verbose: u8, filter: Option<&str>) -> anyhow::Result<()> {
-    let default = match verbose {
-        0 => "warn",
-        1 => "warn,recompress_image=debug",
-        _ => "debug,recompress_image=trace",
-    };
-    // Module names only help with debugging.
-    let shows_targets = verbose > 0 || filter.is_some();
-    let level = filter.and_then(|filter| filter.parse::<LevelFilter>().ok());
-    let filter = match (filter, level) {
-        // A level alone is for our own messages: HTTP libraries would drown them at `debug`.
-        (Some(_), Some(level)) => format!("warn,recompress_image={level}"),
-        (Some(filter), None) => filter.to_owned(),
-        (None, _) => default.to_owned(),
-    };
-    let filter = EnvFilter::try_new(filter).context("invalid log filter")?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(shows_targets)
-        .with_writer(|| Masked)
-        .init();
-    Ok(())
-}
-
-/// Standard error with secrets masked. Log lines are written whole.
-struct Masked;
-
-impl std::io::Write for Masked {
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        let text = String::from_utf8_lossy(line);
-        std::io::stderr().write_all(store::mask(&cli::hints::adapt(&text)).as_bytes())?;
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
-    }
-}
-
 fn complain(text: &str) {
-    // Texts from an image can have control characters.
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let _ =
-        writeln!(std::io::stderr(), "recompress-image: {}", store::mask(&cli::hints::adapt(&line)));
+    screen::complain(&cli::hints::adapt(text));
 }

@@ -1,13 +1,17 @@
 //! What a run reports: events while it works, and a summary at its end.
 
-mod bars;
 pub(crate) mod html;
 pub(crate) mod human;
 mod lines;
+mod live;
 pub(crate) mod paths;
 mod plan;
+pub mod screen;
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde::Serialize;
 
@@ -20,6 +24,7 @@ use crate::{
     image::{BlobId, Digest, ImageReference},
     layer::{Compression, LayerProgress, Outline},
     probe::Probed,
+    progress::{self, Work},
 };
 
 /// What happens, in the order in which it happens.
@@ -328,27 +333,37 @@ fn outline<S: serde::Serializer>(
     fields.serialize(serializer)
 }
 
-/// Progress for people, on standard error.
-#[derive(Debug)]
-pub enum Reporter {
-    /// A line for each event, for logs.
-    Lines,
-    /// The same lines, with a bar for each layer at work below them.
-    Bars(bars::Bars),
+/// What a run does, on standard error, as [`screen`] has it.
+#[derive(Debug, Default)]
+pub struct Reporter {
+    layers: Mutex<HashMap<usize, Work>>,
 }
 
 impl Reporter {
-    /// Bars on a terminal, plain lines elsewhere.
     pub fn for_stderr() -> Self {
-        use std::io::IsTerminal as _;
-        if std::io::stderr().is_terminal() { Self::Bars(bars::Bars::new()) } else { Self::Lines }
+        Self::default()
     }
 
     /// Prints an event.
     pub(crate) fn event(&self, event: &Event<'_>) {
-        match self {
-            Self::Lines => lines::print(event),
-            Self::Bars(bars) => bars.event(event),
+        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Planned { sizes, .. } => progress::expect(sizes.iter().sum()),
+            Event::Started { id, label, size, progress } => {
+                let progress = Arc::clone(progress);
+                let work =
+                    progress::begin(label, "converting", *size, move || progress.bytes_read());
+                layers.insert(*id, work);
+            }
+            Event::Converted { id, report, .. } => match layers.get(id) {
+                Some(work) => work.say("storing"),
+                None => progress::skip(report.source_size),
+            },
+            Event::Stored { id, .. } => drop(layers.remove(id)),
+            Event::Published { .. } | Event::Probed { .. } => {}
+        }
+        if let Some(text) = lines::line(event) {
+            screen::say(&text);
         }
     }
 }

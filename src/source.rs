@@ -122,7 +122,10 @@ impl Source {
     /// What the reference leads to: a manifest or an index.
     pub(crate) async fn root(&self) -> Result<RawManifest, SourceError> {
         let raw = self.store.manifest(&Selector::of(&self.reference)).await;
-        self.note(raw.map_err(|error| self.failed(error))?)
+        let raw = raw.map_err(|error| self.failed(error))?;
+        let what = if raw.is_index() { "an index" } else { "a manifest" };
+        tracing::debug!("{} is {what}, {}", self.reference, raw.digest);
+        self.note(raw)
     }
 
     /// A manifest or an index by its digest.
@@ -196,6 +199,11 @@ impl Source {
                 Ok(image) if image.platform.as_ref().is_none_or(|p| wanted.fit(p).is_none()) => {}
                 Ok(image) => {
                     self.check_agreed(&index_raw, wanted, &image).await?;
+                    tracing::debug!(
+                        "{}: {} is the image for {wanted}",
+                        self.reference,
+                        image.raw.digest
+                    );
                     return Ok(image);
                 }
                 Err(error) => return Err(error),

@@ -23,6 +23,7 @@ use crate::{
     check::{self, Findings, LayerVerdict, Rule},
     image::{Descriptor, Digest, ImageReference, Platform, media_type::Family},
     limits::Limits,
+    progress::{self, Counter},
     source::{Source, SourceError, SourceImage},
     store::{AccessOptions, BlobMismatch, CopyError, RawManifest},
 };
@@ -86,6 +87,9 @@ pub(crate) async fn run(job: &VerifyJob) -> Result<VerifyReport, VerifyError> {
         }
         None => None,
     };
+    for selected in &images {
+        expect(&selected.image);
+    }
     let mut reports = Vec::new();
     let [checks, of_other] = [Checks::new(job.limits), Checks::new(job.limits)];
     for SelectedImage { image, findings } in &images {
@@ -93,6 +97,7 @@ pub(crate) async fn run(job: &VerifyJob) -> Result<VerifyReport, VerifyError> {
             None => image_report(&source, image, &checks).await?,
             Some((other, raw)) => {
                 let counterpart = counterpart(image, other, raw).await?;
+                expect(&counterpart);
                 let (mut report, against) = tokio::try_join!(
                     image_report(&source, image, &checks),
                     content(other, &counterpart, &of_other)
@@ -106,6 +111,11 @@ pub(crate) async fn run(job: &VerifyJob) -> Result<VerifyReport, VerifyError> {
         reports.push(report);
     }
     Ok(VerifyReport::new(job.image.to_string(), raw.digest, skipped, reports))
+}
+
+/// Announces the layers of an image that will be checked, for whoever shows progress.
+pub(crate) fn expect(image: &SourceImage) {
+    progress::expect(image.manifest.layers.iter().map(|layer| layer.blob.size).sum());
 }
 
 /// Checks one image with all of its layers.
@@ -151,6 +161,7 @@ async fn layers(
             let key = format!("{layer:?} {diff_id} {} {depth:?}", index == 0);
             let done = || checks.done.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(known) = done().get(&key) {
+                progress::skip(layer.blob.size);
                 return Ok(VerifiedLayer { number: index + 1, ..known.clone() });
             }
             let limits = checks.limits;
@@ -176,9 +187,12 @@ async fn one_layer(
         Ok(VerifiedLayer::unread(number, layer, findings))
     };
     if layer.is_foreign() {
+        progress::skip(layer.blob.size);
         return unread(Rule::Unread, "it is foreign: clients fetch it from elsewhere".into());
     }
-    let blob = match fetch(source, layer).await {
+    let (work, counter) =
+        progress::begin_counted(&format!("layer {number}"), "downloading", layer.blob.size);
+    let blob = match fetch(source, layer, counter).await {
         Ok(Ok(blob)) => blob,
         Ok(Err(mismatch)) => return unread(Rule::Blob, mismatch.to_string()),
         Err(VerifyError::Source(error)) if error.is_missing() => {
@@ -186,8 +200,9 @@ async fn one_layer(
         }
         Err(error) => return Err(error),
     };
+    work.say("checking");
     let (descriptor, diff_id) = (layer.clone(), diff_id.clone());
-    let work = move || {
+    let check = move || {
         let subject = check::Layer {
             blob: &blob,
             len: descriptor.blob.size,
@@ -202,7 +217,7 @@ async fn one_layer(
             Depth::Content => check::content_of(subject),
         }
     };
-    let verdict: LayerVerdict = tokio::task::spawn_blocking(work)
+    let verdict: LayerVerdict = tokio::task::spawn_blocking(check)
         .await
         .map_err(|_| VerifyError::Internal)?
         .map_err(VerifyError::spool)?;
@@ -214,12 +229,14 @@ async fn one_layer(
 pub(crate) async fn fetch(
     source: &Source,
     layer: &Descriptor,
+    counter: Counter,
 ) -> Result<Result<File, BlobMismatch>, VerifyError> {
     let blob = source.blob(&layer.blob).await?;
     let work = move || {
-        let mut file = tempfile::tempfile().map_err(VerifyError::spool)?;
+        let file = tempfile::tempfile().map_err(VerifyError::spool)?;
+        let mut file = counter.counting(file);
         match blob.copy_to(&mut file) {
-            Ok(()) => Ok(Ok(file)),
+            Ok(()) => Ok(Ok(file.into_inner())),
             Err(CopyError::Write(error)) => Err(VerifyError::spool(error)),
             Err(CopyError::Read(error)) => match BlobMismatch::of(&error) {
                 Some(mismatch) => Ok(Err(mismatch.clone())),

@@ -60,7 +60,7 @@ async fn refer(
     entry.set_artifact_type(format.media_type());
     // A registry that gives no list may take the manifest nevertheless.
     let listed = store.referrers(&manifest.digest).await.unwrap_or_else(|error| {
-        tracing::debug!(%error, "cannot list referrers of the new image");
+        tracing::debug!("cannot list what refers to the new image: {error}");
         None
     });
     let is_listed = listed

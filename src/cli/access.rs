@@ -63,6 +63,11 @@ pub(crate) struct SidesArgs {
     #[arg(long, env = "RECOMPRESS_SRC_CREDS", value_name = "USER:PASSWORD")]
     #[arg(hide_env_values = true)]
     src_creds: Option<GivenCreds>,
+    /// Require HTTPS with a valid certificate for the source, instead of --tls-verify
+    #[arg(long, env = "RECOMPRESS_SRC_TLS_VERIFY", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(action = ArgAction::Set, value_parser = value::boolean)]
+    src_tls_verify: Option<bool>,
     /// File with credentials for the destination, instead of --authfile
     #[arg(long, env = "RECOMPRESS_DEST_AUTHFILE", value_name = "FILE")]
     dest_authfile: Option<PathBuf>,
@@ -70,6 +75,11 @@ pub(crate) struct SidesArgs {
     #[arg(long, env = "RECOMPRESS_DEST_CREDS", value_name = "USER:PASSWORD")]
     #[arg(hide_env_values = true)]
     dest_creds: Option<GivenCreds>,
+    /// Require HTTPS with a valid certificate for the destination, instead of --tls-verify
+    #[arg(long, env = "RECOMPRESS_DEST_TLS_VERIFY", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(action = ArgAction::Set, value_parser = value::boolean)]
+    dest_tls_verify: Option<bool>,
 }
 
 /// `USER:PASSWORD`. It is not parsed by the parser of arguments, which would quote what is wrong.
@@ -120,6 +130,14 @@ impl TryFrom<AccessArgs> for AccessOptions {
 }
 
 impl SidesArgs {
+    /// The options for files of the source and the destination, and whether they are given.
+    pub(super) fn authfiles(&self) -> [(&'static str, bool); 2] {
+        [
+            ("--src-authfile", self.src_authfile.is_some()),
+            ("--dest-authfile", self.dest_authfile.is_some()),
+        ]
+    }
+
     /// How the source and the destination are accessed. What is given for one side replaces what is
     /// given for both.
     pub(super) fn apart(
@@ -135,6 +153,11 @@ impl SidesArgs {
             let authfile = authfile.or_else(|| both.authfile.clone());
             Ok((AccessOptions { authfile, creds, ..both.clone() }, is_own))
         };
+        let with = |access: AccessOptions, tls_verify: Option<bool>| AccessOptions {
+            tls_verify: tls_verify.unwrap_or(access.tls_verify),
+            tls_verify_given: access.tls_verify_given || tls_verify.is_some(),
+            ..access
+        };
         let (of_source, one) = side(self.src_authfile, self.src_creds, "--src-creds")?;
         let (of_destination, other) = side(self.dest_authfile, self.dest_creds, "--dest-creds")?;
         let differ = match (source.registry(), destination.registry()) {
@@ -144,6 +167,6 @@ impl SidesArgs {
         if both.creds.is_some() && differ && !one && !other {
             return Err(UsageError::CredsOfTwo);
         }
-        Ok((of_source, of_destination))
+        Ok((with(of_source, self.src_tls_verify), with(of_destination, self.dest_tls_verify)))
     }
 }

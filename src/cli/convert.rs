@@ -30,6 +30,15 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  # Push to the same repository, as app:1.2-zstd-chunked
+  recompress-image convert quay.io/org/app:1.2@sha256:DIGEST
+  # Push to another registry, and see first what would be done
+  recompress-image convert --dry-run quay.io/org/app:1.2@sha256:DIGEST registry.example/app:1.2
+  # Keep gzip for other clients behind the same tag
+  recompress-image convert --compression-format dual oci:app:1.2 oci:app:1.2-dual
+")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct ConvertArgs {
     /// Image to convert: REPOSITORY[:TAG]@DIGEST or oci:DIR[:NAME]
@@ -44,15 +53,25 @@ pub struct ConvertArgs {
     /// the format as a suffix: app:1.2 becomes app:1.2-zstd-chunked.
     #[arg(env = "RECOMPRESS_DESTINATION", value_parser = value::destination)]
     destination: Option<ImageReference>,
+    /// Allow the tag of SOURCE to be moved to the result
+    ///
+    /// Without it, a tag that names the source is not moved, because clients that cannot read the
+    /// result would have no other. --add and the format dual keep images for them, and need no leave.
+    #[arg(long, env = "RECOMPRESS_IN_PLACE", value_name = "BOOL", default_value = "false")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(action = ArgAction::Set, value_parser = value::boolean, help_heading = "Result")]
+    in_place: bool,
     /// How to compress the layers
     #[arg(long, env = "RECOMPRESS_COMPRESSION_FORMAT", value_name = "FORMAT")]
     #[arg(default_value = "zstd:chunked")]
+    #[arg(help_heading = "Compression")]
     compression_format: CompressionFormat,
     /// Compression level: 1 (fastest) to 22 (smallest), for gzip 1 to 9
     ///
     /// With the format dual, it is the level of the zstd:chunked images.
     #[arg(long, env = "RECOMPRESS_COMPRESSION_LEVEL", value_name = "LEVEL", default_value = "6")]
     #[arg(value_parser = value::within(1..=LEVEL_MAX))]
+    #[arg(help_heading = "Compression")]
     compression_level: i32,
     /// Fail if a layer cannot be pulled partially
     ///
@@ -60,6 +79,7 @@ pub struct ConvertArgs {
     #[arg(long, env = "RECOMPRESS_REQUIRE_CHUNKED", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
+    #[arg(help_heading = "Compression")]
     require_chunked: bool,
     /// Image of an index to convert: OS[(VERSION)]/ARCH[/VARIANT]
     ///
@@ -67,16 +87,19 @@ pub struct ConvertArgs {
     /// --all-platforms, --add or the format dual.
     #[arg(long, env = "RECOMPRESS_PLATFORM", value_name = "PLATFORM")]
     #[arg(value_parser = value::platforms)]
+    #[arg(help_heading = "Images of an index")]
     platform: Vec<Vec<NamedPlatform>>,
     /// Convert every image of an index, and write an index of the results
     #[arg(long, env = "RECOMPRESS_ALL_PLATFORMS", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
+    #[arg(help_heading = "Images of an index")]
     all_platforms: bool,
     /// Keep all entries of an index, and add the converted images that it lacks
     #[arg(long, env = "RECOMPRESS_ADD", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
+    #[arg(help_heading = "Images of an index")]
     add: bool,
     /// Images whose zstd layers to reuse, base or none
     ///
@@ -86,12 +109,15 @@ pub struct ConvertArgs {
     /// destination's tag has already are reused without it; none turns that off.
     #[arg(long, env = "RECOMPRESS_REUSE_FROM", value_name = "IMAGE|base|none")]
     #[arg(value_parser = value::reuse_from)]
+    #[arg(help_heading = "Reuse of layers")]
     reuse_from: Vec<Vec<ReuseFrom>>,
     /// What to check before a layer is reused
     #[arg(long, env = "RECOMPRESS_REUSE_TRUST", value_name = "TRUST", default_value = "verify")]
+    #[arg(help_heading = "Reuse of layers")]
     reuse_trust: ReuseTrust,
     /// Which layers to reuse
     #[arg(long, env = "RECOMPRESS_REUSE_RECIPE", value_name = "RECIPE", default_value = "any")]
+    #[arg(help_heading = "Reuse of layers")]
     reuse_recipe: ReuseRecipe,
     /// How to handle an SBOM attached to the source: none, copy, or the digest of one to copy
     ///
@@ -100,24 +126,29 @@ pub struct ConvertArgs {
     /// digest of one.
     #[arg(long, env = "RECOMPRESS_SBOM", value_name = "none|copy|DIGEST", default_value = "none")]
     #[arg(value_parser = value::sbom)]
+    #[arg(help_heading = "Result")]
     sbom: SbomPolicy,
     /// Media types of the new manifests
     #[arg(long, env = "RECOMPRESS_MANIFEST_TYPE", value_name = "TYPE", default_value = "oci")]
+    #[arg(help_heading = "Compression")]
     manifest_type: ManifestType,
     /// Have Quay delete the new tag after this time, as in 12h, 5d or 3w
     #[arg(long, env = "RECOMPRESS_EXPIRES_AFTER", value_name = "PERIOD")]
     #[arg(value_parser = value::period)]
+    #[arg(help_heading = "Result")]
     expires_after: Option<String>,
     /// Directory for the Tekton results, one file each
     ///
     /// The path of its IMAGE_URL file also works, as in $(step.results.IMAGE_URL.path).
     #[arg(long, env = "RECOMPRESS_RESULTS_DIR", value_name = "DIR")]
+    #[arg(help_heading = "Result")]
     results_dir: Option<PathBuf>,
     /// Maximum size of all Tekton results in bytes
     ///
     /// The default is Tekton's own limit; raise it if Tekton reads results from sidecar logs.
     #[arg(long, env = "RECOMPRESS_RESULTS_LIMIT", value_name = "BYTES", default_value = "4096")]
     #[arg(value_parser = value::within(1000..=1_500_000_usize))]
+    #[arg(help_heading = "Result")]
     results_limit: usize,
     /// Report what would be done, and write nothing
     ///
@@ -127,20 +158,24 @@ pub struct ConvertArgs {
     #[arg(long, env = "RECOMPRESS_DRY_RUN", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
+    #[arg(help_heading = "Result")]
     dry_run: bool,
     /// What to print to standard output: the new reference, or a report
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
+    #[arg(help_heading = "Result")]
     output: OutputFormat,
     /// Test afterwards whether the destination serves partial pulls
     #[arg(long, env = "RECOMPRESS_PROBE", value_name = "BOOL", default_value = "true")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
+    #[arg(help_heading = "Result")]
     probe: bool,
     #[command(flatten)]
     limits: LimitsArgs,
     /// Maximum number of compression threads [default: one per available core]
     #[arg(long, env = "RECOMPRESS_JOBS", value_name = "N")]
     #[arg(value_parser = value::within(1..=1024_usize))]
+    #[arg(help_heading = "Compression")]
     jobs: Option<usize>,
     /// Use fewer threads to stay within this much memory [default: the cgroup's limit]
     ///
@@ -208,12 +243,20 @@ fn results_folder(path: PathBuf) -> PathBuf {
 
 pub(super) async fn run(args: ConvertArgs) -> Result<(), CommandError> {
     let (output, dry_run) = (args.output, args.dry_run);
+    let authfiles = args.sides.authfiles();
     let job = ConvertJob::try_from(args)?;
+    let sides = [(&job.source, &job.source_access), (&job.destination, &job.access)];
+    for ((option, given), (image, access)) in authfiles.into_iter().zip(sides) {
+        let file = access.authfile.as_ref().filter(|file| given && !file.exists());
+        if let Some(file) = file.filter(|_| image.registry().is_some()) {
+            return Err(CommandError::NoAuthfile { option, file: file.display().to_string() });
+        }
+    }
     if dry_run {
         let plan = Box::pin(convert::dry_run(&job, &Reporter::for_stderr())).await?;
-        return print(output, &plan, &plan).map_err(CommandError::Print);
+        return print("convert", output, &plan, &plan).map_err(CommandError::Print);
     }
     let summary = convert::run(&job, &Reporter::for_stderr()).await?;
     let line = format!("{}\n", summary.image.reference);
-    print(output, &line, &summary).map_err(CommandError::Stdout)
+    print("convert", output, &line, &summary).map_err(CommandError::Stdout)
 }

@@ -13,9 +13,10 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(before_help = "\
 Example:
-  recompress-image diff quay.io/org/app:1.2 quay.io/org/app:1.3 --platform linux/amd64")]
+  recompress-image diff quay.io/org/app:1.2 quay.io/org/app:1.3 --platform linux/amd64
+")]
 pub struct DiffArgs {
     /// Image that clients have: REPOSITORY:TAG, REPOSITORY@DIGEST or oci:DIR[:NAME]
     #[arg(value_parser = value::image)]
@@ -28,7 +29,7 @@ pub struct DiffArgs {
     /// Without it, two indexes are compared for every platform, and files are not listed.
     #[arg(long, env = "RECOMPRESS_PLATFORM")]
     platform: Option<Platform>,
-    /// What to print to standard output
+    /// How to print the comparison
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
     output: PageFormat,
     #[command(flatten)]
@@ -39,5 +40,5 @@ pub(super) async fn run(args: DiffArgs) -> Result<(), CommandError> {
     let DiffArgs { old, new, platform, output, access } = args;
     let job = DiffJob { old, new, platform, access: access.try_into()? };
     let report = diff::run(&job).await?;
-    print_page(output, &report, || report.page()).map_err(CommandError::Print)
+    print_page("diff", output, &report, || report.page()).map_err(CommandError::Print)
 }

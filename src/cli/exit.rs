@@ -29,6 +29,10 @@ pub enum CommandError {
     Diff(#[from] DiffError),
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    #[error("the credentials file {file} does not exist; check {option}")]
+    NoAuthfile { option: &'static str, file: String },
+    #[error("cannot write man pages to {dir}: {error}")]
+    Man { dir: String, error: io::Error },
     #[error("cannot print the report")]
     Print(#[source] io::Error),
     /// `verify` ran, and the image has errors.
@@ -56,12 +60,28 @@ pub enum ExitCode {
     Findings = 8,
 }
 
+impl ExitCode {
+    /// As `error.kind` of a JSON document has it.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::Usage => "usage",
+            Self::Access => "access",
+            Self::BrokenSource => "broken_source",
+            Self::UnfitSource => "unfit_source",
+            Self::Registry => "registry",
+            Self::Local => "local",
+            Self::Findings => "findings",
+        }
+    }
+}
+
 /// For the end of the help.
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0    success
   1    internal error
-  2    invalid usage
+  2    invalid usage, or the source's tag would be moved without --in-place
   3    a registry denied access (401, 403), or is blocked in registries.conf
   4    the source is broken: its content does not match its digests, or exceeds a limit
   5    the source cannot be converted as requested: an artifact, an encrypted image, an index
@@ -78,7 +98,9 @@ impl CommandError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::Usage,
-            Self::Stdout(_) | Self::Print(_) => ExitCode::Local,
+            Self::Stdout(_) | Self::Print(_) | Self::Man { .. } | Self::NoAuthfile { .. } => {
+                ExitCode::Local
+            }
             Self::Findings { .. } => ExitCode::Findings,
             Self::Convert(error) => of_convert(error),
             Self::Verify(error) => of_verify(error),
@@ -148,7 +170,9 @@ fn of_convert(error: &ConvertError) -> ExitCode {
         }
         ConvertError::Layer { error, .. } => of_layer(error),
         ConvertError::Copy { error, .. } => of_blob(error),
-        ConvertError::NoIndex { .. } | ConvertError::ResultsTooLarge { .. } => ExitCode::Usage,
+        ConvertError::NoIndex { .. }
+        | ConvertError::TakesTag { .. }
+        | ConvertError::ResultsTooLarge { .. } => ExitCode::Usage,
         ConvertError::Unfit { .. }
         | ConvertError::NoImage { .. }
         | ConvertError::ManifestTooLarge { .. }

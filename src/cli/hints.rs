@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 /// Set to [`TEKTON`] by the Task and the StepAction.
-const VARIABLE: &str = "RECOMPRESS_HINTS";
+pub(super) const VARIABLE: &str = "RECOMPRESS_HINTS";
 const TEKTON: &str = "tekton";
 
 /// What options are to users of the Task; those that begin like another one come first.
-const WORDS: [(&str, &str); 27] = [
+const WORDS: [(&str, &str); 28] = [
+    (", or move the tag with --in-place", ""),
     ("\nFor more information, try '--help'.\n", ""),
     ("log in again or pass --authfile", "renew the secret of the ServiceAccount"),
     ("or pass --authfile", "or use another secret in the ServiceAccount"),

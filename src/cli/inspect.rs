@@ -13,6 +13,11 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  recompress-image inspect quay.io/org/app:1.2-zstd-chunked
+  recompress-image inspect --platform linux/arm64 --output html oci:app:1.2 > app.html
+")]
 pub struct InspectArgs {
     /// Image to inspect: REPOSITORY:TAG, REPOSITORY@DIGEST or oci:DIR[:NAME]
     #[arg(value_parser = value::image)]
@@ -30,7 +35,7 @@ pub struct InspectArgs {
     /// Without it, the images of the index are listed.
     #[arg(long, env = "RECOMPRESS_PLATFORM")]
     platform: Option<Platform>,
-    /// What to print to standard output
+    /// How to print what the layers consist of
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
     output: PageFormat,
     #[command(flatten)]
@@ -41,5 +46,5 @@ pub(super) async fn run(args: InspectArgs) -> Result<(), CommandError> {
     let InspectArgs { image, toc, download, platform, output, access } = args;
     let job = InspectJob { image, platform, toc, download, access: access.try_into()? };
     let report = inspect::run(&job).await?;
-    print_page(output, &report, || report.page()).map_err(CommandError::Print)
+    print_page("inspect", output, &report, || report.page()).map_err(CommandError::Print)
 }

@@ -5,6 +5,7 @@ use super::value;
 use crate::limits::Limits;
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
 pub(crate) struct LimitsArgs {
     /// Maximum decompressed layer size
     #[arg(long, env = "RECOMPRESS_MAX_LAYER_SIZE", value_name = "SIZE", default_value = "256GiB")]

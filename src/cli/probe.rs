@@ -9,10 +9,14 @@ use super::{
 };
 use crate::{
     image::ImageReference,
-    probe::{self, ProbeJob},
+    probe::{self, ProbeJob, ProbeReport},
 };
 
 #[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Example:
+  recompress-image probe quay.io/org/app:1.2-zstd-chunked
+")]
 pub struct ProbeArgs {
     /// Image in the registry to probe: REPOSITORY:TAG or REPOSITORY@DIGEST
     ///
@@ -20,15 +24,25 @@ pub struct ProbeArgs {
     /// used.
     #[arg(value_parser = value::image_in_repository)]
     image: ImageReference,
-    /// What to print to standard output
+    /// How to print the verdict
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
     output: OutputFormat,
     #[command(flatten)]
     access: AccessArgs,
 }
 
+/// The report of a registry, with the image that it was asked about.
+#[derive(serde::Serialize)]
+struct Named<'a> {
+    reference: String,
+    #[serde(flatten)]
+    report: &'a ProbeReport,
+}
+
 pub(super) async fn run(args: ProbeArgs) -> Result<(), CommandError> {
     let ProbeArgs { image, output, access } = args;
+    let reference = image.to_string();
     let report = probe::run(&ProbeJob { image, access: access.try_into()? }).await?;
-    print(output, &report, &report).map_err(CommandError::Print)
+    let named = Named { reference, report: &report };
+    print("probe", output, &report, &named).map_err(CommandError::Print)
 }

@@ -7,23 +7,34 @@ use clap::{Arg, Command};
 pub(super) fn tables(root: &Command) -> String {
     let mut text = String::new();
     let mut shared = None;
-    for command in root.get_subcommands() {
+    let mut kinds: Vec<_> = root.get_subcommands().collect();
+    let documents = kinds.split_off(kinds.len() - 2);
+    for command in kinds {
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         let (access, own): (Vec<_>, Vec<_>) =
             command.get_arguments().partition(|arg| is_shared(root, arg));
         text += &format!("### {}\n\n{about}.\n\n{}\n", command.get_name(), table(own));
         shared.get_or_insert(access);
     }
+    for command in documents {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        text += &format!(
+            "### {}\n\n{about}.\n\n{}\n",
+            command.get_name(),
+            table(command.get_arguments())
+        );
+    }
     let shared = shared.into_iter().flatten().chain(root.get_arguments());
     text + &format!("### Options of every subcommand\n\n{}", table(shared))
 }
 
-/// Whether every subcommand has the option, about the same matter.
+/// Whether every subcommand that reads images has the option, about the same matter.
 fn is_shared(root: &Command, arg: &Arg) -> bool {
-    arg.get_help_heading().is_some()
-        && root
-            .get_subcommands()
-            .all(|command| command.get_arguments().any(|other| other.get_id() == arg.get_id()))
+    let is_it = |other: &Arg| other.get_id() == arg.get_id() && help(other) == help(arg);
+    let mut commands = root
+        .get_subcommands()
+        .filter(|command| !["completions", "man"].contains(&command.get_name()));
+    arg.get_help_heading().is_some() && commands.all(|command| command.get_arguments().any(is_it))
 }
 
 fn table<'a>(arguments: impl IntoIterator<Item = &'a Arg>) -> String {

@@ -48,7 +48,8 @@ fn parses_in_its_own_environment() {
 
 fn for_each(mut check: impl FnMut(&str, &Arg)) {
     let root = Cli::command();
-    let subcommands: Vec<&Parser> = root.get_subcommands().collect();
+    let reads = |command: &&Parser| !["completions", "man"].contains(&command.get_name());
+    let subcommands: Vec<&Parser> = root.get_subcommands().filter(reads).collect();
     assert_eq!(subcommands.len(), 5);
     for subcommand in subcommands {
         for arg in subcommand.get_arguments().chain(root.get_arguments()) {
@@ -194,4 +195,94 @@ fn the_parser_is_sound_and_every_option_has_one_line_of_help() {
         assert!(help.len() <= 90, "{subcommand} {}: {help}", arg.get_id());
         assert!(!matches!(arg.get_action(), ArgAction::SetFalse));
     });
+}
+
+#[test]
+fn help_has_examples_before_options_and_exit_codes_only_if_it_is_long() {
+    let mut root = command();
+    root.build();
+    for name in ["convert", "verify", "inspect", "diff", "probe"] {
+        let command = root.find_subcommand_mut(name).unwrap();
+        let (short, long) =
+            (command.render_help().to_string(), command.render_long_help().to_string());
+        for help in [&short, &long] {
+            let at = |words: &str| help.find(words).unwrap_or_else(|| panic!("{words}: {help}"));
+            assert!(
+                at("Example") < at("Usage:") && at("Usage:") < at("Registry access:"),
+                "{help}"
+            );
+        }
+        assert!(!short.contains("Exit codes") && long.contains("Exit codes"), "{short}");
+        assert!(!short.contains("[env:") && long.contains("[env:"), "{short}");
+    }
+    let headings =
+        ["Compression:", "Images of an index:", "Reuse of layers:", "Result:", "Limits:"];
+    let help = root.find_subcommand_mut("convert").unwrap().render_help().to_string();
+    assert!(headings.iter().all(|heading| help.contains(heading)), "{help}");
+    assert!(root.render_long_help().to_string().contains("130  interrupted by SIGINT"));
+}
+
+#[test]
+fn each_command_says_what_it_prints() {
+    let root = Cli::command();
+    let mut texts: Vec<_> = root
+        .get_subcommands()
+        .filter_map(|command| command.get_arguments().find(|arg| arg.get_id() == "output"))
+        .map(|arg| arg.get_help().unwrap().to_string())
+        .collect();
+    texts.sort();
+    texts.dedup();
+    assert_eq!(texts.len(), 5);
+}
+
+#[test]
+fn the_long_version_says_what_was_built() {
+    let version = build_version();
+    let number = env!("CARGO_PKG_VERSION");
+    assert!(version.starts_with(&format!("{number} (")), "{version}");
+    assert!(version.contains(std::env::consts::ARCH), "{version}");
+    let short = Cli::command().render_version();
+    assert_eq!(short.trim_end(), format!("recompress-image {number}"));
+}
+
+#[test]
+fn every_shell_gets_completions_and_every_command_a_man_page() {
+    for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish]
+    {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut command(), "recompress-image", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        for words in ["convert", "reuse-trust", "zstd", "completions"] {
+            assert!(script.contains(words), "{shell} {words}");
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let Ok(Cli { command: Command::Man(args), .. }) =
+        parse(["recompress-image".into(), "man".into(), dir.path().into()])
+    else {
+        panic!();
+    };
+    documents::man(&args).unwrap();
+    let mut pages: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    pages.sort();
+    let names = ["-completions", "-convert", "-diff", "-inspect", "-man", "-probe", "-verify", ""];
+    assert_eq!(pages, names.map(|name| OsString::from(format!("recompress-image{name}.1"))));
+    let page = std::fs::read_to_string(dir.path().join("recompress-image-convert.1")).unwrap();
+    assert!(page.contains("RECOMPRESS_COMPRESSION_LEVEL"), "{page}");
+}
+
+#[test]
+fn a_value_is_called_invalid_once() {
+    for (argument, words) in [
+        ("--platform=linux", "invalid value 'linux' for '--platform <PLATFORM>': expected OS/ARCH"),
+        ("quay.io/a@sha256:12", "': malformed digest \"sha256:12\"; expected 64 digits"),
+        ("dir:/tmp/x", "`skopeo copy dir:… oci:DIR:1.2`"),
+        ("docker-daemon:app:1", "`skopeo copy docker-daemon:… oci:DIR:1.2`"),
+    ] {
+        let arguments = ["recompress-image", "diff", "quay.io/a:b", argument];
+        let error = render(&parse(arguments.map(OsString::from)).unwrap_err());
+        assert!(error.contains(words), "{error}");
+        assert!(error.matches("invalid").count() <= 1, "{error}");
+    }
 }

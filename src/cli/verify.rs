@@ -4,8 +4,9 @@
 use super::{
     access::AccessArgs,
     exit::CommandError,
+    failure::Failure,
     limits::LimitsArgs,
-    output::{OutputFormat, print},
+    output::{OutputFormat, print_with},
     value,
 };
 use crate::{
@@ -14,6 +15,11 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
+#[command(before_help = "\
+Examples:
+  recompress-image verify quay.io/org/app:1.2-zstd-chunked
+  recompress-image verify oci:app:1.2-zstd-chunked --against oci:app:1.2
+")]
 pub struct VerifyArgs {
     /// Image to verify: REPOSITORY:TAG, REPOSITORY@DIGEST or oci:DIR[:NAME]
     #[arg(value_parser = value::image)]
@@ -30,7 +36,7 @@ pub struct VerifyArgs {
     platform: Option<Platform>,
     #[command(flatten)]
     limits: LimitsArgs,
-    /// What to print to standard output
+    /// How to print what was found
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
     output: OutputFormat,
     #[command(flatten)]
@@ -46,9 +52,15 @@ pub(super) async fn run(args: VerifyArgs) -> Result<(), CommandError> {
         access: args.access.try_into()?,
     };
     let report = verify::run(&job).await?;
-    print(args.output, &report, &report).map_err(CommandError::Print)?;
-    match report.errors {
+    let result = match report.errors {
         0 => Ok(()),
-        errors => Err(CommandError::Findings { reference: report.reference, errors }),
-    }
+        errors => Err(CommandError::Findings { reference: report.reference.clone(), errors }),
+    };
+    let failure = result
+        .as_ref()
+        .err()
+        .map(|error: &CommandError| Failure::new(error.exit_code(), &error.to_string()));
+    print_with("verify", args.output, &report, &report, failure.as_ref())
+        .map_err(CommandError::Print)?;
+    result
 }

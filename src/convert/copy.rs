@@ -122,6 +122,7 @@ async fn blob(run: &Run<'_>, blob: &BlobId) -> Result<(), ConvertError> {
 async fn obtain(run: &Run<'_>, blob: &BlobId) -> Result<(), ConvertError> {
     let destination = &run.destination;
     if destination.store.mount(&blob.digest, run.source.location()).await {
+        tracing::debug!("mounted blob {} from the source's repository", blob.digest);
         return Ok(());
     }
     let reader = run.source.blob(blob).await?;

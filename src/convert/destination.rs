@@ -130,6 +130,7 @@ impl<'a> Destination<'a> {
         let is_done = !renew && before.as_ref().is_some_and(is_it);
         let before = before.map(|before| before.digest);
         if is_done {
+            tracing::debug!("{} names this image already; it is not tagged again", self.reference);
             return Ok(before);
         }
         let Err(error) = self.store.put_manifest(manifest, self.reference.tag()).await else {

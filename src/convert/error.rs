@@ -120,6 +120,12 @@ pub enum ConvertError {
         #[source]
         error: StoreError,
     },
+    #[error(
+        "{reference} names the source, {digest}, and would name the result instead: clients that \
+         cannot read that would have no other tag; choose another destination, or move the tag \
+         with --in-place"
+    )]
+    TakesTag { reference: ImageReference, digest: Digest },
     /// What was published is not what was sent.
     #[error(
         "{reference} does not match what was pushed: found {found}, expected {pushed}; either \

@@ -106,7 +106,10 @@ pub(super) async fn find(run: &Run<'_>) -> Reusable {
     let named = named.chain(job.reuse.images.iter().map(|image| (image, Origin::User)));
     let end = Instant::now() + FIND_TIME;
     for (image, by) in named.chain(bases.iter().map(|base| (base, Origin::Source))) {
+        let before = found.layers.len();
         candidate::read(run, image, by, &wanted, end, &mut found).await;
+        let count = found.layers.len() - before;
+        tracing::debug!("{image} adds {count} layers to those that may be reused");
     }
     found
 }
@@ -226,7 +229,7 @@ impl FoundLayer {
 
     fn warn(&self, unfit: &Unfit) {
         let (digest, from) = (&self.blob.digest, &self.candidate.reference);
-        tracing::warn!(%digest, %from, reason = %unfit, "cannot reuse a layer");
+        tracing::warn!("cannot reuse layer {digest} of {from}: {unfit}");
     }
 
     fn has_recipe(&self, run: &Run<'_>, format: Format) -> bool {

@@ -32,8 +32,9 @@ pub enum ReferenceError {
     Empty,
     /// A transport of other tools, or a URL scheme.
     #[error(
-        "{0:?} is not supported; name an image in a registry as docker://quay.io/org/app:1.2 (or \
-         without docker://), and one in an OCI image layout as oci:DIR:1.2"
+        "{0:?} is not supported; copy the image to an OCI image layout first, as in \
+         `skopeo copy {0}… oci:DIR:1.2`, and name it as oci:DIR:1.2; one in a registry is named as \
+         docker://quay.io/org/app:1.2, or without docker://"
     )]
     Transport(String),
     /// The registry's host or port is malformed.

@@ -1,26 +1,11 @@
 //! Events as lines of text.
 
-use std::io::Write as _;
-
 use crate::chunked::eligibility::LeftOut;
 
 use super::{
     AttachedReport, Event, LayerKind, LayerReport, ReuseProof, ReuseReport, Summary,
     human::{percent, size},
 };
-use crate::store::mask;
-
-/// Prints what there is to say of an event.
-pub(super) fn print(event: &Event<'_>) {
-    if let Some(line) = line(event) {
-        print_text(&line);
-    }
-}
-
-pub(super) fn print_text(text: &str) {
-    // Standard error may be closed; the work goes on.
-    let _ = writeln!(std::io::stderr(), "{}", mask(text));
-}
 
 /// What there is to say of an event, possibly in several lines.
 pub(super) fn line(event: &Event<'_>) -> Option<String> {

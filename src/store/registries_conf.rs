@@ -68,7 +68,7 @@ impl RegistriesConf {
     ) -> Result<Self, RegistriesConfError> {
         let mut all = Self::default();
         for (path, text) in environment.read(file)? {
-            tracing::debug!(file = %path.display(), "reading registries.conf");
+            tracing::debug!("reading {}", path.display());
             all.add(&path, &text)?;
         }
         Ok(all)

@@ -30,7 +30,7 @@ pub(super) fn is_skipped(path: &Path, error: &io::Error, what: &str) -> bool {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => true,
         // In a container HOME often belongs to somebody else.
         io::ErrorKind::PermissionDenied => {
-            tracing::warn!(file = %path.display(), "skipping an unreadable {what}");
+            tracing::warn!("cannot read the {what} {}: {error}; ignoring it", path.display());
             true
         }
         _ => false,

@@ -36,7 +36,7 @@ fn damaged_blobs_are_replaced() {
             fs::write(&path, &damaged).unwrap();
             let again = run(&convert);
             again.ends("damaged", 0);
-            assert!(again.stderr.contains("replacing a damaged blob"), "{}", again.stderr);
+            assert!(again.stderr.contains("is damaged; replacing it"), "{}", again.stderr);
             assert!(fs::read(&path).unwrap() == right, "{format}: {digest}");
         }
     }

@@ -135,7 +135,7 @@ async fn given_credentials() {
     {
         let mut command = convert(&source, &format!("{to}{number}"));
         command.args(&options).args(["-vv"]).envs(variables.iter().copied());
-        let told = ends(&run(command).await, 0, &["DEBUG"]);
+        let told = ends(&run(command).await, 0, &["debug ["]);
         assert!(!told.contains("correct horse"), "{options:?} {variables:?}: {told}");
     }
 

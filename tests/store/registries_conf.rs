@@ -172,7 +172,7 @@ async fn sources_are_tried_in_the_order_of_skopeo() {
         let result = if success { Ok(&*seen) } else { Err(&*seen) };
         assert_eq!(result, expected, "{case}: {text}");
         // That a mirror lacks an image is nothing to warn of.
-        assert!(!text.contains("cannot use a mirror") || !seen.contains("404"), "{case}: {text}");
+        assert!(!text.contains("cannot use the mirror") || !seen.contains("404"), "{case}: {text}");
         if case == "only a mirror, without it" {
             assert!(text.contains("exit status: 6") && text.contains(" (not found): "), "{text}");
         }

@@ -197,7 +197,7 @@ async fn the_base_that_the_source_names() {
     let mut command = convert(&source, &format!("{}/org/app:y", peer.host()));
     command.args(["--reuse-from=base", "--output=json", "--probe=false"]);
     let output = run(command).await;
-    let text = ends(&output, 0, &["the source names a base on a host that is not used"]);
+    let text = ends(&output, 0, &["is not looked at, because the source names it"]);
     assert!(!text.contains("names no base image"), "{text}");
     assert_eq!(proofs(&serde_json::from_slice(&output.stdout).unwrap()), ["", "", ""]);
     assert_eq!(elsewhere.requests().len(), 0);
@@ -529,7 +529,7 @@ async fn candidates_that_are_not_there() {
     for from in [format!("{}/org/none:1", peer.host()), "oci:/nonexistent:1".to_owned()] {
         let mut command = convert(&source, &to);
         command.args(["--reuse-from", &from, "--probe=false"]);
-        ends(&run(command).await, 0, &["cannot reuse layers of this image", &from]);
+        ends(&run(command).await, 0, &["cannot reuse layers of ", &from]);
     }
     for (from, words) in [
         ("none,base", "--reuse-from=none cannot be combined"),

@@ -47,7 +47,7 @@ async fn tls_and_a_password() {
     let log_in = format!("--authfile={}", authfile.display());
     let mut command = convert(&source, &format!("{image}:out"));
     command.args([&certificates, &log_in, "--output=json", "-vv"]);
-    let told = ends(&run(command).await, 0, &["DEBUG"]);
+    let told = ends(&run(command).await, 0, &["debug ["]);
     let basic = BASE64_STANDARD.encode("tester:correct horse");
     for secret in [PASSWORD, &basic] {
         assert!(!told.contains(secret), "{secret} is told");
@@ -156,7 +156,7 @@ async fn two_credentials_on_one_host() {
     let mut command = convert(&source, &format!("{to}:out"));
     command.args([&log_in, "-vv", "--output=json"]);
     let output = run(command).await;
-    ends(&output, 0, &["DEBUG"]);
+    ends(&output, 0, &["debug ["]);
     holds_no_secret(&output, &tokens);
     let exchanges = tokens.exchanges().split_off(before);
     let pulls = ("reader".to_owned(), "repository:org/private:pull".to_owned());

@@ -61,6 +61,7 @@ impl TryFrom<ConvertArgs> for ConvertJob {
             expires_after: args.expires_after,
             sbom: args.sbom,
             probe: args.probe,
+            in_place: args.in_place,
             reuse: reuse(args.reuse_from, args.reuse_trust, args.reuse_recipe)?,
             source_access,
             access,

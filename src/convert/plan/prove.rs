@@ -15,6 +15,7 @@ pub(in crate::convert) async fn prove(
     format: Format,
     checks: &Checks,
 ) -> Result<Option<String>, ConvertError> {
+    verify::expect(image);
     let report = verify::image_report(source, image, checks).await?;
     let layers = report.layers.iter().zip(&image.manifest.layers);
     let layers = layers.filter(|(_, layer)| !layer.is_foreign());

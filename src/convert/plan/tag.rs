@@ -37,6 +37,10 @@ pub(crate) fn derived_tag(
         platforms = format!("-{}", short_hash(&platforms));
     }
     let suffix = format!("{platforms}-{suffix}");
+    // It is the result of such a run already.
+    if base.ends_with(&suffix) {
+        return base;
+    }
     if base.len() + suffix.len() <= max {
         return base + &suffix;
     }

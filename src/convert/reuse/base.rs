@@ -32,8 +32,10 @@ pub(super) fn references(run: &Run<'_>) -> Vec<ImageReference> {
     }
     if let Some(first) = bases.get(BASES_MAX).and_then(|base| base.first()) {
         let (left, base) = (bases.len() - BASES_MAX, first);
-        tracing::warn!(%base, left, "the source names more than {BASES_MAX} bases; pass the others \
-            to --reuse-from");
+        tracing::warn!(
+            "the source names more than {BASES_MAX} base images; {left} of them are not looked at, \
+             such as {base}; pass them to --reuse-from"
+        );
     }
     let mut references: Vec<ImageReference> = Vec::new();
     for reference in bases.into_iter().take(BASES_MAX).flatten() {
@@ -44,8 +46,10 @@ pub(super) fn references(run: &Run<'_>) -> Vec<ImageReference> {
     let (allowed, refused): (Vec<_>, Vec<_>) =
         references.into_iter().partition(|base| is_allowed(run, base));
     for base in refused {
-        tracing::warn!(%base, "the source names a base on a host that is not used, because the image \
-            could be hostile; pass it to --reuse-from");
+        tracing::warn!(
+            "the base image {base} is not looked at, because the source names it and its host is one \
+             that an image may not name; pass it to --reuse-from"
+        );
     }
     allowed
 }

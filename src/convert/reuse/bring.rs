@@ -47,7 +47,7 @@ impl FoundLayer {
             Ok(()) => Ok(Some(Brought { already_there: false, mounted: false })),
             Err(error) => {
                 let (digest, error) = (&blob.digest, error.with_causes());
-                tracing::warn!(%digest, error, "cannot upload a layer to be reused");
+                tracing::warn!("cannot upload layer {digest} to reuse it: {error}");
                 Ok(None)
             }
         }

@@ -148,9 +148,9 @@ pub(super) async fn read(
         Err(_) => format!("reading it takes more than {} s", time.as_secs()),
     };
     if named_by == Origin::Destination {
-        tracing::debug!(%image, error, "there is nothing to reuse");
+        tracing::debug!("nothing to reuse in {image}: {error}");
     } else {
-        tracing::warn!(%image, error, "cannot reuse layers of this image");
+        tracing::warn!("cannot reuse layers of {image}: {error}");
     }
 }
 
@@ -181,7 +181,10 @@ impl Reader<'_> {
             let which = Selector::Digest(entry.blob.digest.clone());
             let read = async { self.image(&self.store.manifest(&which).await?, found).await };
             if let Err(error) = read.await {
-                tracing::debug!(digest = %entry.blob.digest, %error, "skipped");
+                tracing::debug!(
+                    "skipping manifest {} in the search for layers: {error}",
+                    entry.blob.digest
+                );
             }
         }
         Ok(())
@@ -221,7 +224,7 @@ impl Reader<'_> {
             }
         }
         for (reason, layers) in unfit {
-            tracing::info!(image = %raw.digest, layers, reason, "layers are of no use");
+            tracing::info!("{layers} layers of {} cannot be reused: {reason}", raw.digest);
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ use crate::{
     image::{Digest, media_type::OCI_LAYER_ZSTD},
     layer::{self, Outline, ZSTD_MAGIC},
     limits::Limits,
+    progress::{self, Counter, Work},
     report::ReuseProof,
     source::LayerDocuments,
     store::{BlobReader, Store},
@@ -108,7 +109,10 @@ impl FoundLayer {
         let store = self.candidate.store(run);
         let opened = tokio::time::timeout(time, store.blob(&self.blob.digest, self.blob.size));
         let opened = opened.await.map_err(|_| Unfit::Slow)?;
-        Ok(TimedReader { reader: opened.map_err(|error| Unfit::unreadable(&error))?, end })
+        let reader = opened.map_err(|error| Unfit::unreadable(&error))?;
+        let label = format!("reusable layer {}", &self.blob.digest.hex()[..12]);
+        let (work, counter) = progress::aside(&label, "checking", self.blob.size);
+        Ok(TimedReader { reader, end, shown: Some((work, counter)) })
     }
 
     pub(super) async fn download(&self, run: &Run<'_>) -> Result<NamedTempFile, Unfit> {
@@ -325,6 +329,8 @@ async fn blocking<T: Send + 'static>(
 struct TimedReader<R = BlobReader> {
     reader: R,
     end: Instant,
+    /// As progress.
+    shown: Option<(Work, Counter)>,
 }
 
 impl<R: Read> Read for TimedReader<R> {
@@ -332,7 +338,11 @@ impl<R: Read> Read for TimedReader<R> {
         if Instant::now() > self.end {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.reader.read(buf)
+        let read = self.reader.read(buf)?;
+        if let Some((_, counter)) = &self.shown {
+            counter.add(read);
+        }
+        Ok(read)
     }
 }
 
@@ -344,7 +354,8 @@ mod tests {
     #[test]
     fn reading_ends_when_its_time_has_come() {
         let end = Instant::now() + Duration::from_millis(50);
-        let error = io::copy(&mut TimedReader { reader: io::repeat(0), end }, &mut io::sink());
+        let error =
+            io::copy(&mut TimedReader { reader: io::repeat(0), end, shown: None }, &mut io::sink());
         assert!(matches!(Unfit::from(error.unwrap_err()), Unfit::Slow));
     }
 

@@ -36,7 +36,7 @@ impl OciLayout {
     pub(super) fn lock(&self) -> Result<File, StoreError> {
         let directory = File::open(&self.root).map_err(StoreError::io(&self.root))?;
         if let Err(error) = directory.lock() {
-            tracing::debug!(layout = %self.root.display(), %error, "cannot lock the layout");
+            tracing::debug!("cannot lock the layout {}: {error}", self.root.display());
         }
         Ok(directory)
     }
@@ -135,7 +135,7 @@ impl OciLayout {
         if is_right {
             self.proven().insert(digest.clone());
         } else {
-            tracing::warn!(%digest, layout = %self.root.display(), "replacing a damaged blob");
+            tracing::warn!("blob {digest} in {} is damaged; replacing it", self.root.display());
         }
         Ok(is_right)
     }

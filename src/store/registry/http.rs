@@ -41,6 +41,7 @@ pub(super) use self::{
     pace::Pace,
     retry::{Again, RequestFailure, Retries},
 };
+use crate::progress;
 use crate::store::{
     access::{AccessOptions, NamedBy, Patience},
     error::StoreError,
@@ -116,13 +117,20 @@ impl Http {
         for _ in 0..=HOPS {
             let handed_over = Arc::new(AtomicU64::new(0));
             let request = self.request(call, &url, auth, &handed_over).await?;
+            let begin = Instant::now();
+            let _shown = call.is_small().then(|| self.waited_for(call, &url));
             let response = tokio::select! {
                 biased;
-                answer = request.send() => answer.map_err(|error| self.failed(call, &url, &error))?,
+                answer = request.send() => answer.map_err(|error| {
+                    trace_request(call, &url, "no response", begin);
+                    self.failed(call, &url, &error)
+                })?,
                 error = self.stalled(call, &url, &handed_over) => {
+                    trace_request(call, &url, "no response", begin);
                     return Err(RequestFailure::transient(error));
                 }
             };
+            trace_request(call, &url, response.status().as_str(), begin);
             if let Some(error) = error::of_proxy(&self.host_of(&url), &response) {
                 return Err(RequestFailure::fatal(error));
             }
@@ -133,7 +141,6 @@ impl Http {
                 Some(next) => url = next,
                 None => return Ok(response),
             }
-            tracing::debug!(to = %url.origin().ascii_serialization(), "redirected");
         }
         Err(RequestFailure::fatal(self.protocol(&call.action, "too many redirects")))
     }
@@ -179,6 +186,7 @@ impl Http {
             match call.commits.filter(|_| before >= call.counted()) {
                 Some(size) => {
                     let limit = commit_time(commit, size).max(idle);
+                    let _shown = self.waited_for(call, url);
                     tokio::time::sleep(limit).await;
                     return error::unanswered(&self.host_of(url), limit);
                 }
@@ -256,6 +264,10 @@ impl Http {
         }
     }
 
+    fn waited_for(&self, call: &Call, url: &Url) -> progress::Wait {
+        progress::wait(format!("waiting for {} ({})", self.host_of(url), call.action), None)
+    }
+
     /// A whole body, if it has no more than `limit` bytes; else nothing.
     pub(super) async fn read_bounded(
         &self,
@@ -314,6 +326,31 @@ impl Http {
     }
 }
 
+/// Parameters of requests that are no secrets. Others may grant access, as in signed URLs.
+const PARAMETERS: [&str; 8] =
+    ["digest", "mount", "from", "n", "last", "artifactType", "service", "scope"];
+
+/// A request and its answer, for whoever wants to know each.
+fn trace_request(call: &Call, url: &Url, status: &str, begin: Instant) {
+    let (method, seconds) = (&call.method, begin.elapsed().as_secs_f64());
+    tracing::trace!("{method} {}: {status} in {seconds:.3} s", printable(url));
+}
+
+/// A URL without what may be secret.
+fn printable(url: &Url) -> String {
+    let mut shown = url.clone();
+    // URLs of HTTP can always be without them.
+    let _ = shown.set_username("").and_then(|()| shown.set_password(None));
+    shown.set_fragment(None);
+    shown.set_query(None);
+    let pairs = url.query_pairs().map(|(name, value)| {
+        let value = if PARAMETERS.contains(&&*name) { &*value } else { "***" };
+        format!("{name}={value}")
+    });
+    let pairs: Vec<_> = pairs.collect();
+    if pairs.is_empty() { shown.to_string() } else { format!("{shown}?{}", pairs.join("&")) }
+}
+
 fn out_of_reach(registry: &str, reason: &'static str) -> StoreError {
     StoreError::OutOfReach { registry: registry.to_owned(), reason }
 }
@@ -324,4 +361,24 @@ pub(super) fn location(response: &Response) -> Option<Url> {
     let location = response.headers().get(LOCATION)?.as_bytes();
     let location = percent_encode(location, CONTROLS).to_string();
     response.url().join(&location).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_printed_url_has_no_secrets() {
+        for (url, printed) in [
+            ("https://u:p@r.example/v2/a/manifests/x", "https://r.example/v2/a/manifests/x"),
+            (
+                "https://s3.example/b?X-Amz-Signature=abc&digest=sha256:1#f",
+                "https://s3.example/b?X-Amz-Signature=***&digest=sha256:1",
+            ),
+            ("https://r.example/u/1?_state=abc", "https://r.example/u/1?_state=***"),
+        ] {
+            assert_eq!(printable(&url.parse().unwrap()), printed);
+        }
+    }
 }

@@ -74,7 +74,7 @@ impl Repository {
     /// Asks the registry how it wants clients to authenticate, and gets a token.
     async fn log_in(&self, root: Url) -> Result<(), StoreError> {
         // There is no challenge yet, so this goes out without authorization.
-        let call = Call::new(Method::GET, root, "first request");
+        let call = Call::new(Method::GET, root, "connection");
         let mut retries = self.http.retries(&call.action);
         let ping = loop {
             let answer = self.http.send(&call, &RegistryAuth::Anonymous).await;

@@ -160,10 +160,10 @@ async fn registries_that_serve_something_else_later() {
     for (number, (mood, expected, words)) in [
         (Mood::Honest, "verified", None),
         (Mood::NoRanges, "verified", None),
-        (Mood::TwoVersions, "", Some("cannot reuse a layer")),
-        (Mood::Replaced, "", Some("cannot reuse a layer")),
-        (Mood::CutOff, "", Some("cannot reuse a layer")),
-        (Mood::Endless, "", Some("cannot reuse a layer")),
+        (Mood::TwoVersions, "", Some("cannot reuse layer ")),
+        (Mood::Replaced, "", Some("cannot reuse layer ")),
+        (Mood::CutOff, "", Some("cannot reuse layer ")),
+        (Mood::Endless, "", Some("cannot reuse layer ")),
     ]
     .into_iter()
     .enumerate()

@@ -108,7 +108,11 @@ async fn very_many_bases() {
     let source = index(&store, &place, &entries).await;
     let mut command = convert(&source, &format!("{}/new:z", peer.host()));
     command.args(["--all-platforms", "--reuse-from=base", "--probe=false"]);
-    ends(&run(command).await, 0, &["the source names more than 8 bases", "org/base:8", "left=2"]);
+    ends(
+        &run(command).await,
+        0,
+        &["the source names more than 8 base images", "org/base:8", "left=2"],
+    );
     let asked = peer.requests();
     let asked_for = |number: usize| {
         asked.iter().any(|line| line.contains(&format!("org/base/manifests/{number} ")))

@@ -141,6 +141,11 @@ impl Call {
         }
     }
 
+    /// Whether sending it takes no time to speak of.
+    pub(super) fn is_small(&self) -> bool {
+        !matches!(self.body, RequestBody::File(_))
+    }
+
     pub(super) fn is_read(&self) -> bool {
         matches!(self.method, Method::GET | Method::HEAD)
     }

@@ -12,6 +12,7 @@ use reqwest::{
 use tokio::time::Instant;
 
 use super::pace::SLOWEST;
+use crate::progress;
 use crate::store::{
     access::Patience,
     error::{StoreError, Tried},
@@ -160,6 +161,10 @@ impl Retries {
         } else {
             tracing::warn!("{message}");
         }
+        let _shown = progress::wait(
+            format!("retrying {}", self.action),
+            Some((Instant::now() + delay).into_std()),
+        );
         tokio::time::sleep(delay).await;
         Ok(())
     }

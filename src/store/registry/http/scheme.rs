@@ -55,7 +55,7 @@ async fn detect(
     expects_tls: bool,
 ) -> Result<&'static str, StoreError> {
     let patience = options.patience;
-    let mut retries = Retries::new(patience, &"TLS detection".into());
+    let mut retries = Retries::new(patience, &"connection".into());
     loop {
         let answer = http.get(format!("https://{host}/v2/")).send();
         let failure = match tokio::time::timeout(patience.idle, answer).await {
@@ -68,9 +68,8 @@ async fn detect(
                 if is_plain {
                     if !is_loopback(host) {
                         tracing::warn!(
-                            registry,
-                            "the registry does not support TLS: credentials and images are sent \
-                             unencrypted"
+                            "registry {registry} does not support TLS: credentials and images are \
+                             sent unencrypted"
                         );
                     }
                     return Ok("http");

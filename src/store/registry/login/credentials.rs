@@ -123,11 +123,11 @@ fn find_with(
         let file = AuthFile::parse(path, &content)?;
         if let Some(found) = file.find(registry, repository, helper)? {
             found.credential.remember();
-            tracing::debug!(registry, repository, origin = %found.origin, "found credentials");
+            tracing::debug!("{registry}/{repository}: using {}", found.origin);
             return Ok(Some(found));
         }
     }
-    tracing::debug!(registry, repository, "found no credentials");
+    tracing::debug!("{registry}/{repository}: no credentials found; continuing without");
     Ok(None)
 }
 
@@ -187,7 +187,7 @@ impl AuthFile {
             return self.ask(helper, server, name).or_else(|error| match error {
                 // A desktop's store does not exist in a container: then there is no credential.
                 AuthError::Helper { .. } => {
-                    tracing::warn!(%error, "ignoring docker's credential store");
+                    tracing::warn!("ignoring docker's credential store: {error}");
                     Ok(None)
                 }
                 error => Err(error),

@@ -152,7 +152,7 @@ impl Repository {
         match Session::begin(self, &upload_of(digest), Some((digest, from))).await {
             Ok(begun) => Some(begun),
             Err(error) => {
-                tracing::debug!(%digest, from, %error, "cannot mount the blob");
+                tracing::debug!("cannot mount blob {digest} from {from}: {error}");
                 None
             }
         }

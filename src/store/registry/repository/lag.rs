@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{Repository, blobs::Presence};
 use crate::{
     image::Digest,
+    progress,
     store::{access::Selector, error::StoreError, manifest::RawManifest},
 };
 
@@ -85,6 +86,8 @@ impl<'a> Lag<'a> {
             );
         }
         self.looks += 1;
+        let place = self.repository.place();
+        let _shown = progress::wait(format!("waiting for {place} to show {what}"), None);
         tokio::time::sleep(self.next.min(left)).await;
         self.next = (self.next * 2).min(PAUSE_MAX);
         true

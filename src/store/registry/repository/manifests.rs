@@ -24,6 +24,10 @@ use crate::{
 /// The digest of a manifest in headers of requests and answers.
 const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
+/// What is wrong if a website answers.
+const WEB_PAGE: &str =
+    "a web page, so it is probably no registry; check the name, or the proxy in between";
+
 impl Repository {
     pub(crate) async fn manifest(&self, which: &Selector) -> Result<RawManifest, StoreError> {
         let name = match which {
@@ -156,6 +160,10 @@ impl Repository {
             let failure = match self.judge(call, answer).await {
                 Ok(response) => {
                     let headers = response.headers().clone();
+                    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+                    if kind.is_some_and(|kind| kind.trim_start().starts_with("text/html")) {
+                        return Err(self.http.protocol(&call.action, WEB_PAGE));
+                    }
                     match self.http.read_bounded(response, MANIFEST_SIZE_MAX).await {
                         Ok(Some(body)) => return Ok((headers, body)),
                         Ok(None) => {

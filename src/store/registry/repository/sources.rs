@@ -62,7 +62,7 @@ impl Repository {
                         tracing::info!("mirror {mirror} does not have this image; trying the next");
                     } else {
                         let error = error.with_causes();
-                        tracing::warn!(mirror, error, "cannot use a mirror");
+                        tracing::warn!("cannot use the mirror {mirror}: {error}");
                     }
                     failed.push((mirror, error));
                 }

@@ -220,7 +220,10 @@ impl BlobUpload {
         let again = match status {
             // The server, or a proxy before it, takes only smaller bodies.
             Some(413) if !in_chunks && !self.chunks_refused => {
-                tracing::debug!(error = %failure.error, "falling back to chunks");
+                tracing::debug!(
+                    "uploading in chunks, because the body is too large: {}",
+                    failure.error
+                );
                 self.shape = Shape::Chunks;
                 return Err(UploadStop::Restart(None));
             }
@@ -279,7 +282,7 @@ impl BlobUpload {
 
     /// Starts again with a PUT, after chunks have failed.
     fn without_chunks(&mut self, error: StoreError) -> UploadStop {
-        tracing::debug!(%error, "the registry does not support chunks");
+        tracing::debug!("uploading without chunks, because the registry refuses them: {error}");
         self.chunks_refused = true;
         self.shape = Shape::Whole;
         UploadStop::Restart(Some(RequestFailure::transient(error)))

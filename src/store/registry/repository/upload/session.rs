@@ -239,11 +239,8 @@ impl Drop for Session {
             match repository.send(&call).await {
                 Ok(response) => {
                     let status = response.status().as_u16();
-                    tracing::debug!(
-                        registry = repository.http.registry,
-                        status,
-                        "cancelled an upload"
-                    );
+                    let registry = &repository.http.registry;
+                    tracing::debug!("cancelled an upload to {registry}: {status}");
                 }
                 Err(error) => {
                     GIVEN_UP.send_modify(|given_up| given_up.left += 1);
