@@ -16,6 +16,7 @@ mod fake;
 mod faults;
 mod fronted;
 mod heads;
+mod inspected;
 mod lag;
 mod layout;
 mod limits;
