@@ -25,12 +25,12 @@ mod work;
 pub(crate) use self::error::DiffError;
 pub(crate) use self::report::DiffReport;
 use self::{
-    report::{DiffSide, ImageDiff, SkippedPlatform},
+    report::{DiffSide, ImageDiff, ONLY_NEW, ONLY_OLD, SkippedPlatform},
     select::{Pair, Side, Wanted},
 };
 use crate::{
     image::{ImageReference, Platform},
-    source::Source,
+    source::{Source, SourceError},
     store::AccessOptions,
 };
 
@@ -69,6 +69,9 @@ pub(crate) async fn run(job: &DiffJob) -> Result<DiffReport, DiffError> {
             for platform in platforms {
                 match Box::pin(Pair::read(&old, &new, Some(&platform))).await {
                     Ok(pair) => work.compare(&old, &new, pair).await?,
+                    Err(SourceError::NoSuchPlatform { reference, .. }) if reference == job.old => {
+                        work.skip(&platform, ONLY_NEW.to_owned());
+                    }
                     Err(error) if select::is_passed_over(&error) => {
                         work.skip(&platform, error.to_string());
                     }
@@ -76,7 +79,7 @@ pub(crate) async fn run(job: &DiffJob) -> Result<DiffReport, DiffError> {
                 }
             }
             for platform in only_old {
-                work.skip(&platform, format!("{} has no image for it", new.source.reference()));
+                work.skip(&platform, ONLY_OLD.to_owned());
             }
         }
     }
@@ -85,7 +88,10 @@ pub(crate) async fn run(job: &DiffJob) -> Result<DiffReport, DiffError> {
         return Err(DiffError::NothingInCommon {
             old: job.old.clone(),
             new: job.new.clone(),
-            reasons: skipped.into_iter().map(|skipped| skipped.reason).collect(),
+            reasons: skipped
+                .into_iter()
+                .map(|SkippedPlatform { platform, reason }| format!("{platform}: {reason}"))
+                .collect(),
         });
     }
     Ok(DiffReport { old: old.report(), new: new.report(), images, skipped })

@@ -42,10 +42,12 @@ pub(crate) async fn run(job: &InspectJob) -> Result<InspectReport, VerifyError> 
     let mut report = InspectReport::new(job.image.to_string(), &raw);
     if raw.is_index() && job.platform.is_none() {
         report.images = source.index(&raw)?.entries().map(ListedImage::new).collect();
+        report.lists_entries = job.toc;
         return Ok(report);
     }
     let image = source.choose(raw, job.platform.as_ref()).await?;
     report.digest = image.raw.digest.clone();
+    report.platform = image.platform.as_ref().map(Platform::to_string);
     report.config_digest = Some(image.manifest.config.blob.digest.clone());
     if job.download {
         verify::expect(&image);

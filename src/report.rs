@@ -114,6 +114,9 @@ pub struct LayerReport {
     pub source_size: u64,
     /// How it was compressed.
     pub source_compression: Option<Compression>,
+    /// Its annotations say that it has a TOC.
+    #[serde(skip)]
+    pub source_is_chunked: bool,
     /// Digest of the content, the same before and after.
     pub diff_id: Digest,
     /// Length of the content in bytes.
@@ -178,6 +181,7 @@ impl LayerReport {
             source_digest: blob.digest.clone(),
             source_size: blob.size,
             source_compression: None,
+            source_is_chunked: false,
             diff_id: diff_id.clone(),
             uncompressed_size: None,
             kind: LayerKind::Foreign,
@@ -190,6 +194,29 @@ impl LayerReport {
             reuse: None,
         }
     }
+}
+
+impl LayerReport {
+    /// Whether it is the source's blob, and was not taken from elsewhere.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        !self.reused && self.digest == self.source_digest
+    }
+
+    /// Whether this run has made it.
+    pub(crate) fn is_converted(&self) -> bool {
+        !self.reused && self.digest != self.source_digest
+    }
+}
+
+/// What there is to say of an image that was named to be reused.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReuseNote {
+    /// As it was given.
+    pub image: String,
+    pub note: String,
+    /// It was logged already.
+    #[serde(skip)]
+    pub logged: bool,
 }
 
 /// What was published.
@@ -263,8 +290,20 @@ pub struct Summary {
     pub size_after: u64,
     /// How many layers got no TOC although one was wanted.
     pub plain_layers: usize,
-    /// How many layers that is out of.
+    /// How many layers this run has made.
     pub converted_layers: usize,
+    /// How many were taken over instead.
+    pub reused_layers: usize,
+    /// How many have the same blob as in the source.
+    pub unchanged_layers: usize,
+    /// The new length of the layers that were converted, in bytes.
+    #[serde(skip)]
+    pub converted_size: u64,
+    /// The length of those that were reused, in bytes.
+    #[serde(skip)]
+    pub reused_size: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reuse_notes: Vec<ReuseNote>,
     /// Each layer of a single image.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerReport>,

@@ -29,7 +29,7 @@ pub(crate) async fn dry_run(
     let (attached, unlisted) = attachments.report();
     check_sbom(&run, &attached)?;
     let download = layers.iter().map(|layer| match &layer.action {
-        LayerAction::Convert => layer.source_size,
+        LayerAction::Convert { .. } => layer.source_size,
         LayerAction::Reuse(reuse) => reuse.download(),
         LayerAction::Keep => 0,
     });
@@ -50,7 +50,9 @@ pub(crate) async fn dry_run(
         notes: run.plan.notes.clone(),
         attached,
         unlisted,
+        reuse_notes: reusable.notes().to_vec(),
         results: results::expected(job, &run.plan),
+        writes_results: job.results_dir.is_some(),
     })
 }
 

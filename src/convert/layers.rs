@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     layer::{self, Converted, LayerError, LayerProgress, Pool, Recipe},
-    report::{Event, LayerKind, LayerReport},
+    report::{Event, LayerKind, LayerReport, ReuseNote},
     store::SpoolWriter,
 };
 
@@ -45,6 +45,8 @@ pub(super) struct ConvertedLayers {
     pub(super) of_variant: Vec<Vec<LayerReport>>,
     /// Each piece of work once.
     pub(super) distinct: Vec<LayerReport>,
+    /// What there is to say of images that were named to be reused.
+    pub(super) reuse_notes: Vec<ReuseNote>,
 }
 
 /// What all tasks work with.
@@ -110,7 +112,8 @@ pub(super) async fn convert(run: &Run<'_>) -> Result<ConvertedLayers, ConvertErr
     }
     let distinct = done.into_iter().filter(|done| done.by == done.id);
     let distinct = distinct.map(|done| done.report).collect();
-    Ok(ConvertedLayers { of_variant, distinct })
+    let reuse_notes = workshop.reusable.notes().to_vec();
+    Ok(ConvertedLayers { of_variant, distinct, reuse_notes })
 }
 
 /// The lengths of the blobs that are to be read, in bytes.

@@ -11,11 +11,13 @@ pub(crate) use self::tag::derived_tag;
 use super::{
     ConvertError, ConvertJob,
     format::{Format, Wanted},
+    markers,
 };
 use crate::{
     image::{
-        BlobId, Descriptor, Digest, DocumentError, Index, annotations::ZSTD_MARK,
-        media_type::OCI_MANIFEST,
+        BlobId, Descriptor, Digest, DocumentError, Index,
+        annotations::ZSTD_MARK,
+        media_type::{LayerType, OCI_MANIFEST},
     },
     report::LeftReport,
     source::{Source, SourceImage},
@@ -30,6 +32,10 @@ pub(super) struct PlannedLayer {
     pub(super) diff_id: Digest,
     /// It stays as it is, and is not read.
     pub(super) foreign: bool,
+    /// How it is compressed, as its image says.
+    pub(super) format: &'static str,
+    /// How its image says that it was made.
+    pub(super) recipe: Option<String>,
 }
 
 /// What a new layer depends on: its content, and how it is made. The lowest layer of an image may have
@@ -190,10 +196,18 @@ fn planned(source: &Source, image: SourceImage) -> Result<PlannedImage, ConvertE
             format!("its manifest has {layers} layers, but its config has {diff_ids} diffIDs");
         return Err(source.unfit(&image.raw, DocumentError::malformed(reason)).into());
     }
+    let annotations = &image.manifest.annotations;
+    let recipe = markers::recipe_of(annotations).filter(|_| !markers::is_mixed(annotations));
     let layer = |(layer, diff_id): (&Descriptor, &Digest)| PlannedLayer {
         blob: layer.blob.clone(),
         diff_id: diff_id.clone(),
         foreign: layer.is_foreign(),
+        format: if layer.is_chunked() {
+            Format::ZstdChunked.as_str()
+        } else {
+            LayerType::parse(&layer.media_type).map_or("unknown", |kind| kind.suffix.as_str())
+        },
+        recipe: recipe.map(str::to_owned),
     };
     let layers = layers.iter().zip(diff_ids).map(layer).collect();
     Ok(PlannedImage { source: image, layers })

@@ -29,7 +29,7 @@ use crate::{
     check::Annotations,
     image::{BlobId, Digest, ImageReference},
     layer::Outline,
-    report::{ReusePlan, ReuseProof, ReuseReport},
+    report::{ReuseNote, ReusePlan, ReuseProof, ReuseReport},
 };
 
 /// Reading what all candidates say may take this long.
@@ -87,6 +87,7 @@ pub(super) struct TakenLayer {
 #[derive(Debug, Default)]
 pub(super) struct Reusable {
     layers: HashMap<Digest, Vec<FoundLayer>>,
+    notes: Vec<ReuseNote>,
 }
 
 /// Looks at what the destination's tag names now, and at the images that the user names. Whatever is
@@ -102,15 +103,29 @@ pub(super) async fn find(run: &Run<'_>) -> Reusable {
         return found;
     }
     let bases = if job.reuse.base { base::references(run) } else { Vec::new() };
-    let named = [(&job.destination, Origin::Destination)].into_iter();
-    let named = named.chain(job.reuse.images.iter().map(|image| (image, Origin::User)));
+    let named = job.reuse.images.iter().map(|image| (image, Origin::User));
+    // Their layers cost less than the same layers under the destination's tag.
+    let is_cheap = |image: &ImageReference| {
+        job.reuse.trust_digests && image.registry().is_some() && image.digest().is_some()
+    };
+    let (cheap, others): (Vec<_>, Vec<_>) = named.partition(|(image, _)| is_cheap(image));
+    let named = cheap.into_iter().chain([(&job.destination, Origin::Destination)]).chain(others);
     let end = Instant::now() + FIND_TIME;
+    let (mut of_base, mut base_is_used) = (None, false);
     for (image, by) in named.chain(bases.iter().map(|base| (base, Origin::Source))) {
         let before = found.layers.len();
-        candidate::read(run, image, by, &wanted, end, &mut found).await;
+        let note = candidate::read(run, image, by, &wanted, end, &mut found).await;
         let count = found.layers.len() - before;
         tracing::debug!("{image} adds {count} layers to those that may be reused");
+        match by {
+            Origin::User => found.notes.extend(note),
+            // Named by digest and by tag: one will do.
+            Origin::Source if note.is_none() => base_is_used = true,
+            Origin::Source => of_base = note,
+            Origin::Destination => {}
+        }
     }
+    found.notes.extend(of_base.filter(|_| !base_is_used));
     found
 }
 
@@ -133,6 +148,11 @@ impl Reusable {
             alike.push(layer);
         }
         Ok(())
+    }
+
+    /// What there is to say of the images that the user named.
+    pub(super) fn notes(&self) -> &[ReuseNote] {
+        &self.notes
     }
 
     /// Whether there is a layer to look at.
@@ -211,18 +231,25 @@ impl FoundLayer {
         let same_recipe = run.job.reuse.same_recipe;
         match (self.chunked, format) {
             (_, Format::Gzip) => return Err("gzip is wanted"),
-            (true, Format::Zstd) => return Err("plain zstd is wanted, and it has a TOC"),
+            (true, Format::Zstd) => return Err("plain zstd is wanted, and its layers have a TOC"),
             (false, Format::ZstdChunked) if !self.wanted_toc => {
-                return Err("it is plain zstd, and its image does not say that a TOC was wanted");
+                return Err("its layers are plain zstd, and it does not say that a TOC was wanted");
             }
             _ => {}
         }
         let needs_recipe = same_recipe || self.candidate.is_destination();
         if needs_recipe && !self.has_recipe(run, format) {
-            return Err("its image does not say that it was made with the same format and level");
+            return Err(if same_recipe {
+                "--reuse-recipe=same is set, and it does not say that it was made with the same \
+                 format and level"
+            } else {
+                "it does not say that it was made with the same format and level"
+            });
         }
         if same_recipe && self.is_mixed {
-            return Err("its image has layers that were made in other ways");
+            return Err(
+                "--reuse-recipe=same is set, and it has layers that were made in other ways",
+            );
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ pub(super) fn summary(
 ) -> Summary {
     let (job, plan) = (run.job, &run.plan);
     let Published { image, before, manifests, left, removed } = published;
-    let ConvertedLayers { mut of_variant, distinct } = layers;
+    let ConvertedLayers { mut of_variant, distinct, reuse_notes } = layers;
     let (attached, unlisted) = attachments.report();
     // Layers of an index are reported with the manifests that have them.
     let (config_digest, layers, counted) = if plan.index.is_some() {
@@ -51,7 +51,12 @@ pub(super) fn summary(
         size_before: counted.iter().map(|layer| layer.source_size).sum(),
         size_after: counted.iter().map(|layer| layer.size).sum(),
         plain_layers: counted.iter().filter(|layer| layer.reason.is_some()).count(),
-        converted_layers: counted.len(),
+        converted_layers: LayerSum::of(&counted, LayerReport::is_converted).layers,
+        reused_layers: LayerSum::of(&counted, |layer| layer.reused).layers,
+        unchanged_layers: LayerSum::of(&counted, LayerReport::is_unchanged).layers,
+        converted_size: LayerSum::of(&counted, LayerReport::is_converted).size,
+        reused_size: LayerSum::of(&counted, |layer| layer.reused).size,
+        reuse_notes,
         already_published: before.as_ref() == Some(&image.digest),
         replaced_digest: before.filter(|before| *before != image.digest),
         image,
@@ -63,6 +68,22 @@ pub(super) fn summary(
         attached,
         unlisted,
         probe: None,
+    }
+}
+
+/// How many layers of a kind there are, and their new length.
+struct LayerSum {
+    layers: usize,
+    size: u64,
+}
+
+impl LayerSum {
+    fn of(layers: &[LayerReport], is_counted: impl Fn(&LayerReport) -> bool) -> Self {
+        let all = layers.iter().filter(|layer| is_counted(layer));
+        all.fold(Self { layers: 0, size: 0 }, |sum, layer| Self {
+            layers: sum.layers + 1,
+            size: sum.size.saturating_add(layer.size),
+        })
     }
 }
 

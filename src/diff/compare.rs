@@ -84,14 +84,14 @@ pub(super) async fn images(
         notes.push(format!("OLD is an image for {of_old}, and NEW one for {of_new}"));
     }
     let old_without = old_layers.len() as u64 - old_with;
-    if old_without > 0 && totals.is_partial() {
+    if old_without > 0 && old_with > 0 && totals.is_partial() {
         notes.push(format!(
             "{old_without} of {} layers of OLD have no TOC: clients do not find their files, and \
              files of NEW count as new even if these layers have them",
             old_layers.len()
         ));
     }
-    if gzip.is_none() {
+    if gzip.is_none() && new_with > 0 {
         notes.push(
             "the sizes of NEW as gzip are unknown: neither its index nor its repository has the \
              same image with gzip layers"

@@ -35,6 +35,7 @@ pub(super) async fn update(
         total: whole_layers.saturating_add(documents),
         whole_layers,
         documents,
+        size: lacking(&image, |_, _| false),
         digest: image.raw.digest.clone(),
         origin,
     }))

@@ -1,13 +1,11 @@
 //! The report of `diff` as an HTML page.
 
 use super::report::{
-    Clients, DiffReport, DiffSide, FileCount, FileState, GzipOrigin, ImageDiff, LayerDiff,
-    LayerState,
+    Clients, DiffReport, DiffSide, FileCount, FileState, GzipUpdate, ImageDiff, LayerDiff,
+    LayerState, ONLY_NEW, ONLY_OLD, Outlook, SkippedPlatform,
 };
 use crate::report::{
-    html::{
-        Bar, Bars, Column, Content, Figure, Map, Node, Page, Section, Table, Tone, Value, Weight,
-    },
+    html::{Bar, Bars, Column, Content, Map, Node, Page, Section, Table, Tone, Value, Weight},
     human::{count, counted, percent, size},
 };
 
@@ -16,11 +14,14 @@ const LISTED: usize = 200;
 
 impl DiffReport {
     pub(crate) fn page(&self) -> Page {
-        let named =
-            |DiffSide { reference, digest, .. }: &DiffSide| format!("{reference} ({digest})");
+        let named = |DiffSide { reference, digest, .. }: &DiffSide| {
+            let mut named = vec![reference.clone()];
+            named.extend((!reference.ends_with(digest.as_str())).then(|| digest.to_string()));
+            named
+        };
         let mut facts = vec![("Old", named(&self.old)), ("New", named(&self.new))];
         if let [ImageDiff { platform: Some(platform), .. }] = self.images.as_slice() {
-            facts.push(("Platform", platform.clone()));
+            facts.push(("Platform", vec![platform.clone()]));
         }
         let mut sections = match self.images.as_slice() {
             [image] => image.sections(),
@@ -30,93 +31,77 @@ impl DiffReport {
             ],
         };
         let mut notes = Vec::new();
-        for ImageDiff { platform, notes: of_image, .. } in &self.images {
-            let platform = platform.as_ref().filter(|_| self.images.len() > 1);
-            let before = platform.map(|platform| format!("{platform}: ")).unwrap_or_default();
-            notes.extend(of_image.iter().map(|note| format!("{before}{note}")));
+        let several = self.images.len() > 1;
+        for image in &self.images {
+            let before = if several { format!("{}: ", platform(image)) } else { String::new() };
+            let brief = image.brief().filter(|_| several).map(str::to_owned);
+            let of_image = image.notes.iter().cloned().chain(brief);
+            notes.extend(of_image.map(|note| format!("{before}{note}")));
         }
-        notes.extend(
-            self.skipped
-                .iter()
-                .map(|skipped| format!("not compared: {}: {}", skipped.platform, skipped.reason)),
-        );
+        notes.extend(self.skipped.iter().map(|SkippedPlatform { platform, reason }| {
+            let is_short = [ONLY_OLD, ONLY_NEW].contains(&reason.as_str());
+            let not = if is_short { "" } else { "not compared: " };
+            format!("{platform}: {not}{reason}")
+        }));
         if !notes.is_empty() {
             sections.push(section("Notes", Content::Notes(notes)));
         }
-        Page { title: format!("Update to {}", self.new.reference), facts, sections }
+        let title = format!("Update to {}", self.new.reference);
+        Page { title, lead: self.lead(), facts, sections }
     }
 }
 
 impl ImageDiff {
     fn sections(&self) -> Vec<Section> {
-        let mut sections = vec![
-            Section { heading: None, content: Content::Figures(self.figures()) },
-            section("Fetched and reused", Content::Bars(self.bars())),
-            section("What a partial pull fetches", Content::Map(self.map())),
-            section("Parts of a partial pull", Content::Table(self.part_table())),
-            section("Layers", Content::Table(self.layer_table())),
-        ];
-        if !self.largest.is_empty() {
-            sections.push(section("New and changed files", Content::Table(self.file_table())));
+        let layers = || section("Layers", Content::Table(self.layer_table()));
+        match self.outlook() {
+            Outlook::Same => return Vec::new(),
+            Outlook::Whole if self.layers.is_empty() => return Vec::new(),
+            Outlook::Whole => return vec![layers()],
+            Outlook::FirstPull | Outlook::Update => {}
         }
-        sections.push(section("Files of changed layers", Content::Table(self.counts())));
+        let mut sections = vec![section("Fetched and reused", Content::Bars(self.bars()))];
+        let map = self.map();
+        if map.has_parts() {
+            sections.push(section("What a partial pull fetches", Content::Map(map)));
+        }
+        sections.push(section("Parts of a partial pull", Content::Table(self.part_table())));
+        sections.push(layers());
+        if !self.largest.is_empty() {
+            let fetched = self.files.changed.files.saturating_add(self.files.new.files);
+            let what = match self.outlook() {
+                Outlook::FirstPull => "Largest files",
+                _ => "New and changed files",
+            };
+            let heading = format!("{what} ({})", count(fetched));
+            sections.push(section(&heading, Content::Table(self.file_table())));
+        }
+        if !self.counted().is_empty() {
+            sections.push(section("Files of changed layers", Content::Table(self.counts())));
+        }
         sections
-    }
-
-    /// All that a client with nothing fetches.
-    fn whole(&self) -> u64 {
-        self.new.size.saturating_add(self.clients.files.documents)
-    }
-
-    fn figures(&self) -> Vec<Figure> {
-        let Clients { files, chunks, layers, gzip } = &self.clients;
-        let share = |bytes| format!("{} of NEW", percent(bytes, self.whole()));
-        let mut figures = vec![
-            Figure { label: "Partial pull", value: size(files.total), detail: share(files.total) },
-            Figure {
-                label: "On XFS or btrfs",
-                value: size(chunks.total),
-                detail: share(chunks.total),
-            },
-            Figure {
-                label: "No partial pulls",
-                value: size(layers.total),
-                detail: share(layers.total),
-            },
-        ];
-        figures.extend(gzip.as_ref().map(|gzip| Figure {
-            label: "As gzip",
-            value: size(gzip.total),
-            detail: share(gzip.total),
-        }));
-        figures
     }
 
     fn bars(&self) -> Bars {
         let Clients { files, chunks, layers, gzip } = &self.clients;
         let whole = self.whole();
-        let row = |label: &str, fetched, detail| bar(label.to_owned(), fetched, whole, detail);
-        let ranges = |number| counted(number, "range");
+        let share = |bytes| format!("{} of NEW", percent(bytes, whole));
+        let row = |label: &str, fetched, detail: String| {
+            let detail = share(fetched) + &detail;
+            bar(label.to_owned(), fetched, whole, detail)
+        };
+        let ranges = |number| format!(", {}", counted(number, "range"));
         let mut rows = vec![
             row("Partial pull, any file system", files.total, ranges(files.range_count)),
             row("Partial pull, XFS or btrfs", chunks.total, ranges(chunks.range_count)),
             row("Changed layers, no partial pulls", layers.total, String::new()),
         ];
-        rows.extend(gzip.as_ref().map(|gzip| {
-            let origin = match gzip.origin {
-                GzipOrigin::Given => "NEW itself",
-                GzipOrigin::Index => "in the same index",
-                GzipOrigin::Source => "NEW was made from it",
-            };
-            Bar {
-                label: "Changed layers as gzip".to_owned(),
-                // How much of it clients have is not known.
-                parts: vec![(Tone::Strong, gzip.total)],
-                value: size(gzip.total),
-                detail: format!("sizes of {:.19}… ({origin})", gzip.digest.to_string()),
-            }
+        rows.extend(gzip.as_ref().map(|gzip: &GzipUpdate| {
+            let detail = format!("{}; {}", share(gzip.total), gzip.origin());
+            bar("Changed layers as gzip".to_owned(), gzip.total, gzip.whole(), detail)
         }));
-        rows.push(row("NEW as a whole", whole, counted(self.new.layers, "layer")));
+        let layers = counted(self.new.layers, "layer");
+        rows.push(bar("NEW as a whole".to_owned(), whole, whole, layers));
         Bars { rows, legend: vec![(Tone::Strong, "fetched"), (Tone::Rest, "reused")] }
     }
 
@@ -162,19 +147,21 @@ impl ImageDiff {
         parts.retain(|part| part.bytes > 0);
         let caption = "Compressed bytes by directory, for clients on any file system. Directories \
                        have the color of most of their bytes.";
-        let legend = vec![
-            (Tone::Strong, "new files"),
-            (Tone::Plain, "changed files"),
-            (Tone::Rest, "everything else"),
-        ];
+        let legend = match self.outlook() {
+            Outlook::FirstPull => vec![(Tone::Strong, "files"), (Tone::Rest, "everything else")],
+            _ => vec![
+                (Tone::Strong, "new files"),
+                (Tone::Plain, "changed files"),
+                (Tone::Rest, "everything else"),
+            ],
+        };
         Map { root: Node::of("fetched", parts), caption: caption.to_owned(), legend }
     }
 
     fn part_table(&self) -> Table {
-        let Clients { files, chunks, .. } = &self.clients;
-        let row = |name: &str, any, reflinks| {
-            vec![Value::Text(name.to_owned()), Value::Bytes(any), Value::Bytes(reflinks)]
-        };
+        let rows = self.parts().into_iter().map(|(name, any, reflinks)| {
+            vec![Value::Text(title(name)), Value::Bytes(any), Value::Bytes(reflinks)]
+        });
         Table {
             caption: "Parts of a partial pull",
             columns: vec![
@@ -182,93 +169,85 @@ impl ImageDiff {
                 Column::Number("Any file system"),
                 Column::Number("XFS or btrfs"),
             ],
-            rows: vec![
-                row("Content of files", files.ranges, chunks.ranges),
-                row("Layers as a whole", files.whole_layers, chunks.whole_layers),
-                row("TOCs and tar-splits", files.metadata, chunks.metadata),
-                row("Manifest, config, index", files.documents, chunks.documents),
-                row("Total", files.total, chunks.total),
-                row("Besides: multipart headers", files.overhead, chunks.overhead),
-            ],
+            rows: rows.collect(),
             rest: None,
         }
     }
 
     fn layer_table(&self) -> Table {
-        let reasons = self.layers.iter().any(|layer| layer.reason.is_some());
+        let is_whole = self.outlook() == Outlook::Whole;
+        let reasons = self.layers.iter().any(|layer| self.reason(layer).is_some());
         let rows = self.layers.iter().map(|layer| {
-            let LayerDiff { number, digest, state, reason, metadata, .. } = layer;
-            let state = match state {
-                LayerState::Same => "same",
-                LayerState::Partial => "partial",
-                LayerState::Whole => "whole",
-            };
+            let LayerDiff { number, digest, metadata, .. } = layer;
             let mut row = vec![
                 Value::Count(*number),
                 Value::Digest(digest.to_string()),
-                Value::Text(state.to_owned()),
-                Value::Bytes(layer.fetched),
-                Value::Bytes(layer.fetched_with_chunks),
+                Value::Text(self.state(layer).to_owned()),
                 Value::Bytes(layer.size),
-                Value::Bytes(*metadata),
+                Value::Bytes(layer.fetched),
             ];
-            row.extend(reasons.then(|| Value::Text(reason.clone().unwrap_or_default())));
+            if !is_whole {
+                row.extend([Value::Bytes(layer.fetched_with_chunks), Value::Bytes(*metadata)]);
+            }
+            row.extend(
+                reasons.then(|| Value::Text(self.reason(layer).unwrap_or_default().to_owned())),
+            );
             row
         });
         let mut columns = vec![
             Column::Number("Layer"),
             Column::Text("Digest"),
             Column::Text("Pull"),
+            Column::Number("Compressed"),
             Column::Number("Fetched"),
-            Column::Number("XFS or btrfs"),
-            Column::Number("Size"),
-            Column::Number("TOC and tar-split"),
         ];
+        if !is_whole {
+            columns.extend([Column::Number("XFS or btrfs"), Column::Number("TOC and tar-split")]);
+        }
         columns.extend(reasons.then_some(Column::Text("Reason")));
         Table { caption: "Layers", columns, rows: rows.collect(), rest: None }
     }
 
     fn file_table(&self) -> Table {
+        let is_first = self.outlook() == Outlook::FirstPull;
         let rows = self.largest.iter().take(LISTED).map(|file| {
-            let state = match file.state {
-                FileState::Changed => "changed",
-                FileState::New => "new",
-            };
-            vec![
+            let mut row = vec![
                 Value::Name(file.name.clone()),
                 Value::Bytes(file.fetched),
                 Value::Bytes(file.fetched_with_chunks),
                 Value::Bytes(file.size),
-                Value::Text(state.to_owned()),
-                Value::Count(file.layer),
-            ]
+            ];
+            row.extend((!is_first).then(|| Value::Text(file.state.as_str().to_owned())));
+            row.push(Value::Count(file.layer));
+            row
         });
         let (changed, new) = (&self.files.changed, &self.files.new);
         let listed = self.largest.iter().take(LISTED);
         let listed = listed.fold(0, |sum: u64, file| sum.saturating_add(file.fetched));
         let more = (changed.files.saturating_add(new.files)).saturating_sub(rows.len() as u64);
         let fetched = changed.fetched.saturating_add(new.fetched).saturating_sub(listed);
+        let mut columns = vec![
+            Column::Text("File"),
+            Column::Number("Fetched"),
+            Column::Number("XFS or btrfs"),
+            Column::Number("Uncompressed"),
+        ];
+        columns.extend((!is_first).then_some(Column::Text("State")));
+        columns.push(Column::Number("Layer"));
         Table {
-            caption: "New and changed files",
-            columns: vec![
-                Column::Text("File"),
-                Column::Number("Fetched"),
-                Column::Number("XFS or btrfs"),
-                Column::Number("Size"),
-                Column::Text("State"),
-                Column::Number("Layer"),
-            ],
+            caption: if is_first { "Largest files" } else { "New and changed files" },
+            columns,
             rows: rows.collect(),
             rest: (more > 0).then(|| {
-                format!("{} more files, of which {} are fetched", count(more), size(fetched))
+                format!("{}, of which {} are fetched", counted(more, "more file"), size(fetched))
             }),
         }
     }
 
     fn counts(&self) -> Table {
-        let row = |name: &str, files: FileCount| {
+        let row = |(name, files): (&str, FileCount)| {
             vec![
-                Value::Text(name.to_owned()),
+                Value::Text(title(name)),
                 Value::Count(files.files),
                 Value::Bytes(files.size),
                 Value::Bytes(files.compressed),
@@ -286,14 +265,16 @@ impl ImageDiff {
                 Column::Number("Fetched"),
                 Column::Number("XFS or btrfs"),
             ],
-            rows: vec![
-                row("same", self.files.same),
-                row("changed", self.files.changed),
-                row("new", self.files.new),
-            ],
+            rows: self.counted().into_iter().map(row).collect(),
             rest: None,
         }
     }
+}
+
+/// With a capital letter.
+fn title(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn tone(state: FileState) -> Tone {
@@ -338,14 +319,17 @@ fn platforms(images: &[ImageDiff]) -> Table {
         caption: "Platforms",
         columns: vec![
             Column::Text("Platform"),
-            Column::Number("As a whole"),
-            Column::Number("As gzip"),
+            Column::Number("NEW as a whole"),
+            Column::Number("Changed layers as gzip"),
             Column::Number("No partial pulls"),
-            Column::Number("Partial pull"),
+            Column::Number("Any file system"),
             Column::Number("XFS or btrfs"),
         ],
         rows: rows.collect(),
-        rest: Some("Use --platform to see the layers and files of one.".to_owned()),
+        rest: images
+            .first()
+            .and_then(|image| image.platform.as_ref())
+            .map(|first| format!("Add --platform {first} to see layers and files.")),
     }
 }
 

@@ -1,7 +1,10 @@
 //! The report of `diff`: what clients fetch, in total, per layer, per file and per directory. Lists
 //! are bounded; what they leave out is summed.
 
+mod outlook;
 mod text;
+
+pub(crate) use self::outlook::Outlook;
 
 use serde::Serialize;
 
@@ -36,8 +39,12 @@ pub(crate) struct DiffSide {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct SkippedPlatform {
     pub(crate) platform: String,
+    /// [`ONLY_OLD`], [`ONLY_NEW`], or an error.
     pub(crate) reason: String,
 }
+
+pub(crate) const ONLY_OLD: &str = "only in OLD";
+pub(crate) const ONLY_NEW: &str = "only in NEW";
 
 /// Two images for one platform. All numbers are of bytes, unless their names say otherwise.
 #[derive(Debug, Clone, Serialize)]
@@ -112,6 +119,8 @@ pub(crate) struct GzipUpdate {
     pub(crate) total: u64,
     pub(crate) whole_layers: u64,
     pub(crate) documents: u64,
+    /// Of all its layers.
+    pub(crate) size: u64,
     /// Of the image whose sizes these are.
     pub(crate) digest: Digest,
     /// Where that was found.

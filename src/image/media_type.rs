@@ -37,6 +37,17 @@ pub enum Suffix {
     Zstd,
 }
 
+impl Suffix {
+    /// As users read it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "uncompressed",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
 /// The media type of a layer that is a tar, apart from whether it is spelled as OCI or as Docker
 /// does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,6 +16,8 @@ impl InspectReport {
         let mut facts =
             vec![("Digest", self.digest.to_string()), ("Media type", self.media_type.clone())];
         facts.extend(self.config_digest.as_ref().map(|digest| ("Image ID", digest.to_string())));
+        facts.extend(self.platform.clone().map(|platform| ("Platform", platform)));
+        let facts = facts.into_iter().map(|(term, fact)| (term, vec![fact])).collect();
         let mut sections = Vec::new();
         if !self.images.is_empty() {
             sections.push(section("Images", Content::Table(images(&self.images))));
@@ -33,11 +35,15 @@ impl InspectReport {
                 sections.push(section("Largest directories", Content::Table(self.directories())));
             }
         }
-        let notes: Vec<_> = self.layers.iter().filter_map(note).collect();
+        let problems = self.layers.iter().filter_map(|layer| {
+            let problem = layer.problem.as_ref()?;
+            Some(format!("Layer {}: {problem}", layer.number))
+        });
+        let notes: Vec<_> = problems.chain(self.hint()).collect();
         if !notes.is_empty() {
             sections.push(section("Notes", Content::Notes(notes)));
         }
-        Page { title: self.reference.clone(), facts, sections }
+        Page { title: self.reference.clone(), lead: None, facts, sections }
     }
 
     fn sum(&self, of: impl Fn(&InspectedLayer) -> u64) -> u64 {
@@ -82,7 +88,10 @@ impl InspectReport {
             figures.push(Figure {
                 label: "Chunks",
                 value: count(self.sum(|layer| layer.chunks.unwrap_or_default())),
-                detail: format!("holes: {} ({})", size(holes), percent(holes, content)),
+                detail: match holes {
+                    0 => "that can be fetched on their own".to_owned(),
+                    holes => format!("holes: {} ({})", size(holes), percent(holes, content)),
+                },
             });
         }
         figures
@@ -139,11 +148,10 @@ impl InspectReport {
         let known =
             |number: Option<u64>, value: fn(u64) -> Value| number.map_or(Value::None, value);
         let rows = self.layers.iter().map(|layer| {
-            let kind = layer.kind.map_or_else(|| layer.media_type.clone(), |kind| kind.to_string());
             vec![
                 Value::Count(layer.number as u64),
                 Value::Digest(layer.digest.to_string()),
-                Value::Text(kind),
+                Value::Text(layer.format()),
                 Value::Bytes(layer.size),
                 known(layer.uncompressed_size, Value::Bytes),
                 known(layer.files, Value::Count),
@@ -214,18 +222,6 @@ fn table(
     columns.push(Column::Number("Size"));
     let rest = (left > 0).then(|| format!("{} more", count(left)));
     Table { caption, columns, rows: rows.collect(), rest }
-}
-
-/// What is missing from the page.
-fn note(layer: &InspectedLayer) -> Option<String> {
-    let number = layer.number;
-    match &layer.problem {
-        Some(problem) => Some(format!("Layer {number}: {problem}")),
-        None if layer.files.is_none() => {
-            Some(format!("Layer {number} was not downloaded, so its content is not shown."))
-        }
-        None => None,
-    }
 }
 
 fn metadata(layer: &InspectedLayer) -> u64 {

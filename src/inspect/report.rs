@@ -1,15 +1,15 @@
-//! The report of `inspect`, as text and as JSON.
+//! The report of `inspect`.
 
-use std::fmt;
+mod text;
 
 use serde::Serialize;
 
 use super::contents::Contents;
 use crate::{
     check::{BlobKind, TocEntry},
-    image::{Descriptor, Digest, Platform},
+    image::{Descriptor, Digest, Platform, media_type::LayerType},
     report::{
-        human::{percent, size},
+        human::{counted, size},
         paths::shortened,
     },
     store::RawManifest,
@@ -26,10 +26,15 @@ pub(crate) struct InspectReport {
     pub(crate) media_type: String,
     /// The image ID.
     pub(crate) config_digest: Option<Digest>,
+    /// `OS/ARCH[/VARIANT]` of an image.
+    pub(crate) platform: Option<String>,
     /// What is in an index.
     pub(crate) images: Vec<ListedImage>,
     /// What is in an image, the lowest layer first.
     pub(crate) layers: Vec<InspectedLayer>,
+    /// The entries of each TOC were asked for.
+    #[serde(skip)]
+    pub(crate) lists_entries: bool,
 }
 
 /// One manifest of an index.
@@ -235,6 +240,16 @@ impl InspectedLayer {
         }
     }
 
+    /// How it is compressed, as far as that was read; otherwise what the manifest says.
+    pub(super) fn format(&self) -> String {
+        match (self.kind, LayerType::parse(&self.media_type)) {
+            (Some(kind), _) => kind.to_string(),
+            (None, Some(LayerType { distributable: false, .. })) => "foreign".to_owned(),
+            (None, Some(LayerType { suffix, .. })) => suffix.as_str().to_owned(),
+            (None, None) => self.media_type.clone(),
+        }
+    }
+
     pub(super) fn shape(&mut self, TocShape { chunks, hole_bytes, lines }: TocShape) {
         (self.chunks, self.hole_bytes, self.toc) = (Some(chunks), Some(hole_bytes), lines);
     }
@@ -256,141 +271,38 @@ impl InspectReport {
             digest: raw.digest.clone(),
             media_type: raw.media_type.clone(),
             config_digest: None,
+            platform: None,
             images: Vec::new(),
             layers: Vec::new(),
+            lists_entries: false,
         }
     }
-}
 
-impl fmt::Display for InspectReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} ({})", self.reference, self.digest)?;
-        for ListedImage { platform, digest, marked_zstd, .. } in &self.images {
-            let platform = platform.as_deref().unwrap_or("no platform");
-            writeln!(f, "  {platform} {digest}{}", if *marked_zstd { " (zstd)" } else { "" })?;
+    /// How to see what is not shown.
+    pub(super) fn hint(&self) -> Option<String> {
+        if let Some(platform) = self.images.iter().find_map(|image| image.platform.as_ref()) {
+            let what = if self.lists_entries { "list entries" } else { "see its layers" };
+            return Some(format!("Add --platform {platform} to {what}."));
         }
-        for layer in &self.layers {
-            layer.fmt(f)?;
-        }
-        Ok(())
+        let unread = self.layers.iter().filter(|layer| layer.needs_download).count();
+        let has = if unread == 1 { "has" } else { "have" };
+        let layers = counted(unread as u64, "layer");
+        (unread > 0)
+            .then(|| format!("{layers} {has} no TOC; add --download to show their content."))
+            .map(|hint| if unread == 1 { hint.replace("their", "its") } else { hint })
     }
-}
 
-impl fmt::Display for InspectedLayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let media_type = || self.media_type.escape_debug().to_string();
-        let kind = self.kind.map_or_else(media_type, |kind| kind.to_string());
-        writeln!(f, "  layer {} {}: {kind}", self.number, self.digest)?;
-        write!(f, "    {}", size(self.size))?;
-        if let Some(len) = self.uncompressed_size {
-            write!(f, ", {} uncompressed", size(len))?;
-        }
-        match (self.entries, self.files) {
-            (Some(entries), Some(files)) => write!(f, ", {entries} entries, {files} files")?,
-            _ if self.needs_download => write!(f, "; use --download to show its content")?,
-            _ if self.problem.is_none() => write!(f, ", not downloaded")?,
-            _ => {}
-        }
-        if let Some(chunks) = self.chunks {
-            write!(f, ", {chunks} chunks")?;
-        }
-        writeln!(f)?;
-        if let (Some(toc), Some(tar_split)) = (self.toc_size, self.tar_split_size) {
-            write!(f, "    TOC {}, tar-split {}", size(toc), size(tar_split))?;
-            let holes = self.hole_bytes.unwrap_or_default();
-            let content = self.content_bytes.unwrap_or_default();
-            writeln!(f, ", holes {} ({})", size(holes), percent(holes, content))?;
-        }
-        for Largest { name, size: len } in &self.largest {
-            writeln!(f, "    {:>10}  {}", size(*len), name.escape_debug())?;
-        }
-        if let Some(problem) = &self.problem {
-            writeln!(f, "    {problem}")?;
-        }
-        for entry in self.toc.iter().flatten() {
-            entry.fmt(f)?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for TocLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let range = match (self.offset, self.end_offset) {
-            (None, _) => String::new(),
-            (Some(offset), None) => format!("{offset}-"),
-            (Some(offset), Some(end)) => format!("{offset}-{end}"),
-        };
-        write!(f, "    {} ", permissions(&self.kind, self.mode))?;
-        write!(f, "{:>11} {:>10} {range:>21} ", format!("{}/{}", self.uid, self.gid), self.size)?;
-        let modified = self.modified.as_deref().unwrap_or_default().escape_debug().to_string();
-        write!(f, "{modified:<20} ")?;
-        write!(f, "{}", self.name.escape_debug())?;
-        match self.kind.as_str() {
-            "hardlink" => write!(f, " link to {}", self.link_name.escape_debug())?,
-            "symlink" => write!(f, " -> {}", self.link_name.escape_debug())?,
-            _ if self.hole => write!(f, " (hole)")?,
-            _ => {}
-        }
-        writeln!(f)
-    }
-}
-
-/// As `ls -l` has them; a chunk has none of its own.
-fn permissions(kind: &str, mode: i64) -> String {
-    let letter = match kind {
-        "dir" => 'd',
-        "symlink" => 'l',
-        "hardlink" => 'h',
-        "char" => 'c',
-        "block" => 'b',
-        "fifo" => 'p',
-        "chunk" => return "  chunk   ".to_owned(),
-        _ => '-',
-    };
-    let mut text = String::from(letter);
-    for (shift, special, set, unset) in
-        [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')]
-    {
-        let bits = mode >> shift;
-        text.push(if bits & 4 != 0 { 'r' } else { '-' });
-        text.push(if bits & 2 != 0 { 'w' } else { '-' });
-        text.push(match (mode & special != 0, bits & 1 != 0) {
-            (true, true) => set,
-            (true, false) => unset,
-            (false, true) => 'x',
-            (false, false) => '-',
+    /// The platform, how many layers there are, and how long they are.
+    fn facts(&self) -> String {
+        let layers = &self.layers;
+        let sum = layers.iter().fold(0, |sum: u64, layer| sum.saturating_add(layer.size));
+        let raw = layers.iter().try_fold(0, |sum: u64, layer| {
+            layer.uncompressed_size.map(|len| sum.saturating_add(len))
         });
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn permissions_as_ls_has_them() {
-        for (kind, mode, text) in [
-            ("dir", 0o755, "drwxr-xr-x"),
-            ("reg", 0o4755, "-rwsr-xr-x"),
-            ("reg", 0o2644, "-rw-r-Sr--"),
-            ("dir", 0o1777, "drwxrwxrwt"),
-            ("symlink", 0o777, "lrwxrwxrwx"),
-        ] {
-            assert_eq!(permissions(kind, mode), text);
-        }
-    }
-
-    /// A TOC may have any text, and a terminal obeys some.
-    #[test]
-    fn a_line_of_a_toc_is_one_line_of_text() {
-        let hostile = "a\u{1b}[2J\n\u{202e}b".to_owned();
-        let [name, link_name, time] = [(); 3].map(|()| hostile.clone());
-        let (kind, modified) = ("symlink".to_owned(), Some(time));
-        let entry = TocEntry { kind, name, link_name, modified, ..TocEntry::default() };
-        let line = TocLine::from(entry).to_string();
-        assert_eq!(line.matches("a\\u{1b}[2J\\n\\u{202e}b").count(), 3, "{line}");
-        assert_eq!(line.chars().filter(|c| c.is_control()).collect::<String>(), "\n");
+        let mut facts: Vec<_> = self.platform.iter().cloned().collect();
+        facts.push(counted(layers.len() as u64, "layer"));
+        facts.push(format!("{} compressed", size(sum)));
+        facts.extend(raw.map(|raw| format!("{} uncompressed", size(raw))));
+        facts.join(", ")
     }
 }

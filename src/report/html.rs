@@ -31,8 +31,10 @@ const PARTS_MAX: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) title: String,
-    /// What is reported on: terms, and names of images.
-    pub(crate) facts: Vec<(&'static str, String)>,
+    /// A sentence for readers who do not know the tool.
+    pub(crate) lead: Option<String>,
+    /// What is reported on: terms, and names of images and digests.
+    pub(crate) facts: Vec<(&'static str, Vec<String>)>,
     pub(crate) sections: Vec<Section>,
 }
 
@@ -114,10 +116,16 @@ impl Page {
         html.raw(STYLE);
         html.raw("</style>\n</head>\n<body>\n<header>\n");
         html.element("h1", &[], &self.title);
+        if let Some(lead) = &self.lead {
+            html.raw("\n");
+            html.element("p", &[], lead);
+        }
         html.raw("\n<dl>");
-        for (term, fact) in self.facts.iter().take(PARTS_MAX) {
+        for (term, facts) in self.facts.iter().take(PARTS_MAX) {
             html.element("dt", &[], term);
-            html.element("dd", &[], fact);
+            for fact in facts {
+                html.element("dd", &[], fact);
+            }
         }
         html.raw("</dl>\n</header>\n<main>\n");
         for section in &self.sections {

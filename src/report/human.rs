@@ -22,7 +22,42 @@ pub(crate) fn count(number: u64) -> String {
     groups.map(String::from_utf8_lossy).collect::<Vec<_>>().join(",")
 }
 
-/// As in `1 layer` and `2 layers`.
+/// Lines of up to `width` characters, broken at spaces.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// As in `1 layer`, `2 layers` and `2 entries`.
 pub(crate) fn counted(number: u64, what: &str) -> String {
-    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+    let many = what.strip_suffix('y').map_or_else(|| format!("{what}s"), |it| format!("{it}ies"));
+    format!("{} {}", count(number), if number == 1 { what } else { &many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_at_spaces() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("much-too-long é ö", 3), ["much-too-long", "é ö"]);
+        assert_eq!(wrapped("", 3), [""]);
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let texts = [0, 1, 2000].map(|number| counted(number, "layer"));
+        assert_eq!(texts, ["0 layers", "1 layer", "2,000 layers"]);
+        assert_eq!([1, 2].map(|number| counted(number, "entry")), ["1 entry", "2 entries"]);
+    }
 }

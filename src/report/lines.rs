@@ -1,10 +1,10 @@
 //! Events as lines of text.
 
-use crate::chunked::eligibility::LeftOut;
+use crate::{chunked::eligibility::LeftOut, layer::Compression};
 
 use super::{
-    AttachedReport, Event, LayerKind, LayerReport, ReuseProof, ReuseReport, Summary,
-    human::{percent, size},
+    AttachedReport, Event, LayerKind, LayerReport, ReuseNote, ReuseProof, ReuseReport, Summary,
+    human::{counted, percent, size},
 };
 
 /// What there is to say of an event, possibly in several lines.
@@ -12,22 +12,28 @@ pub(super) fn line(event: &Event<'_>) -> Option<String> {
     match event {
         Event::Planned { source, destination, variants, sizes } => {
             let manifests = if *variants == 1 { "" } else { &format!("{variants} manifests, ") };
-            let (count, total) = (sizes.len(), size(sizes.iter().sum()));
-            let layers = if count == 1 { "layer" } else { "layers" };
-            Some(format!("{source}\n  to {destination}\n  {manifests}{count} {layers}, {total}"))
+            let total = size(sizes.iter().sum());
+            let layers = counted(sizes.len() as u64, "layer");
+            Some(format!("{source}\n  to {destination}\n  {manifests}{layers}, {total}"))
         }
         Event::Started { .. } => None,
-        Event::Converted { label, report, .. } => Some(converted(label, report)),
-        Event::Stored { label, report, .. } if report.already_there => {
-            Some(format!("{label}: already at the destination"))
+        // Its line comes when it is stored.
+        Event::Converted { report, .. } if !is_final(report) => None,
+        Event::Converted { label, report, .. } | Event::Stored { label, report, .. } => {
+            Some(converted(label, report))
         }
-        Event::Stored { label, .. } => Some(format!("{label}: stored")),
         Event::Published { summary } => Some(published(summary)),
         Event::Probed { probed } => Some(probed.to_string()),
     }
 }
 
+/// Whether nothing more happens to a layer that was looked at.
+fn is_final(report: &LayerReport) -> bool {
+    report.reused || report.kind == LayerKind::Foreign
+}
+
 fn converted(label: &str, report: &LayerReport) -> String {
+    let there = if report.already_there { ", already at the destination" } else { "" };
     let kind = report.kind;
     if kind == LayerKind::Foreign {
         return format!("{label}: foreign layer, kept by reference");
@@ -43,9 +49,12 @@ fn converted(label: &str, report: &LayerReport) -> String {
         return text + &without_toc(report) + &left_out(report);
     }
     if report.digest == report.source_digest {
-        return format!("{label}: {} {}, unchanged", kind.as_str(), size(report.size));
+        return format!("{label}: {} {}, unchanged{there}", kind.as_str(), size(report.size));
     }
-    let from = report.source_compression.map(|kind| kind.to_string()).unwrap_or_default();
+    let from = match report.source_compression {
+        Some(Compression::Zstd) if report.source_is_chunked => "zstd:chunked".to_owned(),
+        kind => kind.map(|kind| kind.to_string()).unwrap_or_default(),
+    };
     let mut text = format!(
         "{label}: {from} {} to {} {} ({})",
         size(report.source_size),
@@ -54,9 +63,10 @@ fn converted(label: &str, report: &LayerReport) -> String {
         percent(report.size, report.source_size)
     );
     if let Some(outline) = &report.outline {
-        text += &format!(", {} files in {} chunks", outline.files, outline.chunks);
+        let (files, chunks) = (counted(outline.files, "file"), counted(outline.chunks, "chunk"));
+        text += &format!(", {files} in {chunks}");
     }
-    text + &without_toc(report) + &left_out(report)
+    text + there + &without_toc(report) + &left_out(report)
 }
 
 fn without_toc(report: &LayerReport) -> String {
@@ -76,6 +86,48 @@ fn left_out(report: &LayerReport) -> String {
         count => ("devices and FIFOs", format!(" and {} more", count - 1)),
     };
     format!("\n  partial pulls leave out {count} {what}: {first:?}{more}")
+}
+
+/// What the layers have come to.
+fn sizes(summary: &Summary) -> String {
+    let &Summary { reused_layers: reused, converted_layers: converted, .. } = summary;
+    let unchanged = summary.unchanged_layers;
+    let all = reused + unchanged + converted;
+    if all == 0 {
+        return "nothing to add".to_owned();
+    }
+    let is_chunked =
+        |layer: &LayerReport| layer.source_is_chunked && layer.kind == LayerKind::ZstdChunked;
+    if unchanged == all
+        && summary.all_layers().all(is_chunked)
+        && summary.image.digest != summary.source_digest
+    {
+        let what = if summary.manifests.is_empty() { "the manifest is" } else { "manifests are" };
+        return format!("source is zstd:chunked already; only {what} new");
+    }
+    let layers = counted(all as u64, "layer");
+    let mut parts = Vec::new();
+    if reused > 0 {
+        parts.push(format!("{reused} of {layers} reused ({})", size(summary.reused_size)));
+    }
+    if unchanged > 0 && unchanged < all {
+        let of = if parts.is_empty() { format!(" of {layers}") } else { String::new() };
+        parts.push(format!("{unchanged}{of} unchanged"));
+    }
+    if !parts.is_empty() && converted > 0 {
+        parts.push(format!("{converted} converted ({})", size(summary.converted_size)));
+    }
+    let (before, after) = (summary.size_before, summary.size_after);
+    let mut text = parts.join(", ");
+    if !text.is_empty() {
+        text += "; ";
+    }
+    let share = percent(after, before);
+    text += &format!("{} before, {} after ({share})", size(before), size(after));
+    if summary.plain_layers > 0 {
+        text += &format!(", {} of {layers} as plain zstd", summary.plain_layers);
+    }
+    text
 }
 
 fn published(summary: &Summary) -> String {
@@ -99,20 +151,14 @@ fn published(summary: &Summary) -> String {
     if !summary.removed.is_empty() {
         text += &format!("removed, because the bytes changed: {}\n", summary.removed.join(", "));
     }
-    if summary.converted_layers > 0 {
-        text += &format!(
-            "{} before, {} after ({})",
-            size(summary.size_before),
-            size(summary.size_after),
-            percent(summary.size_after, summary.size_before)
-        );
-    } else {
-        text += "nothing to add";
+    for ReuseNote { image, note, .. } in summary.reuse_notes.iter().filter(|note| !note.logged) {
+        text += &format!("--reuse-from {image}: {note}\n");
     }
-    if summary.plain_layers > 0 {
-        let (plain, all) = (summary.plain_layers, summary.converted_layers);
-        text += &format!(", {plain} of {all} layers as plain zstd");
+    if summary.all_layers().any(|it| it.reuse.as_ref().is_some_and(|reuse| !reuse.same_recipe)) {
+        text += "note: reused layers may be compressed in another way than new ones; the manifest \
+            says so\n";
     }
+    text += &sizes(summary);
     for manifest in &summary.manifests {
         text += &format!(
             "\n  {} {} {}{}",
@@ -123,7 +169,7 @@ fn published(summary: &Summary) -> String {
         );
     }
     if let Some(replaced) = &summary.replaced_digest {
-        text += &format!("\nreplaced {replaced}");
+        text += &format!("\nthe tag named {replaced} before");
     }
     let already = if summary.already_published { "already " } else { "" };
     text + &format!("\n{already}published {}", summary.image.reference)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{AttachedReport, LeftReport, ReuseProof, human::size};
+use super::{AttachedReport, LeftReport, ReuseNote, ReuseProof, human::size};
 use crate::image::Digest;
 
 #[derive(Debug, Clone, Serialize)]
@@ -41,7 +41,12 @@ pub(crate) struct PlanReport {
     /// What of that could not be looked at, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) unlisted: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reuse_notes: Vec<ReuseNote>,
     pub(crate) results: ResultsPlan,
+    /// They would be written.
+    #[serde(skip)]
+    pub(crate) writes_results: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -64,6 +69,8 @@ pub(crate) struct LayerPlan {
     pub(crate) source_digest: Digest,
     /// Its length in bytes.
     pub(crate) source_size: u64,
+    /// How it is compressed, as its image says.
+    pub(crate) source_format: &'static str,
     /// Digest of the content.
     pub(crate) diff_id: Digest,
     /// What it is to become, as in `zstd:chunked`.
@@ -75,7 +82,10 @@ pub(crate) struct LayerPlan {
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "action", rename_all = "lowercase")]
 pub(crate) enum LayerAction {
-    Convert,
+    Convert {
+        /// The source's blob is what comes of it, if the source says the truth.
+        unchanged: bool,
+    },
     /// Take over a finished layer. If it fails its check, the layer is converted.
     Reuse(ReusePlan),
     /// It is foreign: clients fetch it from elsewhere.
@@ -132,10 +142,16 @@ impl fmt::Display for PlanReport {
             (None, None) => writeln!(f, "  a new tag")?,
         }
         for manifest in &self.manifests {
-            let action = if manifest.made { "make" } else { "keep" };
-            let platform = manifest.platform.as_deref().unwrap_or("-");
-            let format = manifest.format.unwrap_or("no image");
-            writeln!(f, "{action} manifest {platform} {format} of {}", manifest.source_digest)?;
+            if let Some(platform) = &manifest.platform {
+                write!(f, "{platform}: ")?;
+            }
+            let digest = &manifest.source_digest;
+            let short = digest.as_str().get(.."sha256:".len() + 12).unwrap_or(digest.as_str());
+            match (manifest.format, manifest.made) {
+                (Some(format), true) => writeln!(f, "new {format} manifest from {short}")?,
+                (Some(format), false) => writeln!(f, "{format} manifest {short} is kept")?,
+                (None, _) => writeln!(f, "{short}, no image, is kept")?,
+            }
         }
         for layer in &self.layers {
             layer.fmt(f)?;
@@ -152,26 +168,62 @@ impl fmt::Display for PlanReport {
         for note in &self.notes {
             writeln!(f, "note: {note}")?;
         }
-        writeln!(f, "download of layers to convert or reuse: {}", size(self.download_size))?;
-        let ResultsPlan { bytes, limit, results } = &self.results;
-        let names: Vec<_> = results.iter().map(|result| result.name).collect();
-        writeln!(f, "results: {}; {bytes} of {limit} bytes", names.join(", "))?;
+        for ReuseNote { image, note, .. } in self.reuse_notes.iter().filter(|note| !note.logged) {
+            writeln!(f, "--reuse-from {image}: {note}")?;
+        }
+        self.transfer(f)?;
+        if self.writes_results {
+            let ResultsPlan { bytes, limit, results } = &self.results;
+            let names: Vec<_> = results.iter().map(|result| result.name).collect();
+            writeln!(f, "results: {}; {bytes} of {limit} bytes", names.join(", "))?;
+        }
         writeln!(f, "dry run: nothing was written")
+    }
+}
+
+impl PlanReport {
+    /// What has to be read of layers, and why.
+    fn transfer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut convert, mut reuse) = (0_u64, 0_u64);
+        for layer in &self.layers {
+            match &layer.action {
+                LayerAction::Convert { .. } => convert = convert.saturating_add(layer.source_size),
+                LayerAction::Reuse(plan) => reuse = reuse.saturating_add(plan.download()),
+                LayerAction::Keep => {}
+            }
+        }
+        let how = if self.source.starts_with("oci:") { "read" } else { "download" };
+        let parts = [(convert, "to convert"), (reuse, "to verify or copy")];
+        let parts = parts.into_iter().filter(|(bytes, _)| *bytes > 0);
+        let parts: Vec<_> = parts.map(|(bytes, why)| format!("{} {why}", size(bytes))).collect();
+        let parts = if parts.is_empty() { "none".to_owned() } else { parts.join(", ") };
+        writeln!(f, "layers to {how}: {parts}")
     }
 }
 
 impl fmt::Display for LayerPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { layer, source_size, format, action, .. } = self;
+        let Self { layer, source_size, source_format, format, action, .. } = self;
         match action {
-            LayerAction::Convert => {
-                writeln!(f, "{layer}: convert {} to {format}", size(*source_size))
+            LayerAction::Convert { unchanged: true } if *format == "gzip" => {
+                writeln!(f, "{layer}: {format} {}, unchanged", size(*source_size))
+            }
+            LayerAction::Convert { unchanged: true } => writeln!(
+                f,
+                "{layer}: {source_format} {}, unchanged if it was made as its image says",
+                size(*source_size)
+            ),
+            LayerAction::Convert { unchanged: false } => {
+                writeln!(f, "{layer}: convert {source_format} {} to {format}", size(*source_size))
             }
             LayerAction::Keep => writeln!(f, "{layer}: keep by reference, because it is foreign"),
             LayerAction::Reuse(ReusePlan { from, size: len, proof, already_there, .. }) => {
-                let proof = proof.as_str();
-                let there = if *already_there { ", already at the destination" } else { "" };
-                writeln!(f, "{layer}: reuse {} of {from} if it can be {proof}{there}", size(*len))
+                let there = if *already_there { "already at the destination; " } else { "" };
+                let check = match proof {
+                    ReuseProof::Digest => "if its TOC is right; trusted by digest",
+                    ReuseProof::Verified | ReuseProof::Converted => "if it verifies",
+                };
+                writeln!(f, "{layer}: {there}reused from {from} ({}) {check}", size(*len))
             }
         }
     }

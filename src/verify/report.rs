@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     check::{BlobKind, Findings, LayerVerdict, TocTotals},
     image::{Descriptor, Digest},
+    report::human::counted,
 };
 
 /// A verification.
@@ -141,9 +142,8 @@ impl fmt::Display for VerifyReport {
         }
         let (errors, warnings) = (self.errors, self.warnings);
         let verdict = if errors == 0 { "OK" } else { "FAILED" };
-        let plural = |count| if count == 1 { "" } else { "s" };
-        let (e, w) = (plural(errors), plural(warnings));
-        writeln!(f, "{verdict}: {errors} error{e}, {warnings} warning{w}")
+        let (errors, warnings) = (counted(errors, "error"), counted(warnings, "warning"));
+        writeln!(f, "{verdict}: {errors}, {warnings}")
     }
 }
 
@@ -183,7 +183,7 @@ impl fmt::Display for VerifiedLayer {
             write!(f, " of {}", size(len))?;
         }
         if let Some(TocTotals { files, chunks, .. }) = self.totals {
-            write!(f, ", {files} files in {chunks} chunks")?;
+            write!(f, ", {} in {}", counted(files, "file"), counted(chunks, "chunk"))?;
         }
         writeln!(f)?;
         list(f, &self.findings)

@@ -248,3 +248,56 @@ async fn absurd_sizes() {
     let report = report(command(&source, &to, &[], true)).await;
     assert_eq!(report["download_size"], u64::MAX);
 }
+
+/// Of sources that are zstd:chunked already, a dry run says which layers stay as they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sources_that_are_chunked() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| format!("oci:{}:{name}", dir.path().join(name).display());
+    let gzip = Sample::new(&[900, 50_000], 78).push(&place("gzip"), &quick()).await;
+    report(command(&gzip, &place("same"), &[], false)).await;
+    report(command(&gzip, &place("low"), &["--compression-level=1"], false)).await;
+    // As made by a tool that does not say how.
+    let (mut image, _) = manifest(&dir.path().join("low"), "low").unwrap();
+    image.as_object_mut().unwrap().remove("annotations");
+    let image = RawManifest::new(image.to_string(), OCI_MANIFEST);
+    let store = open(&place("low"), Intent::Push, &quick()).await.unwrap();
+    store.put_manifest(&image, Some("other")).await.unwrap();
+    let other = place("low").replace(":low", ":other");
+    for (name, source, expected) in [
+        ("gzip", gzip, false),
+        ("same", place("same"), true),
+        ("low", place("low"), false),
+        ("other", other, false),
+    ] {
+        let to = place(&format!("out-{name}"));
+        let words: &[&str] = match name {
+            "gzip" => &["layer 1: convert gzip ", " to zstd:chunked"],
+            "same" => &["layer 1: zstd:chunked ", "unchanged if it was made as its image says"],
+            _ => &["layer 1: convert zstd:chunked "],
+        };
+        let printed = ends(&run(command(&source, &to, &[], true)).await, 0, words);
+        assert!(
+            printed.contains("\nlinux/amd64: new zstd:chunked manifest from sha256:")
+                || printed.contains("\nnew zstd:chunked manifest from sha256:"),
+            "{printed}"
+        );
+        assert!(printed.contains("layers to read: ") && printed.contains(" to convert"));
+        assert!(!printed.contains("results: "), "{printed}");
+        let dry = report(command(&source, &to, &[], true)).await;
+        let made = report(command(&source, &to, &[], false)).await;
+        let plans = dry["layers"].as_array().unwrap();
+        for (plan, layer) in plans.iter().zip(made["layers"].as_array().unwrap()) {
+            assert_eq!(plan["action"], "convert");
+            assert_eq!(plan["unchanged"], expected, "{name}: {plan}");
+            assert_eq!(layer["digest"] == layer["source_digest"], expected, "{name}: {layer}");
+        }
+        let printed = ends(
+            &run(command(&source, &place(&format!("again-{name}")), &[], false)).await,
+            0,
+            &[],
+        );
+        let words = if name == "gzip" { "layer 1: gzip " } else { "layer 1: zstd:chunked " };
+        assert!(printed.contains(words), "{printed}");
+    }
+}

@@ -17,6 +17,7 @@ mod fake;
 mod faults;
 mod fronted;
 mod heads;
+mod inspected;
 mod lag;
 mod layout;
 mod limits;

@@ -1,6 +1,7 @@
 //! Layers of other images are taken over instead of being converted.
 
 mod attacks;
+mod notes;
 mod plain;
 mod platforms;
 mod same;
@@ -17,7 +18,7 @@ use recompress_image::{
         digest::Algorithm,
         media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST},
     },
-    store::{Intent, RawManifest, Selector},
+    store::{Intent, RawManifest, Selector, Store},
 };
 use serde_json::{Value, json};
 
@@ -65,6 +66,14 @@ fn of(tars: &[&Vec<u8>], annotations: &Value) -> Sample {
     manifest["annotations"] = annotations.clone();
     sample.manifest = RawManifest::new(manifest.to_string(), OCI_MANIFEST);
     sample
+}
+
+/// Pushes an image of one layer for an architecture; returns its entry in an index.
+pub(crate) async fn image_of(store: &Store, architecture: &str, seed: u64) -> Value {
+    let content = tar(900, &mut fastrand::Rng::with_seed(seed));
+    let mut entry = same::image(store, architecture, &[(&gzip(&content), &content)]).await;
+    entry["platform"] = json!({ "os": "linux", "architecture": architecture });
+    entry
 }
 
 async fn report(mut command: Command) -> Value {
@@ -529,7 +538,7 @@ async fn candidates_that_are_not_there() {
     for from in [format!("{}/org/none:1", peer.host()), "oci:/nonexistent:1".to_owned()] {
         let mut command = convert(&source, &to);
         command.args(["--reuse-from", &from, "--probe=false"]);
-        ends(&run(command).await, 0, &["cannot reuse layers of ", &from]);
+        ends(&run(command).await, 0, &[&format!("cannot reuse layers of {from}: ")]);
     }
     for (from, words) in [
         ("none,base", "--reuse-from=none cannot be combined"),

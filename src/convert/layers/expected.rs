@@ -4,7 +4,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::tasks::{LayerTask, Tasks};
 use crate::{
-    convert::{ConvertError, Run, destination::CHECKS, reuse::Reusable},
+    convert::{ConvertError, Run, destination::CHECKS, format::Format, markers, reuse::Reusable},
     report::{LayerAction, LayerPlan},
 };
 
@@ -30,12 +30,15 @@ async fn of_task(
     } else if let Some(reuse) = reusable.expected(run, *key, layer.blob.size).await? {
         LayerAction::Reuse(reuse)
     } else {
-        LayerAction::Convert
+        let is_gzip = key.format == Format::Gzip && layer.format == Format::Gzip.as_str();
+        let recipe = Some(markers::recipe(run.job, key.format));
+        LayerAction::Convert { unchanged: is_gzip || layer.recipe == recipe }
     };
     Ok(LayerPlan {
         layer: label.clone(),
         source_digest: layer.blob.digest.clone(),
         source_size: layer.blob.size,
+        source_format: layer.format,
         diff_id: layer.diff_id.clone(),
         format: key.format.as_str(),
         action,

@@ -104,7 +104,11 @@ fn label(platform: Option<&Platform>, number: usize) -> String {
 impl LayerTask<'_> {
     /// The report of a layer that stays as it is.
     pub(super) fn unchanged(&self) -> LayerReport {
-        LayerReport::foreign(self.number, &self.layer.blob, &self.layer.diff_id)
+        let PlannedLayer { blob, diff_id, format, .. } = self.layer;
+        LayerReport {
+            source_is_chunked: *format == Format::ZstdChunked.as_str(),
+            ..LayerReport::foreign(self.number, blob, diff_id)
+        }
     }
 
     /// Whether `made`, by the task before it in its group, is what this one would make: a TOC that

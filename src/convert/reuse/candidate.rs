@@ -18,6 +18,7 @@ use crate::{
         digest::Algorithm,
         media_type::{LayerType, Suffix},
     },
+    report::{ReuseNote, human::counted},
     source::CONFIG_MAX,
     store::{AccessOptions, Intent, NamedBy, Patience, RawManifest, Selector, Store, StoreError},
 };
@@ -127,7 +128,8 @@ fn access(run: &Run<'_>, reference: &ImageReference, by: Origin) -> AccessOption
     AccessOptions { named_by, patience, ..access }
 }
 
-/// Adds the layers of a candidate that are wanted, as far as they can be read until `end`.
+/// Adds the layers of a candidate that are wanted, as far as they can be read until `end`. Returns
+/// what a user who named it should know: mostly that it is of no use.
 pub(super) async fn read(
     run: &Run<'_>,
     image: &ImageReference,
@@ -135,15 +137,22 @@ pub(super) async fn read(
     wanted: &HashSet<&Digest>,
     end: Instant,
     found: &mut Reusable,
-) {
+) -> Option<ReuseNote> {
+    let mut seen = Seen::default();
     let read = async {
         let candidate = Arc::new(Candidate::open(run, image, named_by).await?);
-        let reader = Reader { run, candidate: &candidate, store: candidate.store(run), wanted };
+        let store = candidate.store(run);
+        let mut reader = Reader { run, candidate: &candidate, store, wanted, seen: &mut seen };
         reader.read(found).await
     };
     let time = READ_TIME.min(end.saturating_duration_since(Instant::now()));
     let error = match tokio::time::timeout(time, read).await {
-        Ok(Ok(())) => return,
+        Ok(Ok(())) => {
+            let note = seen
+                .note()
+                .or_else(|| (named_by == Origin::User).then(|| untrusted(run, image))?)?;
+            return Some(ReuseNote { image: image.to_string(), note, logged: false });
+        }
         Ok(Err(error)) => error.with_causes(),
         Err(_) => format!("reading it takes more than {} s", time.as_secs()),
     };
@@ -152,6 +161,45 @@ pub(super) async fn read(
     } else {
         tracing::warn!("cannot reuse layers of {image}: {error}");
     }
+    let note = format!("cannot be read: {error}");
+    Some(ReuseNote { image: image.to_string(), note, logged: true })
+}
+
+/// Why layers are verified although the user trusts digests.
+fn untrusted(run: &Run<'_>, image: &ImageReference) -> Option<String> {
+    let why = if image.registry().is_none() {
+        "it is in a layout"
+    } else if image.digest().is_none() {
+        "it is named by tag"
+    } else {
+        return None;
+    };
+    let trusted = run.job.reuse.trust_digests;
+    trusted.then(|| format!("verified although --reuse-trust=digest, because {why}"))
+}
+
+/// What was found in a candidate.
+#[derive(Debug, Default)]
+struct Seen {
+    added: u64,
+    zstd: u64,
+    gzip: u64,
+    /// Why a layer with the right content is of no use.
+    unfit: Option<&'static str>,
+}
+
+impl Seen {
+    /// Why nothing is reused.
+    fn note(&self) -> Option<String> {
+        let why = match self {
+            Self { added: 1.., .. } => return None,
+            Self { unfit: Some(reason), .. } => reason,
+            Self { zstd: 1.., .. } => "none of its layers has the content of a layer of the source",
+            Self { gzip: 1.., .. } => "its layers are gzip; convert it first, and name the result",
+            Self { .. } => "it has no zstd layers",
+        };
+        Some(format!("nothing is reused: {why}"))
+    }
 }
 
 struct Reader<'a> {
@@ -159,10 +207,11 @@ struct Reader<'a> {
     candidate: &'a Arc<Candidate>,
     store: &'a Store,
     wanted: &'a HashSet<&'a Digest>,
+    seen: &'a mut Seen,
 }
 
 impl Reader<'_> {
-    async fn read(&self, found: &mut Reusable) -> Result<(), StoreError> {
+    async fn read(&mut self, found: &mut Reusable) -> Result<(), StoreError> {
         let root = self.store.manifest(&Selector::of(&self.candidate.reference)).await?;
         if !root.is_index() {
             return self.image(&root, found).await;
@@ -190,43 +239,70 @@ impl Reader<'_> {
         Ok(())
     }
 
-    async fn image(&self, raw: &RawManifest, found: &mut Reusable) -> Result<(), StoreError> {
+    async fn image(&mut self, raw: &RawManifest, found: &mut Reusable) -> Result<(), StoreError> {
         let Ok(manifest) = raw.manifest() else { return Ok(()) };
+        let suffix = |layer: &Descriptor| LayerType::parse(&layer.media_type).map(|it| it.suffix);
         // New layers have SHA-256 digests, and not every registry and client knows others.
         let is_zstd = |layer: &&Descriptor| {
-            let kind = LayerType::parse(&layer.media_type);
             !layer.is_foreign()
-                && kind.is_some_and(|kind| kind.suffix == Suffix::Zstd)
+                && suffix(layer) == Some(Suffix::Zstd)
                 && layer.blob.digest.algorithm() == Algorithm::Sha256
         };
-        if !manifest.layers.iter().any(|layer| is_zstd(&layer)) {
+        let zstd = manifest.layers.iter().filter(is_zstd).count() as u64;
+        let is_gzip = |layer: &&Descriptor| suffix(layer) == Some(Suffix::Gzip);
+        self.seen.zstd += zstd;
+        self.seen.gzip += manifest.layers.iter().filter(is_gzip).count() as u64;
+        self.log(
+            raw,
+            manifest.layers.len() as u64 - zstd,
+            "they are not zstd with SHA-256 digests",
+        );
+        if zstd == 0 {
             return Ok(());
         }
         let diff_ids = self.diff_ids(&manifest).await?;
         if diff_ids.len() != manifest.layers.len() {
+            self.log(raw, zstd, "the config of their image does not match its manifest");
             return Ok(());
         }
-        let mut unfit = BTreeMap::new();
+        let (mut unfit, mut others) = (BTreeMap::new(), 0);
         for (layer, diff_id) in manifest.layers.iter().zip(&diff_ids) {
-            if is_zstd(&layer) && self.wanted.contains(diff_id) {
-                let layer = FoundLayer {
-                    blob: layer.blob.clone(),
-                    annotations: layer.annotations.clone(),
-                    chunked: layer.is_chunked(),
-                    wanted_toc: markers::is_made_as_chunked(&manifest.annotations),
-                    candidate: Arc::clone(self.candidate),
-                    recipe: markers::recipe_of(&manifest.annotations).map(str::to_owned),
-                    is_mixed: markers::is_mixed(&manifest.annotations),
-                };
-                if let Err(reason) = found.add(self.run, diff_id, layer) {
-                    *unfit.entry(reason).or_insert(0) += 1;
-                }
+            if !is_zstd(&layer) {
+                continue;
+            }
+            if !self.wanted.contains(diff_id) {
+                others += 1;
+                continue;
+            }
+            let layer = FoundLayer {
+                blob: layer.blob.clone(),
+                annotations: layer.annotations.clone(),
+                chunked: layer.is_chunked(),
+                wanted_toc: markers::is_made_as_chunked(&manifest.annotations),
+                candidate: Arc::clone(self.candidate),
+                recipe: markers::recipe_of(&manifest.annotations).map(str::to_owned),
+                is_mixed: markers::is_mixed(&manifest.annotations),
+            };
+            match found.add(self.run, diff_id, layer) {
+                Ok(()) => self.seen.added += 1,
+                Err(reason) => *unfit.entry(reason).or_insert(0) += 1,
             }
         }
+        self.log(raw, others, "the source has no layer with their content");
         for (reason, layers) in unfit {
-            tracing::info!("{layers} layers of {} cannot be reused: {reason}", raw.digest);
+            self.log(raw, layers, reason);
+            self.seen.unfit = Some(reason);
         }
         Ok(())
+    }
+
+    /// Layers that are not considered.
+    fn log(&self, image: &RawManifest, layers: u64, reason: &str) {
+        if layers > 0 {
+            let (from, image) = (&self.candidate.reference, &image.digest);
+            let layers = counted(layers, "layer");
+            tracing::debug!("{layers} of {image} in {from} not considered for reuse: {reason}");
+        }
     }
 
     /// Of its layers, by its config. That of the same source is known.

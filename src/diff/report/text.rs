@@ -3,158 +3,208 @@
 use std::fmt;
 
 use super::{
-    Clients, DiffReport, FileCount, FileState, GzipOrigin, GzipUpdate, ImageDiff, LayerDiff,
-    LayerState,
+    Clients, DiffReport, DiffSide, FileCount, ImageDiff, LayerDiff, ONLY_NEW, ONLY_OLD, Outlook,
+    SkippedPlatform, outlook::short,
 };
-use crate::report::human::{percent, size};
+use crate::report::human::{count, percent, size, wrapped};
 
 /// Characters of a bar.
-const BAR: u64 = 30;
+const BAR: u64 = 24;
 /// How many of the largest files are named.
 const LARGEST: usize = 15;
+/// Characters of a line, unless a name is longer.
+const WIDTH: usize = 80;
 
 impl fmt::Display for DiffReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "old: {} ({})", self.old.reference, self.old.digest)?;
-        writeln!(f, "new: {} ({})", self.new.reference, self.new.digest)?;
+        for (name, DiffSide { reference, digest, .. }) in [("old", &self.old), ("new", &self.new)] {
+            write!(f, "{name}: {reference}")?;
+            if !reference.ends_with(digest.as_str()) {
+                write!(f, " ({})", short(digest))?;
+            }
+            writeln!(f)?;
+        }
         match self.images.as_slice() {
-            [image] => image.fmt(f)?,
+            [image] => {
+                if let Some(platform) = &image.platform {
+                    writeln!(f, "platform: {platform}")?;
+                }
+                writeln!(f)?;
+                if let Some(lead) = self.lead().filter(|_| image.outlook() != Outlook::Update) {
+                    paragraph(f, "  ", &lead)?;
+                }
+                image.fmt(f)?;
+            }
             images => table(f, images)?,
         }
-        for skipped in &self.skipped {
-            writeln!(f, "  not compared: {}: {}", skipped.platform, skipped.reason)?;
+        for SkippedPlatform { platform, reason } in &self.skipped {
+            let is_short = [ONLY_OLD, ONLY_NEW].contains(&reason.as_str());
+            let not = if is_short { "" } else { "not compared: " };
+            paragraph(f, "  ", &format!("{platform}: {not}{reason}"))?;
         }
         Ok(())
     }
 }
 
-/// A line for each platform.
-fn table(f: &mut fmt::Formatter<'_>, images: &[ImageDiff]) -> fmt::Result {
-    writeln!(f)?;
-    writeln!(f, "  {:<16} {:>12} {:>12} {:>12}", "platform", "whole layers", "files", "chunks")?;
-    for ImageDiff { platform, clients, notes, .. } in images {
-        let Clients { files, chunks, layers, .. } = clients;
-        let platform = platform.as_deref().unwrap_or("no platform");
-        let [layers, files, chunks] = [layers, files, chunks].map(|fetched| size(fetched.total));
-        writeln!(f, "  {platform:<16} {layers:>12} {files:>12} {chunks:>12}")?;
-        for note in notes.iter().filter(|note| note.contains("no TOC")) {
-            writeln!(f, "    {note}")?;
-        }
+/// A text in lines that are not too long.
+fn paragraph(f: &mut fmt::Formatter<'_>, indent: &str, text: &str) -> fmt::Result {
+    for line in wrapped(text, WIDTH - indent.len()) {
+        writeln!(f, "{indent}{line}")?;
     }
-    writeln!(f, "\n  Use --platform to see the layers and files of one.")
+    Ok(())
 }
 
-/// What is fetched and what is reused, to scale.
-fn bar(fetched: u64, whole: u64) -> String {
-    let part = u128::from(fetched) * u128::from(BAR);
-    let cells = usize::try_from(part.div_ceil(u128::from(whole.max(1)))).unwrap_or(usize::MAX);
-    let all = usize::try_from(BAR).unwrap_or_default();
-    let cells = cells.min(all);
-    "█".repeat(cells) + &"░".repeat(all - cells)
+/// A line for each platform.
+fn table(f: &mut fmt::Formatter<'_>, images: &[ImageDiff]) -> fmt::Result {
+    writeln!(
+        f,
+        "\n  {:<14} {:>10} {:>10} {:>14} {:>26}",
+        "", "NEW as", "changed", "changed layers", "partial pull,"
+    )?;
+    writeln!(
+        f,
+        "  {:<14} {:>10} {:>10} {:>14} {:>15} {:>10}",
+        "platform", "a whole", "as gzip", "not partially", "any file system", "XFS, btrfs"
+    )?;
+    for image in images {
+        let Clients { files, chunks, layers, gzip } = &image.clients;
+        let platform = image.platform.as_deref().unwrap_or("no platform");
+        let gzip = gzip.as_ref().map_or_else(|| "unknown".to_owned(), |gzip| size(gzip.total));
+        let [whole, layers, files, chunks] =
+            [image.whole(), layers.total, files.total, chunks.total].map(size);
+        writeln!(
+            f,
+            "  {platform:<14} {whole:>10} {gzip:>10} {layers:>14} {files:>15} {chunks:>10}"
+        )?;
+        let notes = image.notes.iter().filter(|note| note.contains("no TOC")).map(String::as_str);
+        for note in notes.chain(image.brief()) {
+            paragraph(f, "    ", note)?;
+        }
+    }
+    match images.first().and_then(|image| image.platform.as_ref()) {
+        Some(first) => writeln!(f, "\n  Add --platform {first} to see layers and files."),
+        None => Ok(()),
+    }
+}
+
+/// What is fetched and what is reused of all that there is, to the scale of the `widest`.
+fn bar(fetched: u64, all: u64, widest: u64) -> String {
+    let cells = |bytes: u64| {
+        let part = u128::from(bytes) * u128::from(BAR);
+        let cells = part.div_ceil(u128::from(widest.max(1))).min(u128::from(BAR));
+        usize::try_from(cells).unwrap_or_default()
+    };
+    // Less than half a per cent is said to be none.
+    let is_some = u128::from(fetched) * 200 >= u128::from(all);
+    let filled = if is_some { cells(fetched) } else { 0 };
+    "█".repeat(filled) + &"░".repeat(cells(all).saturating_sub(filled))
 }
 
 impl fmt::Display for ImageDiff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { platform, new, clients, .. } = self;
-        if let Some(platform) = platform {
-            writeln!(f, "platform: {platform}")?;
+        let outlook = self.outlook();
+        if outlook == Outlook::Same {
+            return Ok(());
         }
-        writeln!(f)?;
-        let documents = clients.files.documents;
-        let whole = new.size.saturating_add(documents);
-        let widest = clients.gzip.as_ref().map_or(whole, |gzip| gzip.total.max(whole));
-        let mut row = |client: &str, fetched: u64| {
-            let (bar, share) = (bar(fetched, widest), percent(fetched, whole));
-            writeln!(f, "  {client:<34} {:>10} {share:>6}  {bar}", size(fetched))
-        };
-        row("NEW as a whole", whole)?;
-        if let Some(gzip) = &clients.gzip {
-            row("changed layers as gzip", gzip.total)?;
+        if outlook == Outlook::Whole {
+            self.layers(f)?;
+        } else {
+            if outlook == Outlook::FirstPull {
+                writeln!(f)?;
+            }
+            self.clients(f)?;
+            self.part_lines(f)?;
+            self.files(f)?;
+            self.layers(f)?;
+            self.largest(f)?;
         }
-        row("changed layers, no partial pulls", clients.layers.total)?;
-        row("partial pull, any file system", clients.files.total)?;
-        row("partial pull, XFS or btrfs", clients.chunks.total)?;
-        writeln!(f, "  {:>52}  █ fetched  ░ reused", "")?;
-        self.parts(f)?;
-        self.files(f)?;
-        self.layers(f)?;
-        self.largest(f)?;
         for note in &self.notes {
-            writeln!(f, "\n  note: {note}")?;
+            writeln!(f)?;
+            paragraph(f, "  ", &format!("note: {note}"))?;
         }
         Ok(())
     }
 }
 
 impl ImageDiff {
-    fn parts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Clients { files, chunks, gzip, .. } = &self.clients;
-        writeln!(f, "\n  {:<34} {:>10} {:>10}", "a partial pull fetches", "any", "XFS, btrfs")?;
-        for (name, any, reflinks) in [
-            ("content of files", files.ranges, chunks.ranges),
-            ("layers as a whole", files.whole_layers, chunks.whole_layers),
-            ("TOCs and tar-splits", files.metadata, chunks.metadata),
-            ("manifest, config, index", files.documents, chunks.documents),
-            ("besides: multipart headers", files.overhead, chunks.overhead),
-        ] {
-            writeln!(f, "    {name:<32} {:>10} {:>10}", size(any), size(reflinks))?;
+    fn clients(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Clients { files, chunks, layers, gzip } = &self.clients;
+        let whole = self.whole();
+        let of_gzip = gzip.as_ref().map_or(0, |gzip| gzip.whole().max(gzip.total));
+        let widest = whole.max(of_gzip);
+        let mut row = |client: &str, fetched: u64, all| {
+            let (bar, share) = (bar(fetched, all, widest), percent(fetched, whole));
+            writeln!(f, "  {client:<34} {:>10} {share:>6}  {bar}", size(fetched))
+        };
+        row("NEW as a whole", whole, whole)?;
+        if let Some(gzip) = gzip {
+            row("changed layers as gzip", gzip.total, of_gzip)?;
         }
+        row("changed layers, no partial pulls", layers.total, whole)?;
+        row("partial pull, any file system", files.total, whole)?;
+        row("partial pull, XFS or btrfs", chunks.total, whole)?;
+        writeln!(f, "  {:>52}  █ fetched  ░ reused", "")?;
         match gzip {
-            Some(GzipUpdate { digest, origin, .. }) => {
-                let origin = match origin {
-                    GzipOrigin::Given => "NEW itself",
-                    GzipOrigin::Index => "in the same index",
-                    GzipOrigin::Source => "NEW was made from it",
-                };
-                writeln!(f, "  sizes as gzip: of {digest} ({origin})")
-            }
+            Some(gzip) => writeln!(f, "  {}", gzip.origin()),
             None => Ok(()),
         }
     }
 
-    fn files(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = &self.files;
+    fn part_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n  {:<18} {:>8} {:>12} {:>10} {:>10} {:>10}",
+            "\n  {:<34} {:>15} {:>12}",
+            "a partial pull fetches", "any file system", "XFS, btrfs"
+        )?;
+        for (name, any, reflinks) in self.parts().into_iter().filter(|(name, ..)| *name != "total")
+        {
+            writeln!(f, "    {name:<32} {:>15} {:>12}", size(any), size(reflinks))?;
+        }
+        Ok(())
+    }
+
+    fn files(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = self.counted();
+        if counted.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "\n  {:<21} {:>9} {:>12} {:>10} {:>10} {:>10}",
             "in changed layers", "files", "uncompressed", "compressed", "fetched", "XFS, btrfs"
         )?;
-        for (name, count) in [
-            ("same content", counts.same),
-            ("changed files", counts.changed),
-            ("new files", counts.new),
-        ] {
-            let FileCount { files, size: raw, compressed, fetched, fetched_with_chunks } = count;
+        for (name, FileCount { files, size: raw, compressed, fetched, fetched_with_chunks }) in
+            counted
+        {
             let [raw, compressed, fetched, reflinks] =
                 [raw, compressed, fetched, fetched_with_chunks].map(size);
+            let files = count(files);
             writeln!(
                 f,
-                "    {name:<16} {files:>8} {raw:>12} {compressed:>10} {fetched:>10} {reflinks:>10}"
+                "    {name:<19} {files:>9} {raw:>12} {compressed:>10} {fetched:>10} {reflinks:>10}"
             )?;
         }
         Ok(())
     }
 
     fn layers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "\n  {:<5} {:<20} {:>10} {:>10} {:>10}",
-            "layer", "", "size", "fetched", "XFS, btrfs"
-        )?;
+        if self.layers.is_empty() {
+            return Ok(());
+        }
+        let reflinks = |text: &str| match self.outlook() {
+            Outlook::Whole => String::new(),
+            _ => format!(" {text:>10}"),
+        };
+        let heading = reflinks("XFS, btrfs");
+        writeln!(f, "\n  {:<5} {:<20} {:>10} {:>10}{heading}", "layer", "", "size", "fetched")?;
         for layer in &self.layers {
-            let LayerDiff { number, digest, state, reason, .. } = layer;
-            let state = match state {
-                LayerState::Same => "same",
-                LayerState::Partial => "partial",
-                LayerState::Whole => "whole",
-            };
-            let short = digest.hex().get(..12).unwrap_or_default();
-            let [len, fetched, reflinks] =
-                [layer.size, layer.fetched, layer.fetched_with_chunks].map(size);
-            write!(f, "  {number:>5} {short} {state:<7} {len:>10} {fetched:>10} {reflinks:>10}")?;
-            match reason {
-                Some(reason) => writeln!(f, "  {}", reason.escape_debug())?,
-                None => writeln!(f)?,
+            let LayerDiff { number, digest, .. } = layer;
+            let (hex, state) = (digest.hex().get(..12).unwrap_or_default(), self.state(layer));
+            let (len, fetched) = (size(layer.size), size(layer.fetched));
+            let reflinks = reflinks(&size(layer.fetched_with_chunks));
+            writeln!(f, "  {number:>5} {hex} {state:<7} {len:>10} {fetched:>10}{reflinks}")?;
+            if let Some(reason) = self.reason(layer) {
+                paragraph(f, "        ", &reason.escape_debug().to_string())?;
             }
         }
         Ok(())
@@ -164,21 +214,21 @@ impl ImageDiff {
         if self.largest.is_empty() {
             return Ok(());
         }
-        writeln!(f, "\n  {:>10} {:>10}  largest fetched files", "fetched", "XFS, btrfs")?;
+        let is_first = self.outlook() == Outlook::FirstPull;
+        let title = if is_first { "largest files" } else { "largest fetched files" };
+        writeln!(f, "\n  {:>10} {:>10}  {title}", "fetched", "XFS, btrfs")?;
         for file in self.largest.iter().take(LARGEST) {
-            let state = match file.state {
-                FileState::Changed => "changed",
-                FileState::New => "new",
-            };
+            let state =
+                if is_first { String::new() } else { format!("{:<7}  ", file.state.as_str()) };
             let [fetched, reflinks] = [file.fetched, file.fetched_with_chunks].map(size);
             let name = file.name.escape_debug();
-            writeln!(f, "  {fetched:>10} {reflinks:>10}  {state:<7}  {name}")?;
+            writeln!(f, "  {fetched:>10} {reflinks:>10}  {state}{name}")?;
         }
         let listed = self.largest.len().min(LARGEST) as u64;
         let all = self.files.changed.files.saturating_add(self.files.new.files);
-        match all - listed.min(all) {
+        match all.saturating_sub(listed) {
             0 => Ok(()),
-            more => writeln!(f, "  {:>10} {:>10}  and {more} more", "", ""),
+            more => writeln!(f, "  {:>10} {:>10}  and {} more", "", "", count(more)),
         }
     }
 }
@@ -189,12 +239,21 @@ mod tests {
 
     #[test]
     fn bars_are_to_scale() {
-        for (fetched, whole, filled) in
-            [(0, 100, 0), (1, 100, 1), (50, 100, 15), (100, 100, 30), (200, 100, 30), (0, 0, 0)]
-        {
-            let bar = bar(fetched, whole);
-            assert_eq!((bar.matches('█').count(), bar.chars().count()), (filled, 30), "{fetched}");
+        for (fetched, all, widest, filled, reused) in [
+            (0, 100, 100, 0, 24),
+            (1, 100, 100, 1, 23),
+            // Said to be 0 %.
+            (1, 1000, 1000, 0, 24),
+            (50, 100, 100, 12, 12),
+            (25, 50, 100, 6, 6),
+            (100, 100, 100, 24, 0),
+            (200, 100, 100, 24, 0),
+            (0, 0, 0, 0, 0),
+            (u64::MAX, u64::MAX, u64::MAX, 24, 0),
+        ] {
+            let bar = bar(fetched, all, widest);
+            let cells = |cell| bar.chars().filter(|other| *other == cell).count();
+            assert_eq!((cells('█'), cells('░')), (filled, reused), "{fetched} of {all}");
         }
-        assert_eq!(bar(u64::MAX, u64::MAX).matches('█').count(), 30);
     }
 }

@@ -36,6 +36,14 @@ pub(crate) struct Map {
     pub(crate) legend: Vec<(Tone, &'static str)>,
 }
 
+impl Map {
+    /// Whether there is more than one part to compare.
+    pub(crate) fn has_parts(&self) -> bool {
+        self.root.children.len() > 1
+            || self.root.children.iter().any(|only| !only.children.is_empty())
+    }
+}
+
 /// A picture that can be shown.
 struct View<'a> {
     node: &'a Node,

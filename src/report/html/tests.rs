@@ -100,7 +100,7 @@ fn page(text: &str) -> Page {
     ];
     let sections =
         contents.into_iter().map(|content| Section { heading: Some(all()), content }).collect();
-    Page { title: all(), facts: vec![("term", all())], sections }
+    Page { title: all(), lead: Some(all()), facts: vec![("term", vec![all(), all()])], sections }
 }
 
 fn check_inert(text: &str) {
@@ -193,7 +193,7 @@ fn the_largest_page_is_bounded() {
     let sections =
         [Content::Map(map), Content::Table(table), Content::Notes((0..5000).map(name).collect())];
     let sections = sections.map(|content| Section { heading: None, content }).into();
-    let html = Page { title: name(0), facts: Vec::new(), sections }.render();
+    let html = Page { title: name(0), lead: None, facts: Vec::new(), sections }.render();
     assert_eq!(see(&html).errors, [""; 0]);
     assert!(html.len() < 6 << 20, "{} bytes", html.len());
 }

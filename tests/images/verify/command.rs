@@ -196,7 +196,7 @@ fn inspect_counts_what_is_there() {
         "d/hard link to d/a",
         "(hole)",
         "2024-01-02T03:04:05.123456789Z",
-        "; use --download to show its content",
+        "1 layer has no TOC; add --download to show its content.",
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }

@@ -101,7 +101,8 @@ fn gzip_layers_are_fetched_whole_and_their_files_not_found() {
     assert_eq!(diff["files"]["same"]["files"], 0);
     assert_eq!(diff["layers"][1]["state"], "whole");
     assert_eq!(diff["layers"][1]["fetched"], gzip(&more).blob.len());
-    assert!(diff["notes"][0].as_str().unwrap().contains("1 of 1 layers of OLD have no TOC"));
+    // That is said before the figures.
+    assert!(!diff["notes"].to_string().contains("no TOC"), "{diff:#}");
 
     let (dir, layers) = (work_dir(), [&plain, &gzip(&more)]);
     let new = layout(dir.path(), "t", image(dir.path(), &layers, "amd64"));
