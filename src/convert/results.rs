@@ -151,13 +151,15 @@ mod tests {
     #[test]
     fn how_many_images_fit_into_a_termination_message() {
         let digest = Digest::sha256_of(b"");
-        let name = format!("quay.io/{}/{}", "o".repeat(33), "n".repeat(33));
-        assert_eq!(name.len(), 75);
-        let source = format!("{name}:1.2@{digest}").parse().unwrap();
-        let destination = format!("{name}:1.2-dual").parse().unwrap();
-        let bytes =
-            |made| size(&results(&source, &destination, &digest, &vec![&digest; made], None));
-        assert_eq!([4, 8, 16, 32].map(bytes), [1382, 1974, 3158, 5526]);
-        assert!(bytes(22) <= 4096 && bytes(23) > 4096);
+        let bytes = |len: usize, made| {
+            let name = format!("quay.io/org/{}", "n".repeat(len - 12));
+            let source = format!("{name}:1.2@{digest}").parse().unwrap();
+            let destination = format!("{name}:1.2-dual").parse().unwrap();
+            size(&results(&source, &destination, &digest, &vec![&digest; made], None))
+        };
+        assert_eq!([4, 8, 16, 32].map(|made| bytes(75, made)), [1382, 1974, 3158, 5526]);
+        for (len, most) in [(40, 30), (60, 25), (75, 22), (100, 18)] {
+            assert!(bytes(len, most) <= 4096 && bytes(len, most + 1) > 4096, "{len}");
+        }
     }
 }
