@@ -79,7 +79,8 @@ impl Conversion {
                 let code = if matches!(message, "xz" | "bzip2") { 5 } else { 4 };
                 expect(self.output.status.code() == Some(code), &format!("{}", self.output.status));
                 expect(log.contains(message), &format!("another message: {log}"));
-                expect(self.output.stdout.is_empty(), "a failed run printed a result");
+                expect(self.report["error"]["code"] == code, "the document does not have the code");
+                expect(self.report["image"].is_null(), "a failed run printed a result");
             }
         }
         faults
