@@ -12,7 +12,7 @@ fn main() {
     let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let commit = given.or_else(|| if is_release { of_checkout() } else { None });
     let commit = commit.map(|commit| format!("commit {commit}, "));
-    println!("cargo:rustc-env=RECOMPRESS_BUILD={}{target}", commit.unwrap_or_default());
+    println!("cargo:rustc-env=BUILT_FROM={}{target}", commit.unwrap_or_default());
 }
 
 fn is_commit(text: &str) -> bool {

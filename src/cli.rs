@@ -164,16 +164,9 @@ fn printable(mut error: clap::Error) -> clap::Error {
 
 /// With the commit and the target that it was built for, as far as that is known.
 fn build_version() -> &'static str {
-    use std::env::consts::{ARCH, OS};
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         let version = env!("CARGO_PKG_VERSION");
-        match (option_env!("RECOMPRESS_BUILD"), option_env!("REVISION")) {
-            (Some(build), _) => format!("{version} ({build})"),
-            (None, Some(commit)) if commit != "unknown" => {
-                format!("{version} (commit {commit}, {ARCH}-{OS})")
-            }
-            (None, _) => format!("{version} ({ARCH}-{OS})"),
-        }
+        format!("{version} ({})", env!("BUILT_FROM"))
     });
     TEXT.as_str()
 }

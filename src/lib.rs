@@ -11,7 +11,7 @@
 //! The modules, each of which may use only those to its right, and none that shares its braces:
 //!
 //! ```text
-//! cli → {convert, inspect, diff} → {report, verify, tekton} →
+//! cli → {convert, inspect, diff} → {verify, tekton} → report →
 //!     {probe, layer} → {source, attached} → {store, check, chunked} → {image, tar, limits, progress}
 //! ```
 //!

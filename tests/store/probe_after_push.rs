@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
 use bytes::Bytes;
@@ -14,7 +14,10 @@ use recompress_image::{
     store::{BlobContent, Intent, RawManifest},
 };
 use serde_json::{Value, json};
-use test_support::scripted::{Answer, answer};
+use test_support::{
+    program,
+    scripted::{Answer, answer},
+};
 
 use super::{fake::Fake, open, peer::Peer, quick};
 
@@ -50,13 +53,8 @@ async fn source(dir: &Path) -> String {
 }
 
 async fn convert(arguments: Vec<String>) -> Output {
-    let run = move || {
-        Command::new(env!("CARGO_BIN_EXE_recompress-image"))
-            .args(["convert", "--output=json"])
-            .args(arguments)
-            .output()
-            .unwrap()
-    };
+    let run =
+        move || program().args(["convert", "--output=json"]).args(arguments).output().unwrap();
     tokio::task::spawn_blocking(run).await.unwrap()
 }
 

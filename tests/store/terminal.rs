@@ -64,7 +64,8 @@ impl Terminal {
             let screen = self.screen.screen();
             let text = screen.contents();
             for (number, row) in (0..).zip(screen.rows(0, screen.size().1.get())) {
-                let wraps = screen.row_wrapped(number) && row.contains('%');
+                let wraps =
+                    screen.row_wrapped(number) && (row.contains(" %  ") || row.contains('['));
                 assert!(!wraps, "progress wraps: {row:?} in\n{text}");
             }
             if self.seen.last() != Some(&text) {

@@ -276,7 +276,7 @@ fn a_single_image_is_never_its_own_result() {
     let mut source = push(&registry, NAME, "in", "amd64");
     for format in ["gzip", "gzip", "zstd", "zstd", "zstd:chunked", "zstd:chunked", "dual", "dual"] {
         let option = format!("--compression-format={format}");
-        let made = not_signed(&registry, &source, &[&option], format);
+        let made = not_signed(&registry, &source, &[&option, "--in-place"], format);
         assert_eq!(made.code, 0, "{}", made.log);
         let Value::String(digest) = &made.results["IMAGE_DIGEST"] else { panic!("no text") };
         source = digest.parse().unwrap();

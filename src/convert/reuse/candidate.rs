@@ -301,7 +301,7 @@ impl Reader<'_> {
         if layers > 0 {
             let (from, image) = (&self.candidate.reference, &image.digest);
             let layers = counted(layers, "layer");
-            tracing::debug!("{layers} of {image} in {from} not considered for reuse: {reason}");
+            tracing::debug!("{from}, {image}: {layers} not considered for reuse: {reason}");
         }
     }
 

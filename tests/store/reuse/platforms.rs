@@ -111,7 +111,7 @@ async fn very_many_bases() {
     ends(
         &run(command).await,
         0,
-        &["the source names more than 8 base images", "org/base:8", "left=2"],
+        &["the source names more than 8 base images", "org/base:8", "2 of them are not looked at"],
     );
     let asked = peer.requests();
     let asked_for = |number: usize| {
