@@ -7,6 +7,7 @@
 mod access;
 pub mod convert;
 pub mod diff;
+pub mod digest;
 pub mod documents;
 pub mod exit;
 pub mod failure;
@@ -34,6 +35,7 @@ use clap::{
 use self::{
     convert::ConvertArgs,
     diff::DiffArgs,
+    digest::DigestArgs,
     documents::{CompletionsArgs, ManArgs},
     exit::{CommandError, EXIT_CODES},
     given::Given,
@@ -47,7 +49,7 @@ use self::{
 #[command(name = "recompress-image", version, long_version = build_version(), max_term_width = 100)]
 #[command(before_help = "\
 Examples:
-  recompress-image convert quay.io/org/app:1.2@sha256:DIGEST
+  recompress-image convert --resolve-tag quay.io/org/app:1.2
   recompress-image convert oci:app:1.2 oci:app:1.2-zstd-chunked
   recompress-image verify quay.io/org/app:1.2-zstd-chunked
   recompress-image diff quay.io/org/app:1.2-zstd-chunked quay.io/org/app:1.3-zstd-chunked
@@ -76,6 +78,8 @@ pub enum Command {
     Diff(Box<DiffArgs>),
     /// Test whether a registry serves partial pulls
     Probe(Box<ProbeArgs>),
+    /// Print an image reference with the digest that its tag names
+    Digest(Box<DigestArgs>),
     /// Print completions for a shell
     Completions(CompletionsArgs),
     /// Write man pages
@@ -217,6 +221,7 @@ pub async fn run(command: Command) -> Result<(), CommandError> {
         Command::Inspect(args) => inspect::run(*args).await,
         Command::Diff(args) => diff::run(*args).await,
         Command::Probe(args) => probe::run(*args).await,
+        Command::Digest(args) => digest::run(*args).await,
         Command::Completions(args) => documents::completions(&args),
         Command::Man(args) => documents::man(&args),
     }

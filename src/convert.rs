@@ -56,7 +56,7 @@ pub(crate) enum SbomPolicy {
 /// What is to be done.
 #[derive(Debug, Clone)]
 pub struct ConvertJob {
-    /// In a registry it has a digest.
+    /// In a registry it has a digest, once its tag has been resolved.
     pub(crate) source: ImageReference,
     /// Has a tag and no digest.
     pub(crate) destination: ImageReference,

@@ -12,13 +12,15 @@
 //!
 //! ```text
 //! cli → {convert, inspect, diff} → {verify, tekton} → report →
-//!     {probe, layer} → {source, attached} → {store, check, chunked} → {image, tar, limits, progress}
+//!     {probe, layer, resolve} → {source, attached} → {store, check, chunked} →
+//!     {image, tar, limits, progress}
 //! ```
 //!
 //! * [`cli`] is what was typed, what it means, and the exit codes.
 //! * [`convert`] is the job: plan, run, publish. [`verify`], `inspect`, `diff` and [`probe`] are
 //!   one command each.
-//! * [`source`] opens an image for every command, and chooses it from an index.
+//! * [`source`] opens an image for every command, and chooses it from an index; `resolve` finds the
+//!   digest that a tag names.
 //! * [`layer`] turns one compressed blob into another, on threads.
 //! * [`attached`] lists what is attached to an image, and copies its SBOM.
 //! * [`report`] prints events and reports; [`tekton`] writes results.
@@ -47,6 +49,7 @@ pub mod limits;
 pub mod probe;
 mod progress;
 pub mod report;
+mod resolve;
 pub mod source;
 pub mod store;
 pub mod tar;

@@ -30,6 +30,8 @@ use crate::{
 /// What happens, in the order in which it happens.
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
+    /// A tag was given, and this is what it names.
+    Resolved { tag: &'a ImageReference, digest: &'a Digest },
     /// The source has been read.
     Planned {
         /// The image to convert.
@@ -267,7 +269,7 @@ pub struct LeftReport {
 /// All about a run, as `--output json` prints it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
-    /// The reference as it was given.
+    /// The reference as it was given, or with the digest that its tag was resolved to.
     pub source: String,
     /// The manifest that was converted.
     pub source_digest: Digest,
@@ -399,7 +401,7 @@ impl Reporter {
                 None => progress::skip(report.source_size),
             },
             Event::Stored { id, .. } => drop(layers.remove(id)),
-            Event::Published { .. } | Event::Probed { .. } => {}
+            Event::Resolved { .. } | Event::Published { .. } | Event::Probed { .. } => {}
         }
         if let Some(text) = lines::line(event) {
             screen::say(&text);

@@ -25,7 +25,8 @@ use crate::{
     chunked::effort::LEVEL_MAX,
     convert::{self, ConvertJob, SbomPolicy},
     image::ImageReference,
-    report::Reporter,
+    report::{Event, Reporter},
+    resolve::{Resolved, resolve},
     tekton,
 };
 
@@ -33,7 +34,7 @@ use crate::{
 #[command(before_help = "\
 Examples:
   # Push to the same repository, as app:1.2-zstd-chunked
-  recompress-image convert quay.io/org/app:1.2@sha256:DIGEST
+  recompress-image convert --resolve-tag quay.io/org/app:1.2
   # Push to another registry, and see first what would be done
   recompress-image convert --dry-run quay.io/org/app:1.2@sha256:DIGEST registry.example/app:1.2
   # Keep gzip for other clients behind the same tag
@@ -44,8 +45,8 @@ pub struct ConvertArgs {
     /// Image to convert: REPOSITORY[:TAG]@DIGEST or oci:DIR[:NAME]
     ///
     /// An image in a registry is named by its digest, because a tag may move before the image is
-    /// converted. oci:DIR is an OCI image layout.
-    #[arg(env = "RECOMPRESS_SOURCE", value_parser = value::source)]
+    /// converted: see --resolve-tag. oci:DIR is an OCI image layout.
+    #[arg(env = "RECOMPRESS_SOURCE", value_parser = value::image)]
     source: ImageReference,
     /// Where to put the result: REPOSITORY[:TAG] or oci:DIR[:NAME]
     ///
@@ -53,6 +54,15 @@ pub struct ConvertArgs {
     /// the format as a suffix: app:1.2 becomes app:1.2-zstd-chunked.
     #[arg(env = "RECOMPRESS_DESTINATION", value_parser = value::destination)]
     destination: Option<ImageReference>,
+    /// Accept a tag as SOURCE, and convert what it names now
+    ///
+    /// The tag is resolved once, and everything else goes by the digest. Cannot be used with
+    /// --results-dir: what is signed must be what was built and tested, and a tag may have moved
+    /// since then.
+    #[arg(long, env = "RECOMPRESS_RESOLVE_TAG", value_name = "BOOL", default_value = "false")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(action = ArgAction::Set, value_parser = value::boolean)]
+    resolve_tag: bool,
     /// Allow the tag of SOURCE to be moved to the result
     ///
     /// Without it, a tag that names the source is not moved, because clients that cannot read the
@@ -244,7 +254,7 @@ fn results_folder(path: PathBuf) -> PathBuf {
 pub(super) async fn run(args: ConvertArgs) -> Result<(), CommandError> {
     let (output, dry_run) = (args.output, args.dry_run);
     let authfiles = args.sides.authfiles();
-    let job = ConvertJob::try_from(args)?;
+    let mut job = ConvertJob::try_from(args)?;
     let sides = [(&job.source, &job.source_access), (&job.destination, &job.access)];
     for ((option, given), (image, access)) in authfiles.into_iter().zip(sides) {
         let file = access.authfile.as_ref().filter(|file| given && !file.exists());
@@ -252,11 +262,18 @@ pub(super) async fn run(args: ConvertArgs) -> Result<(), CommandError> {
             return Err(CommandError::NoAuthfile { option, file: file.display().to_string() });
         }
     }
+    let reporter = Reporter::for_stderr();
+    if job.source.registry().is_some() && job.source.digest().is_none() {
+        let found = resolve(&job.source, None, &job.source_access).await;
+        let Resolved { reference, digest, .. } = found.map_err(CommandError::Resolve)?;
+        reporter.event(&Event::Resolved { tag: &job.source, digest: &digest });
+        job.source = reference;
+    }
     if dry_run {
-        let plan = Box::pin(convert::dry_run(&job, &Reporter::for_stderr())).await?;
+        let plan = Box::pin(convert::dry_run(&job, &reporter)).await?;
         return print("convert", output, &plan, &plan).map_err(CommandError::Print);
     }
-    let summary = convert::run(&job, &Reporter::for_stderr()).await?;
+    let summary = convert::run(&job, &reporter).await?;
     let line = format!("{}\n", summary.image.reference);
     print("convert", output, &line, &summary).map_err(CommandError::Stdout)
 }

@@ -29,6 +29,9 @@ pub enum CommandError {
     Diff(#[from] DiffError),
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    /// The digest of a tag could not be found.
+    #[error(transparent)]
+    Resolve(SourceError),
     #[error("the credentials file {file} does not exist; check {option}")]
     NoAuthfile { option: &'static str, file: String },
     #[error("cannot write man pages to {dir}: {error}")]
@@ -106,6 +109,7 @@ impl CommandError {
             Self::Verify(error) => of_verify(error),
             Self::Diff(error) => of_diff(error),
             Self::Probe(error) => of_probe(error),
+            Self::Resolve(error) => of_source(error),
         }
     }
 }

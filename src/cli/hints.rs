@@ -7,7 +7,9 @@ pub(super) const VARIABLE: &str = "RECOMPRESS_HINTS";
 const TEKTON: &str = "tekton";
 
 /// What options are to users of the Task; those that begin like another one come first.
-const WORDS: [(&str, &str); 28] = [
+const WORDS: [(&str, &str); 30] = [
+    (", or convert what the tag names now with --resolve-tag", ""),
+    ("--resolve-tag", "RECOMPRESS_RESOLVE_TAG"),
     (", or move the tag with --in-place", ""),
     ("\nFor more information, try '--help'.\n", ""),
     ("log in again or pass --authfile", "renew the secret of the ServiceAccount"),

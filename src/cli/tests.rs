@@ -50,7 +50,7 @@ fn for_each(mut check: impl FnMut(&str, &Arg)) {
     let root = Cli::command();
     let reads = |command: &&Parser| !["completions", "man"].contains(&command.get_name());
     let subcommands: Vec<&Parser> = root.get_subcommands().filter(reads).collect();
-    assert_eq!(subcommands.len(), 5);
+    assert_eq!(subcommands.len(), 6);
     for subcommand in subcommands {
         for arg in subcommand.get_arguments().chain(root.get_arguments()) {
             check(subcommand.get_name(), arg);
@@ -201,7 +201,7 @@ fn the_parser_is_sound_and_every_option_has_one_line_of_help() {
 fn help_has_examples_before_options_and_exit_codes_only_if_it_is_long() {
     let mut root = command();
     root.build();
-    for name in ["convert", "verify", "inspect", "diff", "probe"] {
+    for name in ["convert", "verify", "inspect", "diff", "probe", "digest"] {
         let command = root.find_subcommand_mut(name).unwrap();
         let (short, long) =
             (command.render_help().to_string(), command.render_long_help().to_string());
@@ -232,7 +232,7 @@ fn each_command_says_what_it_prints() {
         .collect();
     texts.sort();
     texts.dedup();
-    assert_eq!(texts.len(), 5);
+    assert_eq!(texts.len(), 6);
 }
 
 #[test]
@@ -266,7 +266,17 @@ fn every_shell_gets_completions_and_every_command_a_man_page() {
     let mut pages: Vec<_> =
         std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     pages.sort();
-    let names = ["-completions", "-convert", "-diff", "-inspect", "-man", "-probe", "-verify", ""];
+    let names = [
+        "-completions",
+        "-convert",
+        "-diff",
+        "-digest",
+        "-inspect",
+        "-man",
+        "-probe",
+        "-verify",
+        "",
+    ];
     assert_eq!(pages, names.map(|name| OsString::from(format!("recompress-image{name}.1"))));
     let page = std::fs::read_to_string(dir.path().join("recompress-image-convert.1")).unwrap();
     assert!(page.contains("RECOMPRESS_COMPRESSION_LEVEL"), "{page}");

@@ -4,6 +4,22 @@ use crate::image::ReferenceError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
+    #[error(
+        "{0} has no digest, and a tag may move before the image is converted; run \
+         `recompress-image digest {0}` to get the reference with its digest, or convert what the tag \
+         names now with --resolve-tag"
+    )]
+    NoDigest(String),
+    #[error(
+        "{0} has neither a tag nor a digest; run `recompress-image digest {0}:TAG` to get the \
+         reference with its digest"
+    )]
+    NoImage(String),
+    #[error(
+        "--resolve-tag cannot be used with {option}: what is signed must be what was built and \
+         tested, and a tag may have moved since then; give the source with its digest"
+    )]
+    ResolveForResults { option: &'static str },
     #[error("invalid compression level {level}; {format} has levels 1 (fast) to {max} (small)")]
     Level { level: i32, format: &'static str, max: i32 },
     #[error("--require-chunked requires --compression-format zstd:chunked or dual")]

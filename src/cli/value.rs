@@ -20,12 +20,6 @@ pub(crate) enum ValueError {
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     #[error(
-        "missing digest; expected {0}@sha256:…, because a tag may move before the image is \
-         converted; to find the digest, run skopeo inspect --format '{{{{.Digest}}}}' \
-         docker://{0}, or crane digest {0}"
-    )]
-    NoDigest(String),
-    #[error(
         "a destination cannot have a digest, because that of the new image is not known yet; \
          name it by tag only"
     )]
@@ -91,16 +85,6 @@ pub(super) fn image(text: &str) -> Result<ImageReference, ValueError> {
         return Err(ValueError::Path(text.to_owned()));
     }
     Ok(text.parse()?)
-}
-
-/// An image to convert: one in a registry is named by its digest.
-pub(super) fn source(text: &str) -> Result<ImageReference, ValueError> {
-    match image(text)? {
-        ImageReference::Registry(reference) if reference.digest().is_none() => {
-            Err(ValueError::NoDigest(reference.to_string()))
-        }
-        reference => Ok(reference),
-    }
 }
 
 pub(super) fn destination(text: &str) -> Result<ImageReference, ValueError> {

@@ -170,6 +170,15 @@ impl ImageReference {
             Self::Layout(reference) => Self::Layout(reference.with_tag(tag)?),
         })
     }
+
+    /// The same image, named by this digest.
+    #[must_use]
+    pub fn with_digest(&self, digest: &Digest) -> Self {
+        match self {
+            Self::Registry(reference) => Self::Registry(reference.with_digest(digest)),
+            Self::Layout(reference) => Self::Layout(reference.with_digest(digest)),
+        }
+    }
 }
 
 impl FromStr for ImageReference {

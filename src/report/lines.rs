@@ -10,6 +10,7 @@ use super::{
 /// What there is to say of an event, possibly in several lines.
 pub(super) fn line(event: &Event<'_>) -> Option<String> {
     match event {
+        Event::Resolved { tag, digest } => Some(format!("resolved {tag} to {digest}")),
         Event::Planned { source, destination, variants, sizes } => {
             let manifests = if *variants == 1 { "" } else { &format!("{variants} manifests, ") };
             let total = size(sizes.iter().sum());

@@ -46,7 +46,11 @@ fn at(name: &str) -> String {
 
 #[test]
 fn wrong_arguments() {
-    fails(&["quay.io/org/app:1.2"], 2, &["missing digest", "skopeo inspect", "crane digest"]);
+    fails(
+        &["quay.io/org/app:1.2"],
+        2,
+        &["has no digest", "`recompress-image digest quay.io/org/app:1.2`", "--resolve-tag"],
+    );
     fails(&["Quay.io/Org/App:1.2"], 2, &["upper-case"]);
     fails(&["docker-archive:x.tar"], 2, &["docker-archive:", "oci:DIR"]);
     fails(&[&at("quay.io/a"), &at("quay.io/b")], 2, &["destination", "digest"]);

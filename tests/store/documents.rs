@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Holds a document against the schema, and returns it.
-fn valid(output: &Output, kind: &str) -> Value {
+pub(crate) fn valid(output: &Output, kind: &str) -> Value {
     let schema: Value = serde_json::from_str(&read("docs/schema/report.json")).unwrap();
     let document: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", text(output)));

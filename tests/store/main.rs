@@ -9,6 +9,7 @@ mod commits;
 mod compared;
 mod contact;
 mod credentials;
+mod digest;
 mod documents;
 mod downloads;
 mod dry_run;

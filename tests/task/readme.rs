@@ -92,7 +92,7 @@ fn the_readmes_have_the_tables_of_the_definitions() {
 
 #[test]
 fn the_reference_names_every_option_and_no_other() {
-    let help = ["convert", "verify", "inspect", "diff", "probe"].map(help_of).concat();
+    let help = ["convert", "verify", "inspect", "diff", "probe", "digest"].map(help_of).concat();
     let reference = read("docs/reference.md");
     let table = reference.split("<!-- options:begin -->").nth(1).unwrap();
     let table = table.split("<!-- options:end -->").next().unwrap();

@@ -28,6 +28,7 @@ impl TryFrom<ConvertArgs> for ConvertJob {
     type Error = UsageError;
 
     fn try_from(args: ConvertArgs) -> Result<Self, UsageError> {
+        check_source(&args.source, args.resolve_tag, args.results_dir.is_some())?;
         let platforms: Vec<_> = args.platform.into_iter().flatten().collect();
         let wanted = wanted(args.compression_format, args.add, args.all_platforms, &platforms)?;
         if args.require_chunked && !wanted.makes(Format::ZstdChunked) {
@@ -68,6 +69,25 @@ impl TryFrom<ConvertArgs> for ConvertJob {
             results_dir: args.results_dir.map(super::results_folder),
             results_limit: args.results_limit,
         })
+    }
+}
+
+/// A source in a registry has a digest, or a tag that may be resolved.
+fn check_source(
+    source: &ImageReference,
+    resolve_tag: bool,
+    has_results: bool,
+) -> Result<(), UsageError> {
+    if resolve_tag && has_results {
+        return Err(UsageError::ResolveForResults { option: "--results-dir" });
+    }
+    if source.registry().is_none() || source.digest().is_some() {
+        return Ok(());
+    }
+    match source.tag() {
+        None => Err(UsageError::NoImage(source.to_string())),
+        Some(_) if !resolve_tag => Err(UsageError::NoDigest(source.to_string())),
+        Some(_) => Ok(()),
     }
 }
 

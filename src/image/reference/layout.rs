@@ -30,6 +30,12 @@ impl LayoutReference {
         self.digest.as_ref()
     }
 
+    /// The same image, named by this digest.
+    #[must_use]
+    pub fn with_digest(&self, digest: &Digest) -> Self {
+        Self { digest: Some(digest.clone()), ..self.clone() }
+    }
+
     /// Another image of the same layout, without a digest.
     pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
         Ok(Self { tag: Some(checked_ref_name(tag)?), digest: None, ..self.clone() })

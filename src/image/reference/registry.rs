@@ -42,6 +42,12 @@ impl RegistryReference {
         format!("{}/{}", self.registry, self.repository)
     }
 
+    /// The same image, named by this digest.
+    #[must_use]
+    pub fn with_digest(&self, digest: &Digest) -> Self {
+        Self { digest: Some(digest.clone()), ..self.clone() }
+    }
+
     /// The same repository under another tag, without a digest: what the old digest names is not
     /// what the new tag will name.
     pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {

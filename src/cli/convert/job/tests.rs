@@ -103,10 +103,28 @@ fn what_comes_out() {
 
 #[test]
 fn a_source_in_a_registry_needs_a_digest() {
+    let refused = |args: &[&str]| job(args).unwrap_err().to_string();
     let message = refused(&["docker://quay.io/org/app:1.2"]);
-    assert!(message.contains("quay.io/org/app:1.2@sha256:…"), "{message}");
-    assert!(message.contains("'{{.Digest}}' docker://quay.io/org/app:1.2"), "{message}");
-    assert!(message.contains("crane digest quay.io/org/app:1.2"), "{message}");
+    assert!(message.contains("`recompress-image digest quay.io/org/app:1.2`"), "{message}");
+    assert!(message.contains("--resolve-tag"), "{message}");
+    for options in [&["quay.io/org/app"][..], &["quay.io/org/app", "--resolve-tag"]] {
+        let message = refused(options);
+        assert!(message.contains("neither a tag nor a digest"), "{message}");
+        assert!(message.contains("`recompress-image digest quay.io/org/app:TAG`"), "{message}");
+    }
+}
+
+#[test]
+fn a_tag_is_a_source_only_without_results() {
+    let tag = "quay.io/org/app:1.2";
+    let resolved = job(&[tag, "--resolve-tag"]).unwrap();
+    assert_eq!(resolved.source.to_string(), tag);
+    assert_eq!(resolved.destination.to_string(), "quay.io/org/app:1.2-zstd-chunked");
+    for source in [tag, &at(tag), "oci:dir:1.2"] {
+        let results = job(&[source, "--resolve-tag", "--results-dir=r"]);
+        assert!(matches!(results, Err(UsageError::ResolveForResults { .. })), "{results:?}");
+    }
+    assert!(matches!(job(&[tag, "--resolve-tag=false"]), Err(UsageError::NoDigest(_))));
 }
 
 #[test]

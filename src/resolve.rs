@@ -1,0 +1,69 @@
+//! The digest that a reference leads to now: for people who need it, and for a conversion of what a tag
+//! names. It is always that of bytes that were received.
+
+use serde::{Serialize, Serializer};
+
+use crate::{
+    image::{Digest, EntryKind, ImageReference, Platform},
+    source::{Source, SourceError},
+    store::{AccessOptions, RawManifest},
+};
+
+/// An image that was found.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Resolved {
+    /// As it was given, with the digest.
+    #[serde(serialize_with = "text")]
+    pub(crate) reference: ImageReference,
+    pub(crate) digest: Digest,
+    pub(crate) media_type: String,
+    /// Of the manifest or index, in bytes.
+    pub(crate) size: u64,
+    /// The images of an index, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) platforms: Vec<ResolvedPlatform>,
+}
+
+/// An image of an index.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ResolvedPlatform {
+    /// `OS/ARCH[/VARIANT]`, where it has one.
+    pub(crate) platform: Option<String>,
+    pub(crate) digest: Digest,
+    pub(crate) media_type: String,
+    /// Marked as having zstd layers (`io.github.containers.compression.zstd`).
+    pub(crate) marked_zstd: bool,
+}
+
+/// Reads what `image` leads to, or the image for `platform` in that.
+pub(crate) async fn resolve(
+    image: &ImageReference,
+    platform: Option<&Platform>,
+    access: &AccessOptions,
+) -> Result<Resolved, SourceError> {
+    let source = Source::open(image, access).await?;
+    let mut raw = source.root().await?;
+    if platform.is_some() {
+        raw = source.choose(raw, platform).await?.raw;
+    }
+    let platforms = if raw.is_index() { platforms(&source, &raw)? } else { Vec::new() };
+    let size = raw.size();
+    let RawManifest { digest, media_type, .. } = raw;
+    Ok(Resolved { reference: image.with_digest(&digest), digest, media_type, size, platforms })
+}
+
+fn platforms(source: &Source, raw: &RawManifest) -> Result<Vec<ResolvedPlatform>, SourceError> {
+    let index = source.index(raw)?;
+    let images = index.entries().filter(|entry| entry.entry_kind() == EntryKind::Manifest);
+    let listed = images.map(|entry| ResolvedPlatform {
+        platform: entry.platform().map(Platform::to_string),
+        digest: entry.blob.digest.clone(),
+        media_type: entry.media_type.clone(),
+        marked_zstd: entry.is_marked(),
+    });
+    Ok(listed.collect())
+}
+
+fn text<S: Serializer>(reference: &ImageReference, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(reference)
+}
