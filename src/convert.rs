@@ -88,7 +88,9 @@ pub struct ConvertJob {
     pub access: AccessOptions,
     /// The directory for Tekton's results.
     pub(crate) results_dir: Option<PathBuf>,
-    /// What Tekton accepts of them, in bytes.
+    /// The file for Tekton's artifacts.
+    pub(crate) artifacts_path: Option<PathBuf>,
+    /// What Tekton accepts of both, in bytes.
     pub(crate) results_limit: usize,
 }
 
@@ -106,6 +108,10 @@ impl ConvertJob {
             && source.is_same_place(destination)
             && source.tag().is_none_or(|tag| Some(tag) == destination.tag())
             && !is_derived
+    }
+
+    fn writes_results(&self) -> bool {
+        self.results_dir.is_some() || self.artifacts_path.is_some()
     }
 
     /// Whether there may be a result that names an SBOM.

@@ -1,5 +1,5 @@
 //! Results as Tekton passes them on: a file each, the value and nothing else, not even a newline
-//! at the end, because later steps take it verbatim.
+//! at the end, because later steps take it verbatim. Artifacts are one more file, a JSON document.
 
 use std::{
     io::{self, Write},
@@ -11,35 +11,48 @@ use tempfile::NamedTempFile;
 /// Results that could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot write result {name} to {}; the image is published, but no results were written",
-    dir.display()
+    "cannot write {name} to {}; the image is published, but no results were written",
+    path.display()
 )]
 pub struct ResultsError {
     pub name: &'static str,
     /// Where it was to be written.
-    pub dir: PathBuf,
+    pub path: PathBuf,
     pub source: io::Error,
 }
 
-/// Writes all of `results`, pairs of name and value, into `dir`, or none of them.
-pub fn write_results(dir: &Path, results: &[(&'static str, String)]) -> Result<(), ResultsError> {
-    let failure = |name| move |source| ResultsError { name, dir: dir.to_owned(), source };
+/// A file to be written.
+#[derive(Debug, Clone)]
+pub struct ResultFile {
+    /// For messages.
+    pub name: &'static str,
+    pub path: PathBuf,
+    /// All of it, to the byte.
+    pub value: String,
+}
+
+/// Writes all of `files`, or none of them.
+pub fn write_results(files: &[ResultFile]) -> Result<(), ResultsError> {
+    let failed = |file: &ResultFile, source| ResultsError {
+        name: file.name,
+        path: file.path.clone(),
+        source,
+    };
     let mut written = Vec::new();
-    for (name, value) in results {
-        let file = stage(dir, value).map_err(failure(name))?;
-        written.push((*name, file));
+    for file in files {
+        let staged = stage(&file.path, &file.value).map_err(|error| failed(file, error))?;
+        written.push((file, staged));
     }
     let mut done = Vec::new();
-    for (name, file) in written {
-        let path = dir.join(name);
-        if let Err(error) = file.persist(&path) {
+    for (file, staged) in written {
+        if let Err(error) = staged.persist(&file.path) {
             for path in done {
                 // The first error is the one to report.
                 let _ = std::fs::remove_file(path);
             }
-            return Err(failure(name)(error.error));
+            return Err(failed(file, error.error));
         }
-        done.push(path);
+        done.push(&file.path);
     }
     Ok(())
 }
@@ -56,6 +69,13 @@ pub fn prepare(dir: &Path) -> io::Result<()> {
     clear(dir)
 }
 
+/// The same for a single file.
+pub fn prepare_file(path: &Path) -> io::Result<()> {
+    check_dir(dir_of(path))?;
+    NamedTempFile::new_in(dir_of(path))?;
+    clear_file(path)
+}
+
 /// Checks that there is such a directory.
 pub fn check_dir(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
@@ -67,21 +87,31 @@ pub fn check_dir(dir: &Path) -> io::Result<()> {
 
 /// Removes all results that an earlier run has left.
 pub fn clear(dir: &Path) -> io::Result<()> {
-    for name in NAMES {
-        match std::fs::remove_file(dir.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
+    NAMES.iter().try_for_each(|name| clear_file(&dir.join(name)))
 }
 
-fn stage(dir: &Path, value: &str) -> io::Result<NamedTempFile> {
+/// Removes what an earlier run has left.
+pub fn clear_file(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The directory that a file is in.
+pub fn dir_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}
+
+fn stage(path: &Path, value: &str) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     // Whoever collects the results may run as another user.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let mut file = builder.tempfile_in(dir)?;
+    let mut file = builder.tempfile_in(dir_of(path))?;
     file.write_all(value.as_bytes())?;
     file.as_file().sync_all()?;
     Ok(file)
@@ -92,15 +122,16 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn results() -> [(&'static str, String); 2] {
-        [("IMAGE_URL", "quay.io/org/app:1".into()), ("IMAGE_DIGEST", "sha256:00".into())]
+    fn results(dir: &Path) -> [ResultFile; 2] {
+        [("IMAGE_URL", "quay.io/org/app:1"), ("IMAGE_DIGEST", "sha256:00")]
+            .map(|(name, value)| ResultFile { name, path: dir.join(name), value: value.into() })
     }
 
     #[test]
     fn values_are_verbatim() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("IMAGE_URL"), "an older and longer value\n").unwrap();
-        write_results(dir.path(), &results()).unwrap();
+        write_results(&results(dir.path())).unwrap();
         let read = |name| std::fs::read_to_string(dir.path().join(name)).unwrap();
         assert_eq!(read("IMAGE_URL"), "quay.io/org/app:1");
         assert_eq!(read("IMAGE_DIGEST"), "sha256:00");
@@ -112,7 +143,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // A folder in the place of the second result.
         std::fs::create_dir_all(dir.path().join("IMAGE_DIGEST/x")).unwrap();
-        assert_eq!(write_results(dir.path(), &results()).unwrap_err().name, "IMAGE_DIGEST");
+        assert_eq!(write_results(&results(dir.path())).unwrap_err().name, "IMAGE_DIGEST");
         assert!(!dir.path().join("IMAGE_URL").exists());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(prepare(&dir.path().join("missing")).is_err());
@@ -121,7 +152,7 @@ mod tests {
     #[test]
     fn no_result_of_an_earlier_run_stays() {
         let dir = tempfile::tempdir().unwrap();
-        write_results(dir.path(), &results()).unwrap();
+        write_results(&results(dir.path())).unwrap();
         std::fs::write(dir.path().join("of-another-tool"), "").unwrap();
         prepare(dir.path()).unwrap();
         let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
@@ -129,5 +160,11 @@ mod tests {
         // A folder in the place of a result.
         std::fs::create_dir(dir.path().join("IMAGES")).unwrap();
         assert!(prepare(dir.path()).is_err());
+    }
+
+    #[test]
+    fn a_file_without_a_directory_is_in_this_one() {
+        assert_eq!(dir_of(Path::new("artifacts.json")), Path::new("."));
+        assert_eq!(dir_of(Path::new("/a/b.json")), Path::new("/a"));
     }
 }

@@ -53,7 +53,7 @@ impl Subject {
     }
 
     /// A package URL (purl-spec, types/oci): `pkg:oci/app@sha256:…?repository_url=quay.io/org/app`.
-    pub(super) fn purl(&self) -> String {
+    pub(crate) fn purl(&self) -> String {
         let name = self.name.to_lowercase();
         let purl = format!("pkg:oci/{}@{}", encode(&name), self.digest);
         match &self.repository {

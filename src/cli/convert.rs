@@ -57,8 +57,8 @@ pub struct ConvertArgs {
     /// Accept a tag as SOURCE, and convert what it names now
     ///
     /// The tag is resolved once, and everything else goes by the digest. Cannot be used with
-    /// --results-dir: what is signed must be what was built and tested, and a tag may have moved
-    /// since then.
+    /// --results-dir and --artifacts-path: what is signed must be what was built and tested, and a tag
+    /// may have moved since then.
     #[arg(long, env = "RECOMPRESS_RESOLVE_TAG", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
@@ -153,7 +153,13 @@ pub struct ConvertArgs {
     #[arg(long, env = "RECOMPRESS_RESULTS_DIR", value_name = "DIR")]
     #[arg(help_heading = "Result")]
     results_dir: Option<PathBuf>,
-    /// Maximum size of all Tekton results in bytes
+    /// File for the Tekton artifacts, a JSON document
+    ///
+    /// Pass $(step.artifacts.path), which Tekton has only if its feature flag enable-artifacts is set.
+    #[arg(long, env = "RECOMPRESS_ARTIFACTS_PATH", value_name = "FILE")]
+    #[arg(help_heading = "Result")]
+    artifacts_path: Option<PathBuf>,
+    /// Maximum size of all Tekton results and artifacts in bytes
     ///
     /// The default is Tekton's own limit; raise it if Tekton reads results from sidecar logs.
     #[arg(long, env = "RECOMPRESS_RESULTS_LIMIT", value_name = "BYTES", default_value = "4096")]
@@ -212,19 +218,29 @@ pub fn clear_results(arguments: impl IntoIterator<Item = OsString>) {
     if !arguments.iter().any(|argument| argument == "convert") || is_dry_run(&arguments) {
         return;
     }
-    let mut dirs: Vec<PathBuf> =
-        std::env::var_os("RECOMPRESS_RESULTS_DIR").map(Into::into).into_iter().collect();
-    for (number, argument) in arguments.iter().enumerate() {
-        if argument == "--results-dir" {
-            dirs.extend(arguments.get(number + 1).map(PathBuf::from));
-        } else if let Some(dir) = argument.as_bytes().strip_prefix(b"--results-dir=") {
-            dirs.push(OsStr::from_bytes(dir).into());
-        }
-    }
-    for dir in dirs.into_iter().filter(|dir| !dir.as_os_str().is_empty()) {
-        // What cannot be removed is found again, and reported, when the run begins.
+    // What cannot be removed is found again, and reported, when the run begins.
+    for dir in paths(&arguments, "--results-dir", "RECOMPRESS_RESULTS_DIR") {
         let _ = tekton::clear(&results_folder(dir));
     }
+    for file in paths(&arguments, "--artifacts-path", "RECOMPRESS_ARTIFACTS_PATH") {
+        let _ = tekton::clear_file(&file);
+    }
+}
+
+/// All paths that are given by an option or its variable.
+fn paths(arguments: &[OsString], option: &str, variable: &str) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = std::env::var_os(variable).map(Into::into).into_iter().collect();
+    for (number, argument) in arguments.iter().enumerate() {
+        if argument == option {
+            paths.extend(arguments.get(number + 1).map(PathBuf::from));
+        } else if let Some(rest) = argument.as_bytes().strip_prefix(option.as_bytes())
+            && let Some(path) = rest.strip_prefix(b"=")
+        {
+            paths.push(OsStr::from_bytes(path).into());
+        }
+    }
+    paths.retain(|path| !path.as_os_str().is_empty());
+    paths
 }
 
 /// A dry run has no results, and leaves those of others.

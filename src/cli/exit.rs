@@ -185,6 +185,7 @@ fn of_convert(error: &ConvertError) -> ExitCode {
         ConvertError::ReadBack { .. } | ConvertError::Lost { .. } => ExitCode::Registry,
         ConvertError::Spool { .. }
         | ConvertError::ResultsDir { .. }
+        | ConvertError::Artifacts { .. }
         | ConvertError::Results(_)
         | ConvertError::Threads(_) => ExitCode::Local,
         ConvertError::Internal(_) | ConvertError::Differs { .. } => ExitCode::Internal,

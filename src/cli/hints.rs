@@ -7,7 +7,7 @@ pub(super) const VARIABLE: &str = "RECOMPRESS_HINTS";
 const TEKTON: &str = "tekton";
 
 /// What options are to users of the Task; those that begin like another one come first.
-const WORDS: [(&str, &str); 30] = [
+const WORDS: [(&str, &str); 32] = [
     (", or convert what the tag names now with --resolve-tag", ""),
     ("--resolve-tag", "RECOMPRESS_RESOLVE_TAG"),
     (", or move the tag with --in-place", ""),
@@ -30,6 +30,8 @@ const WORDS: [(&str, &str); 30] = [
     ("--expires-after <PERIOD>", "IMAGE_EXPIRES_AFTER"),
     ("--results-limit <BYTES>", "RESULTS_LIMIT"),
     ("--results-limit", "RESULTS_LIMIT"),
+    ("--commit-timeout <TIME>", "COMMIT_TIMEOUT"),
+    ("--commit-timeout", "COMMIT_TIMEOUT"),
     ("--tls-verify[=<BOOL>]", "TLSVERIFY"),
     ("--tls-verify", "TLSVERIFY"),
     ("--ca-file", "the ConfigMap that caTrustConfigMapName names"),
@@ -70,8 +72,9 @@ fn replace(text: &str, option: &str, param: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(option) {
         let is_longer = |c: char| c == '-' && option.starts_with("--") || c.is_ascii_lowercase();
+        let is_word = |c: char| c == '-' || c.is_alphanumeric();
         let is_part = after.starts_with(is_longer)
-            || before.ends_with(|c: char| c == '-' || c.is_alphanumeric());
+            || option.starts_with(is_word) && before.ends_with(is_word);
         new += before;
         new += if is_part { option } else { param };
         rest = after;
@@ -108,6 +111,17 @@ mod tests {
               the ServiceAccount",
             ),
             ("raise --results-limit", "raise RESULTS_LIMIT"),
+            ("a longer --commit-timeout", "a longer COMMIT_TIMEOUT"),
+            (
+                "clients have no other tag; choose another destination, or move the tag with \
+                 --in-place",
+                "clients have no other tag; choose another destination",
+            ),
+            (
+                "run `recompress-image digest app:1` to get the reference with its digest, or \
+                 convert what the tag names now with --resolve-tag",
+                "run `recompress-image digest app:1` to get the reference with its digest",
+            ),
             ("allow this with --tls-verify=false", "allow this with TLSVERIFY=false"),
             (
                 "invalid value 'x' for '--platform <PLATFORM>'",

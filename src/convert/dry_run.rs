@@ -52,7 +52,7 @@ pub(crate) async fn dry_run(
         unlisted,
         reuse_notes: reusable.notes().to_vec(),
         results: results::expected(job, &run.plan),
-        writes_results: job.results_dir.is_some(),
+        writes_results: job.writes_results(),
     })
 }
 

@@ -139,6 +139,8 @@ pub enum ConvertError {
     Lost { reference: ImageReference, digest: Digest },
     #[error("cannot write results to the directory {dir}: {error}; nothing was published")]
     ResultsDir { dir: String, error: io::Error },
+    #[error("cannot write artifacts to {path}: {error}; nothing was published")]
+    Artifacts { path: String, error: io::Error },
     /// The image is published, but its results are not.
     #[error(transparent)]
     Results(#[from] ResultsError),

@@ -4,6 +4,8 @@
 //! `docs/slsa-provenance.md`, "type hinting"), so these name only what this run has made. The source
 //! goes under a name that makes it a material.
 
+mod artifacts;
+
 use std::{collections::HashSet, io, path::Path};
 
 use serde_json::json;
@@ -13,11 +15,25 @@ use crate::{
     attached::CarriedSbom,
     image::{Digest, ImageReference},
     report::{ResultPlan, ResultsPlan, Summary},
-    tekton,
+    tekton::{self, ResultFile},
 };
+
+/// What results are about.
+struct Outcome<'a> {
+    source: &'a ImageReference,
+    destination: &'a ImageReference,
+    digest: &'a Digest,
+    /// The digests of an index's entries that this run made, in their order.
+    made: Vec<&'a Digest>,
+    /// The URL of the image's SBOM.
+    sbom: Option<String>,
+}
 
 /// A result: its name, and its value to the byte.
 type NamedResult = (&'static str, String);
+
+/// The name of the file with artifacts.
+const ARTIFACTS: &str = "artifacts";
 
 /// What Tekton adds to a container's termination message besides the results, in bytes, rounded
 /// up: the time it started at, as an entry of its own.
@@ -26,69 +42,83 @@ const OVERHEAD: usize = 80;
 /// What Tekton adds to each result: `{"key":"","value":"","type":1},`.
 const OVERHEAD_EACH: usize = 30;
 
-/// All results of a run. `made` has the digests of an index's entries that this run made, in their
-/// order, and `sbom` is the URL of the image's SBOM.
-fn results(
-    source: &ImageReference,
-    destination: &ImageReference,
-    digest: &Digest,
-    made: &[&Digest],
-    sbom: Option<String>,
-) -> Vec<NamedResult> {
-    let url = destination.to_string();
-    let repository = match destination {
-        ImageReference::Registry(reference) => reference.name(),
-        ImageReference::Layout(reference) => format!("oci:{}", reference.dir().display()),
-    };
-    let mut results = vec![
-        ("IMAGE_REF", format!("{url}@{digest}")),
-        ("IMAGE_URL", url),
-        ("IMAGE_DIGEST", digest.to_string()),
-    ];
-    if !made.is_empty() {
-        let list: Vec<String> = made.iter().map(|made| format!("{repository}@{made}")).collect();
-        results.push(("IMAGES", list.join(",")));
+impl Outcome<'_> {
+    fn results(&self) -> Vec<NamedResult> {
+        let Self { source, destination, digest, made, sbom } = self;
+        let url = destination.to_string();
+        let repository = match destination {
+            ImageReference::Registry(reference) => reference.name(),
+            ImageReference::Layout(reference) => format!("oci:{}", reference.dir().display()),
+        };
+        let mut results = vec![
+            ("IMAGE_REF", format!("{url}@{digest}")),
+            ("IMAGE_URL", url),
+            ("IMAGE_DIGEST", digest.to_string()),
+        ];
+        if !made.is_empty() {
+            let list = made.iter().map(|made| format!("{repository}@{made}"));
+            results.push(("IMAGES", list.collect::<Vec<_>>().join(",")));
+        }
+        if let Some(sbom) = sbom {
+            results.push(("SBOM_BLOB_URL", sbom.clone()));
+        }
+        if let ImageReference::Registry(source) = source
+            && let Some(digest) = source.digest()
+        {
+            let material = json!({"uri": format!("oci://{}", source.name()), "digest": digest});
+            results.push(("SOURCE_ARTIFACT_INPUTS", material.to_string()));
+        }
+        results
     }
-    if let Some(sbom) = sbom {
-        results.push(("SBOM_BLOB_URL", sbom));
+
+    /// The files for these places.
+    fn files(&self, dir: Option<&Path>, artifacts: Option<&Path>) -> Vec<ResultFile> {
+        let result = |dir: &Path, (name, value)| ResultFile { name, path: dir.join(name), value };
+        let results = dir
+            .into_iter()
+            .flat_map(|dir| self.results().into_iter().map(move |named| result(dir, named)));
+        let artifacts = artifacts.map(|path| ResultFile {
+            name: ARTIFACTS,
+            path: path.to_owned(),
+            value: self.artifacts(),
+        });
+        results.chain(artifacts).collect()
     }
-    if let ImageReference::Registry(source) = source
-        && let Some(digest) = source.digest()
-    {
-        let material = json!({"uri": format!("oci://{}", source.name()), "digest": digest});
-        results.push(("SOURCE_ARTIFACT_INPUTS", material.to_string()));
-    }
-    results
 }
 
-/// Results as long as those of the run will be at most: all digests have the same length.
-fn largest(job: &ConvertJob, plan: &Plan) -> Vec<NamedResult> {
-    let digest = Digest::sha256_of(b"");
+/// Files as large as those of the run will be at most: all digests have the same length.
+fn largest(job: &ConvertJob, plan: &Plan, dir: Option<&Path>) -> Vec<ResultFile> {
+    let digest = &Digest::sha256_of(b"");
     let made = match &plan.index {
-        Some(_) => vec![&digest; plan.variants.len()],
+        Some(_) => vec![digest; plan.variants.len()],
         None => Vec::new(),
     };
     let sbom = job.may_carry_sbom().then(|| format!("{}@{digest}", job.destination));
-    results(&job.source, &job.destination, &digest, &made, sbom)
+    let (source, destination) = (&job.source, &job.destination);
+    Outcome { source, destination, digest, made, sbom }.files(dir, job.artifacts_path.as_deref())
 }
 
-/// What the run will write.
+/// What the run will write, or would write with a directory for results.
 pub(super) fn expected(job: &ConvertJob, plan: &Plan) -> ResultsPlan {
-    let results = largest(job, plan);
+    let anywhere = (!job.writes_results()).then_some(Path::new(""));
+    let files = largest(job, plan, job.results_dir.as_deref().or(anywhere));
+    let plan = |file: &ResultFile| ResultPlan { name: file.name, bytes: file.value.len() };
     ResultsPlan {
-        bytes: size(&results),
+        bytes: size(&files),
         limit: job.results_limit,
-        results: results
-            .into_iter()
-            .map(|(name, value)| ResultPlan { name, bytes: value.len() })
-            .collect(),
+        results: files.iter().map(plan).collect(),
     }
 }
 
 /// Fails if no results could be written, and leaves those of an earlier run.
 pub(super) fn check_dir(job: &ConvertJob) -> Result<(), ConvertError> {
-    let Some(dir) = &job.results_dir else { return Ok(()) };
-    tekton::check_dir(dir).map_err(|error| unusable(dir, error))
+    if let Some(dir) = &job.results_dir {
+        tekton::check_dir(dir).map_err(|error| unusable(dir, error))?;
+    }
+    if let Some(path) = &job.artifacts_path {
+        tekton::check_dir(tekton::dir_of(path)).map_err(|error| no_artifacts(path, error))?;
+    }
+    Ok(())
 }
 
 fn unusable(dir: &Path, error: io::Error) -> ConvertError {
@@ -96,18 +126,25 @@ fn unusable(dir: &Path, error: io::Error) -> ConvertError {
     ConvertError::ResultsDir { dir, error }
 }
 
+fn no_artifacts(path: &Path, error: io::Error) -> ConvertError {
+    ConvertError::Artifacts { path: path.display().to_string(), error }
+}
+
 /// Fails if no results can be written; removes those of an earlier run.
 pub(super) fn prepare(job: &ConvertJob) -> Result<(), ConvertError> {
+    if let Some(path) = &job.artifacts_path {
+        tekton::prepare_file(path).map_err(|error| no_artifacts(path, error))?;
+    }
     let Some(dir) = &job.results_dir else { return Ok(()) };
     tekton::prepare(dir).map_err(|error| unusable(dir, error))
 }
 
 /// Fails before any work if the results will be more than Tekton accepts.
 pub(super) fn check_size(job: &ConvertJob, plan: &Plan) -> Result<(), ConvertError> {
-    if job.results_dir.is_none() {
+    if !job.writes_results() {
         return Ok(());
     }
-    let bytes = size(&largest(job, plan));
+    let bytes = size(&largest(job, plan, job.results_dir.as_deref()));
     if bytes > job.results_limit {
         return Err(ConvertError::ResultsTooLarge { bytes, limit: job.results_limit });
     }
@@ -120,25 +157,28 @@ pub(super) fn write(
     summary: &Summary,
     sbom: Option<&CarriedSbom>,
 ) -> Result<(), ConvertError> {
-    let Some(dir) = &run.job.results_dir else { return Ok(()) };
-    let (source, destination) = (&run.job.source, &run.job.destination);
+    let ConvertJob { source, destination, results_dir, artifacts_path, .. } = run.job;
     let made = summary.manifests.iter().filter(|manifest| manifest.made);
     let mut known = HashSet::new();
     let made = made.map(|manifest| &manifest.digest).filter(|digest| known.insert(*digest));
     let made: Vec<_> = made.collect();
     let sbom = sbom.filter(|_| run.job.may_carry_sbom()).map(|sbom| sbom.blob_url(destination));
-    let results = results(source, destination, &summary.image.digest, &made, sbom);
-    Ok(tekton::write_results(dir, &results)?)
+    let outcome = Outcome { source, destination, digest: &summary.image.digest, made, sbom };
+    let files = outcome.files(results_dir.as_deref(), artifacts_path.as_deref());
+    Ok(tekton::write_results(&files)?)
 }
 
 /// The size of the results in a termination message, in bytes (tektoncd/pipeline,
 /// `pkg/termination/write.go`).
-fn size(results: &[NamedResult]) -> usize {
-    let one = |(name, value): &NamedResult| {
+fn size(files: &[ResultFile]) -> usize {
+    let one = |file: &ResultFile| {
+        // Artifacts go by the path of their file.
+        let key =
+            if file.name == ARTIFACTS { file.path.as_os_str().len() } else { file.name.len() };
         // As JSON, because quotes are escaped there.
-        name.len() + json!(value).to_string().len() + OVERHEAD_EACH
+        key + json!(file.value).to_string().len() + OVERHEAD_EACH
     };
-    OVERHEAD + results.iter().map(one).sum::<usize>()
+    OVERHEAD + files.iter().map(one).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -151,15 +191,22 @@ mod tests {
     #[test]
     fn how_many_images_fit_into_a_termination_message() {
         let digest = Digest::sha256_of(b"");
-        let bytes = |len: usize, made| {
+        let bytes_of = |len: usize, made, artifacts: Option<&str>| {
             let name = format!("quay.io/org/{}", "n".repeat(len - 12));
-            let source = format!("{name}:1.2@{digest}").parse().unwrap();
-            let destination = format!("{name}:1.2-dual").parse().unwrap();
-            size(&results(&source, &destination, &digest, &vec![&digest; made], None))
+            let source = &format!("{name}:1.2@{digest}").parse().unwrap();
+            let destination = &format!("{name}:1.2-dual").parse().unwrap();
+            let (digest, made) = (&digest, vec![&digest; made]);
+            let outcome = Outcome { source, destination, digest, made, sbom: None };
+            size(&outcome.files(Some(Path::new("")), artifacts.map(Path::new)))
         };
+        let bytes = |len, made| bytes_of(len, made, None);
         assert_eq!([4, 8, 16, 32].map(|made| bytes(75, made)), [1382, 1974, 3158, 5526]);
         for (len, most) in [(40, 30), (60, 25), (75, 22), (100, 18)] {
             assert!(bytes(len, most) <= 4096 && bytes(len, most + 1) > 4096, "{len}");
         }
+        // They share the message.
+        let path = "/tekton/steps/step-recompress/artifacts/provenance.json";
+        let with = |made| bytes_of(75, made, Some(path));
+        assert!(with(4) <= 4096 && with(5) > 4096, "{} {}", with(4), with(5));
     }
 }

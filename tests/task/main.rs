@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 mod architecture;
+mod artifacts;
 mod chains;
 mod conforma;
 mod definition;

@@ -20,6 +20,7 @@ use crate::{
     images::{document, push},
     matrix::Scope,
     pod::Place,
+    readme::{help, variables},
     runs::check,
     task,
     tekton::{Results, TaskRun, Value},
@@ -217,6 +218,11 @@ fn snippets_fit_the_task() {
     let mut ours = 0;
     for path in [format!("task/{NAME}/README.md"), format!("task/{NAME}/CONFORMA.md")] {
         for snippet in snippets(&path) {
+            if snippet.starts_with("- name: RECOMPRESS_") {
+                let known = help();
+                assert!(variables(&snippet).is_subset(&variables(&known)), "{path}: {snippet}");
+                continue;
+            }
             let tasks: Vec<PipelineTask> = serde_saphyr::from_str(&snippet)
                 .unwrap_or_else(|error| panic!("{path}: {error}\n{snippet}"));
             for task in tasks.iter().filter(|task| task.task_ref.as_ref().is_some_and(is_ours)) {

@@ -28,7 +28,9 @@ impl TryFrom<ConvertArgs> for ConvertJob {
     type Error = UsageError;
 
     fn try_from(args: ConvertArgs) -> Result<Self, UsageError> {
-        check_source(&args.source, args.resolve_tag, args.results_dir.is_some())?;
+        let results = args.results_dir.is_some().then_some("--results-dir");
+        let results = results.or(args.artifacts_path.is_some().then_some("--artifacts-path"));
+        check_source(&args.source, args.resolve_tag, results)?;
         let platforms: Vec<_> = args.platform.into_iter().flatten().collect();
         let wanted = wanted(args.compression_format, args.add, args.all_platforms, &platforms)?;
         if args.require_chunked && !wanted.makes(Format::ZstdChunked) {
@@ -67,6 +69,7 @@ impl TryFrom<ConvertArgs> for ConvertJob {
             source_access,
             access,
             results_dir: args.results_dir.map(super::results_folder),
+            artifacts_path: args.artifacts_path,
             results_limit: args.results_limit,
         })
     }
@@ -76,10 +79,10 @@ impl TryFrom<ConvertArgs> for ConvertJob {
 fn check_source(
     source: &ImageReference,
     resolve_tag: bool,
-    has_results: bool,
+    results: Option<&'static str>,
 ) -> Result<(), UsageError> {
-    if resolve_tag && has_results {
-        return Err(UsageError::ResolveForResults { option: "--results-dir" });
+    if let Some(option) = results.filter(|_| resolve_tag) {
+        return Err(UsageError::ResolveForResults { option });
     }
     if source.registry().is_none() || source.digest().is_some() {
         return Ok(());
