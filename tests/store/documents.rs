@@ -5,6 +5,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use recompress_image::image::{Digest, media_type::OCI_LAYER_GZIP};
 use serde_json::Value;
 use test_support::{
     read,
@@ -14,7 +15,7 @@ use test_support::{
 use super::{
     peer::Peer,
     quick,
-    sample::{Sample, ends, program, run, text},
+    sample::{Sample, descriptor, ends, gzip, program, run, tar, text},
 };
 
 /// Holds a document against the schema, and returns it.
@@ -89,6 +90,32 @@ async fn reports_of_registries_have_the_published_form() {
     assert_eq!(valid(&output, "probe")["reference"], image.as_str());
     let missing = run(json(&["inspect", &format!("{}/org/none:x", peer.host())])).await;
     assert_eq!(valid(&missing, "failure")["error"]["kind"], "registry");
+}
+
+/// So has a report of an image with findings, or of two that differ; it says that the run failed.
+#[tokio::test]
+async fn reports_of_findings_have_the_published_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| format!("oci:{}/image:{name}", dir.path().display());
+    let content = tar(1000, &mut fastrand::Rng::with_seed(9));
+    let blob = gzip(&content);
+    let layers = [descriptor(OCI_LAYER_GZIP, &blob)];
+    let other = Digest::sha256_of(b"another content");
+    Sample::of(vec![blob], &layers, &[other]).push(&at("wrong"), &quick()).await;
+    Sample::new(&[1000], 10).push(&at("right"), &quick()).await;
+    Sample::new(&[2000], 11).push(&at("other"), &quick()).await;
+    for arguments in [
+        &["verify", &at("wrong")][..],
+        &["verify", &at("right"), "--against", &at("other")],
+        &["verify", &at("wrong"), "--against", &at("right")],
+    ] {
+        let output = run(json(arguments)).await;
+        ends(&output, 8, &["error: verification of"]);
+        let report = valid(&output, "verify");
+        assert!(report["errors"].as_u64().unwrap() > 0, "{report:#}");
+        let error = &report["error"];
+        assert_eq!((&error["code"], &error["kind"]), (&Value::from(8), &Value::from("findings")));
+    }
 }
 
 /// A failure is a document, too, with the exit code of the process: also of arguments that make no
