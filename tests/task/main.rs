@@ -13,6 +13,7 @@ mod images;
 mod links;
 mod matrix;
 mod own_image;
+mod pages;
 mod pod;
 mod readme;
 mod runs;

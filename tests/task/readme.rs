@@ -43,7 +43,7 @@ pub(crate) fn help() -> String {
     help_of("convert")
 }
 
-fn help_of(subcommand: &str) -> String {
+pub(crate) fn help_of(subcommand: &str) -> String {
     let program = env!("CARGO_BIN_EXE_recompress-image");
     let output = Command::new(program).args([subcommand, "--help"]).output().unwrap();
     assert!(output.status.success(), "{subcommand} --help: {output:?}");

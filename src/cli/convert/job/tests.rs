@@ -70,6 +70,45 @@ fn destinations() {
     }
 }
 
+/// With `UPDATE_DOCS=1` in the environment the table is written.
+#[test]
+fn the_documentation_has_the_default_tags() {
+    let formats = ["zstd:chunked", "zstd", "gzip", "dual"];
+    let names = formats.map(|format| format!("`{format}`")).join(" | ");
+    let mut table = format!("| options | {names} |\n|---|---|---|---|---|\n");
+    for options in [
+        "",
+        "--platform linux/arm64",
+        "--all-platforms",
+        "--all-platforms --platform linux/arm64",
+        "--add",
+        "--add --platform linux/arm64",
+    ] {
+        let tag = |format: &str| {
+            let (source, format) = (at("app:1.2"), format!("--compression-format={format}"));
+            let options = options.split_whitespace();
+            let arguments: Vec<_> = [source.as_str(), &format].into_iter().chain(options).collect();
+            format!("`{}`", job(&arguments).unwrap().destination.tag().unwrap())
+        };
+        let first = if options.is_empty() { "none".to_owned() } else { format!("`{options}`") };
+        table += &format!("| {first} | {} |\n", formats.map(tag).join(" | "));
+    }
+    let (begin, end) = ("<!-- tags:begin -->\n", "<!-- tags:end -->");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = document.split_once(begin).unwrap();
+    let (found, after) = rest.split_once(end).unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
+        std::fs::write(path, [before, begin, &table, end, after].concat()).unwrap();
+    } else {
+        assert_eq!(found, table, "run: UPDATE_DOCS=1 cargo test --lib the_default_tags");
+    }
+    assert_eq!(
+        job(&[&at("app:1.2-zstd"), "--compression-format=zstd"]).unwrap().destination.tag(),
+        Some("1.2-zstd")
+    );
+}
+
 #[test]
 fn what_comes_out() {
     let source = at("quay.io/a");
