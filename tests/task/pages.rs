@@ -4,9 +4,13 @@
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use serde_json::Value as Json;
-use test_support::read;
+use test_support::{need, program_path, read, registry::Registry, work_dir};
 
-use crate::readme::{help_of, options, variables};
+use crate::{
+    NAME,
+    images::{document, push},
+    readme::{help_of, options, variables},
+};
 
 const CI: &str = "docs/ci.md";
 const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
@@ -126,6 +130,43 @@ fn jobs_for_ci_hold_together() {
     );
     assert_eq!(blocks(CI, "sh").len(), 1);
     parses(&blocks(CI, "sh")[0]);
+}
+
+/// The steps that convert do so, and hand on a reference by digest to an image that is there.
+#[test]
+fn jobs_for_ci_convert() {
+    let Some(registry) = need("jobs_for_ci_convert", Registry::start()) else { return };
+    let source = push(&registry, NAME, "1.2", "amd64");
+    let source = format!("{}/{NAME}:1.2@{source}", registry.host());
+    let files = blocks(CI, "yaml");
+    let [gitlab, github] =
+        [&files[0], &files[1]].map(|text| serde_saphyr::from_str::<Json>(text).unwrap());
+    let gitlab = gitlab["recompress"]["script"].as_array().unwrap();
+    let gitlab: Vec<_> = gitlab.iter().map(|line| line.as_str().unwrap()).collect();
+    let steps = github["jobs"]["recompress"]["steps"].as_array().unwrap();
+    let github =
+        steps.iter().find(|step| step["id"] == "convert").unwrap()["run"].as_str().unwrap();
+    let has_jq = Command::new("jq").arg("--version").output().is_ok();
+    for (script, file, variable) in
+        [(gitlab.join("\n"), "converted.env", "CONVERTED"), (github.to_owned(), "output", "image")]
+    {
+        if script.contains("jq ") && !has_jq {
+            continue;
+        }
+        let dir = work_dir();
+        let bin = program_path().parent().unwrap().display().to_string();
+        let path = format!("{bin}:{}", std::env::var("PATH").unwrap());
+        let mut command = Command::new("bash");
+        command.args(["-eo", "pipefail", "-c", &script]).current_dir(dir.path());
+        command.env("SOURCE", &source).env("GITHUB_OUTPUT", "output").env("PATH", path);
+        let output = command.env("NO_PROXY", "*").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let handed_on = fs::read_to_string(dir.path().join(file)).unwrap();
+        let reference = handed_on.trim_end().strip_prefix(&format!("{variable}=")).unwrap();
+        let (image, digest) = reference.split_once('@').unwrap();
+        assert_eq!(image, format!("{}/{NAME}:1.2-zstd-chunked", registry.host()));
+        document(&registry, NAME, digest);
+    }
 }
 
 /// The text of all sources of the program, with strings as they are printed.
