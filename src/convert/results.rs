@@ -76,11 +76,11 @@ fn largest(job: &ConvertJob, plan: &Plan) -> Vec<NamedResult> {
 pub(super) fn expected(job: &ConvertJob, plan: &Plan) -> ResultsPlan {
     let results = largest(job, plan);
     ResultsPlan {
-        bytes: size(&results),
+        size: size(&results),
         limit: job.results_limit,
         results: results
             .into_iter()
-            .map(|(name, value)| ResultPlan { name, bytes: value.len() })
+            .map(|(name, value)| ResultPlan { name, size: value.len() })
             .collect(),
     }
 }

@@ -154,7 +154,7 @@ impl LayerUse<'_> {
         LayerReport {
             source_digest: self.layer.blob.digest.clone(),
             source_size: self.layer.blob.size,
-            source_compression: None,
+            source_format: None,
             reused: true,
             reuse: Some(same.reuse.clone().unwrap_or_else(converted)),
             ..same
