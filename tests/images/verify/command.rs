@@ -179,7 +179,7 @@ fn inspect_counts_what_is_there() {
     let report = json_of(&["inspect", &reference, "--download"]);
     let [chunked, plain] = [0, 1].map(|n| report["layers"][n].clone());
     assert_eq!(by_toc, chunked);
-    assert_eq!((&chunked["kind"], &plain["kind"]), (&json!("zstd:chunked"), &json!("gzip")));
+    assert_eq!((&chunked["format"], &plain["format"]), (&json!("zstd:chunked"), &json!("gzip")));
     for key in ["entries", "files", "uncompressed_size", "content_size", "largest"] {
         assert_eq!(chunked[key], plain[key], "{key}");
     }
