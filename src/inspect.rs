@@ -10,6 +10,7 @@ mod report;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
+use self::report::Room;
 pub(crate) use self::report::{InspectReport, InspectedLayer, ListedImage};
 use crate::{
     image::{Descriptor, ImageReference, Platform},
@@ -53,12 +54,20 @@ pub(crate) async fn run(job: &InspectJob) -> Result<InspectReport, VerifyError> 
         verify::expect(&image);
     }
     let layers = (1..).zip(&image.manifest.layers);
+    let room = job.toc.then(Room::default);
     // A downloaded layer needs room on disk.
     let at_once = if job.download { 1 } else { FETCHES_MAX };
     let count = image.manifest.layers.len();
     report.layers = stream::iter(layers)
-        .map(|(number, layer)| look(&source, number, layer, job))
+        .map(|(number, layer)| look(&source, number, layer, job.download, room.as_ref()))
         .buffered(at_once)
+        .and_then(async |layer| match &room {
+            Some(room) if room.is_exceeded() => Err(VerifyError::TooManyEntries {
+                reference: job.image.clone(),
+                mebibytes: Room::MAX >> 20,
+            }),
+            _ => Ok(layer),
+        })
         .map_ok(|mut layer| {
             layer.contents.share(count);
             layer
@@ -72,16 +81,17 @@ async fn look(
     source: &Source,
     number: usize,
     layer: &Descriptor,
-    job: &InspectJob,
+    to_download: bool,
+    room: Option<&Room>,
 ) -> Result<InspectedLayer, VerifyError> {
     let mut report = InspectedLayer::new(number, layer);
     if layer.is_foreign() {
         progress::skip(layer.blob.size);
         Ok(report)
-    } else if job.download {
-        download(source, layer, job.toc, report).await
+    } else if to_download {
+        download(source, layer, room, report).await
     } else if layer.is_chunked() {
-        read_toc(source, layer, job.toc, report).await
+        read_toc(source, layer, room, report).await
     } else {
         report.needs_download = true;
         Ok(report)
@@ -91,7 +101,7 @@ async fn look(
 async fn read_toc(
     source: &Source,
     layer: &Descriptor,
-    with_toc: bool,
+    room: Option<&Room>,
     mut report: InspectedLayer,
 ) -> Result<InspectedLayer, VerifyError> {
     let Descriptor { blob, annotations, .. } = layer;
@@ -105,9 +115,9 @@ async fn read_toc(
             return Ok(report);
         }
     };
-    let annotations = annotations.clone();
+    let (annotations, room) = (annotations.clone(), room.cloned());
     let work = move || {
-        documents::read(&documents, &annotations, with_toc, &mut report);
+        documents::read(&documents, &annotations, room.as_ref(), &mut report);
         report
     };
     tokio::task::spawn_blocking(work).await.map_err(|_| VerifyError::Internal)
@@ -116,7 +126,7 @@ async fn read_toc(
 async fn download(
     source: &Source,
     descriptor: &Descriptor,
-    toc: bool,
+    room: Option<&Room>,
     mut report: InspectedLayer,
 ) -> Result<InspectedLayer, VerifyError> {
     let label = format!("layer {}", report.number);
@@ -129,8 +139,8 @@ async fn download(
         }
     };
     shown.say("reading");
-    let descriptor = descriptor.clone();
-    let work = move || layer::look(&blob, &descriptor, toc, &mut report).map(|()| report);
+    let (descriptor, room) = (descriptor.clone(), room.cloned());
+    let work = move || layer::look(&blob, &descriptor, room.as_ref(), &mut report).map(|()| report);
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|_| VerifyError::Internal)?

@@ -115,7 +115,7 @@ pub struct LayerReport {
     /// Its length in bytes.
     pub source_size: u64,
     /// How it was compressed.
-    pub source_compression: Option<Compression>,
+    pub source_format: Option<Compression>,
     /// Its annotations say that it has a TOC.
     #[serde(skip)]
     pub source_is_chunked: bool,
@@ -124,6 +124,7 @@ pub struct LayerReport {
     /// Length of the content in bytes.
     pub uncompressed_size: Option<u64>,
     /// What it has become.
+    #[serde(rename = "format")]
     pub kind: LayerKind,
     pub digest: Digest,
     /// Its length in bytes.
@@ -182,7 +183,7 @@ impl LayerReport {
             number,
             source_digest: blob.digest.clone(),
             source_size: blob.size,
-            source_compression: None,
+            source_format: None,
             source_is_chunked: false,
             diff_id: diff_id.clone(),
             uncompressed_size: None,

@@ -52,6 +52,7 @@ pub struct TocTotals {
     /// Pieces that can be fetched separately.
     pub chunks: u64,
     /// Length of the tar in bytes: all segments and all contents.
+    #[serde(skip)]
     pub tar_len: u64,
 }
 

@@ -129,7 +129,7 @@ fn of_source(error: &SourceError) -> ExitCode {
 fn of_verify(error: &VerifyError) -> ExitCode {
     match error {
         VerifyError::Source(error) => of_source(error),
-        VerifyError::NoImage { .. } => ExitCode::UnfitSource,
+        VerifyError::NoImage { .. } | VerifyError::TooManyEntries { .. } => ExitCode::UnfitSource,
         VerifyError::WhichPlatform { .. } => ExitCode::Usage,
         VerifyError::Spool { .. } => ExitCode::Local,
         VerifyError::Download(error) => of_blob(error),

@@ -34,7 +34,7 @@ pub(super) async fn check(run: &Run<'_>, layers: &ConvertedLayers) -> Result<(),
 
 /// What a layer turned out to be, if clients that go by its media type or annotations would fail.
 fn mismatch(chunked: bool, suffix: Suffix, report: &LayerReport) -> Option<String> {
-    let found = report.source_compression?;
+    let found = report.source_format?;
     let number = report.number;
     if found == Compression::Zstd && suffix != Suffix::Zstd {
         return Some(format!("layer {number} is zstd, but its media type is another one"));

@@ -262,7 +262,7 @@ impl Workshop<'_> {
             return Err(task.not_chunkable(reason));
         }
         Ok(LayerReport {
-            source_compression: Some(converted.source),
+            source_format: Some(converted.source),
             diff_id: converted.diff_id,
             uncompressed_size: Some(converted.raw_len),
             kind: match (task.key.format, &converted.outline) {

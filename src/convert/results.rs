@@ -102,9 +102,9 @@ fn largest(job: &ConvertJob, plan: &Plan, dir: Option<&Path>) -> Vec<ResultFile>
 pub(super) fn expected(job: &ConvertJob, plan: &Plan) -> ResultsPlan {
     let anywhere = (!job.writes_results()).then_some(Path::new(""));
     let files = largest(job, plan, job.results_dir.as_deref().or(anywhere));
-    let plan = |file: &ResultFile| ResultPlan { name: file.name, bytes: file.value.len() };
+    let plan = |file: &ResultFile| ResultPlan { name: file.name, size: file.value.len() };
     ResultsPlan {
-        bytes: size(&files),
+        size: size(&files),
         limit: job.results_limit,
         results: files.iter().map(plan).collect(),
     }

@@ -1,6 +1,6 @@
 //! One layer, counted by its TOC and tar-split stream alone.
 
-use super::report::{Counts, InspectedLayer, TocShape};
+use super::report::{Counts, InspectedLayer, Room, TocShape};
 use crate::{
     check::{self, BlobKind, DocumentsCheck, TocEntry},
     image::annotations::Annotations,
@@ -10,14 +10,14 @@ use crate::{
 pub(super) fn read(
     documents: &LayerDocuments,
     annotations: &Annotations,
-    with_toc: bool,
+    room: Option<&Room>,
     report: &mut InspectedLayer,
 ) {
     let LayerDocuments { claims, toc, tar_split } = documents;
     report.kind = Some(BlobKind::ZstdChunked);
     report.toc_size = Some(claims.toc.len);
     report.tar_split_size = claims.tar_split.map(|span| span.len);
-    let (mut counts, mut shape) = (Counts::default(), TocShape::new(with_toc));
+    let (mut counts, mut shape) = (Counts::default(), TocShape::new(room));
     let read = check::read_toc(toc, u64::MAX, |entry: TocEntry| {
         if entry.kind != "chunk" {
             let size = u64::try_from(entry.size).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::{
     io::{self, BufReader, Read},
 };
 
-use super::report::{Counts, InspectedLayer, TocShape};
+use super::report::{Counts, InspectedLayer, Room, TocShape};
 use crate::{
     check::{self, BlobKind, Claims, Findings, Section},
     image::{Descriptor, Digest},
@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn look(
     blob: &File,
     descriptor: &Descriptor,
-    with_toc: bool,
+    room: Option<&Room>,
     report: &mut InspectedLayer,
 ) -> io::Result<()> {
     let section = Section::new(blob, 0, descriptor.blob.size);
@@ -26,7 +26,7 @@ pub(super) fn look(
         let claims = Claims::read(&descriptor.annotations, &mut Findings::default());
         report.toc_size = claims.as_ref().map(|claims| claims.toc.len);
         report.tar_split_size = claims.and_then(|claims| claims.tar_split).map(|span| span.len);
-        toc(blob, descriptor, with_toc, report)?;
+        toc(blob, descriptor, room, report)?;
     }
     if let Err(error) = tar(kind, section, report) {
         report.problem = Some(format!("cannot read it as a tar: {error}"));
@@ -37,7 +37,7 @@ pub(super) fn look(
 fn toc(
     blob: &File,
     descriptor: &Descriptor,
-    with_toc: bool,
+    room: Option<&Room>,
     report: &mut InspectedLayer,
 ) -> io::Result<()> {
     let layer = check::Layer {
@@ -50,7 +50,7 @@ fn toc(
         limits: Limits::default(),
         lowest: false,
     };
-    let mut shape = TocShape::new(with_toc);
+    let mut shape = TocShape::new(room);
     let sound = check::toc_entries(layer, |entry| shape.add(entry))?;
     report.shape(shape);
     if !sound {

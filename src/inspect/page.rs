@@ -66,7 +66,7 @@ impl InspectReport {
             value: size(self.sum(|layer| layer.size)),
             detail: format!("{layers}, {with_toc} with a TOC"),
         }];
-        let content = self.sum(|layer| layer.content_bytes.unwrap_or_default());
+        let content = self.sum(|layer| layer.content_size.unwrap_or_default());
         let some = self.some(|layer| layer.files.is_some());
         if self.layers.iter().any(|layer| layer.files.is_some()) {
             let entries = count(self.sum(|layer| layer.entries.unwrap_or_default()));
@@ -84,7 +84,7 @@ impl InspectReport {
             ]);
         }
         if with_toc > 0 {
-            let holes = self.sum(|layer| layer.hole_bytes.unwrap_or_default());
+            let holes = self.sum(|layer| layer.hole_size.unwrap_or_default());
             figures.push(Figure {
                 label: "Chunks",
                 value: count(self.sum(|layer| layer.chunks.unwrap_or_default())),
@@ -103,7 +103,7 @@ impl InspectReport {
         let uncompressed = self.sum(|layer| layer.uncompressed_size.unwrap_or_default());
         let content = self.sum(|layer| match layer.uncompressed_size {
             // Files with holes may be larger than the tar.
-            Some(len) => layer.content_bytes.unwrap_or_default().min(len),
+            Some(len) => layer.content_size.unwrap_or_default().min(len),
             None => 0,
         });
         let some = self.some(|layer| layer.uncompressed_size.is_some());

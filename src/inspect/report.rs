@@ -2,6 +2,11 @@
 
 mod text;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
 use serde::Serialize;
 
 use super::contents::Contents;
@@ -61,6 +66,7 @@ pub(crate) struct InspectedLayer {
     /// Length of the blob in bytes.
     pub(crate) size: u64,
     /// How it is compressed; nothing for a layer of which nothing was read.
+    #[serde(rename = "format")]
     pub(crate) kind: Option<BlobKind>,
     /// Length of the tar in bytes.
     pub(crate) uncompressed_size: Option<u64>,
@@ -69,11 +75,11 @@ pub(crate) struct InspectedLayer {
     /// Files that are not empty.
     pub(crate) files: Option<u64>,
     /// Length of all files in bytes.
-    pub(crate) content_bytes: Option<u64>,
+    pub(crate) content_size: Option<u64>,
     /// Pieces that can be fetched on their own.
     pub(crate) chunks: Option<u64>,
     /// Bytes that need not be fetched because they are zeros.
-    pub(crate) hole_bytes: Option<u64>,
+    pub(crate) hole_size: Option<u64>,
     /// Compressed length in bytes.
     pub(crate) toc_size: Option<u64>,
     /// Compressed length in bytes.
@@ -97,13 +103,36 @@ pub(crate) struct InspectedLayer {
 #[derive(Debug)]
 pub(super) struct TocShape {
     chunks: u64,
-    hole_bytes: u64,
-    lines: Option<Vec<TocLine>>,
+    hole_size: u64,
+    lines: Option<(Vec<TocLine>, Room)>,
+}
+
+/// What the lines of all TOCs of an image take in memory, in bytes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Room(Arc<AtomicU64>);
+
+impl Room {
+    /// Enough for over a million entries.
+    pub(super) const MAX: u64 = 512 << 20;
+
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.0.load(Relaxed) > Self::MAX
+    }
+
+    /// Whether there is room for one more line.
+    fn take(&self, line: &TocLine) -> bool {
+        let TocLine { kind, name, link_name, modified, .. } = line;
+        let texts = [Some(kind), Some(name), Some(link_name), modified.as_ref()];
+        let texts: usize = texts.into_iter().flatten().map(String::capacity).sum();
+        self.0.fetch_add((size_of::<TocLine>() + texts) as u64, Relaxed);
+        !self.is_exceeded()
+    }
 }
 
 impl TocShape {
-    pub(super) fn new(with_lines: bool) -> Self {
-        Self { chunks: 0, hole_bytes: 0, lines: with_lines.then(Vec::new) }
+    /// Keeps the lines if there is something to count them with.
+    pub(super) fn new(room: Option<&Room>) -> Self {
+        Self { chunks: 0, hole_size: 0, lines: room.map(|room| (Vec::new(), room.clone())) }
     }
 
     pub(super) fn add(&mut self, entry: TocEntry) {
@@ -112,10 +141,13 @@ impl TocShape {
         }
         if entry.chunk_type == "zeros" {
             // A TOC may claim anything.
-            self.hole_bytes = self.hole_bytes.saturating_add(entry.chunk_size);
+            self.hole_size = self.hole_size.saturating_add(entry.chunk_size);
         }
-        if let Some(lines) = &mut self.lines {
-            lines.push(TocLine::from(entry));
+        if let Some((lines, room)) = &mut self.lines {
+            let line = TocLine::from(entry);
+            if room.take(&line) {
+                lines.push(line);
+            }
         }
     }
 }
@@ -128,7 +160,7 @@ const LARGEST: usize = 5;
 pub(super) struct Counts {
     entries: u64,
     files: u64,
-    content_bytes: u64,
+    content_size: u64,
     largest: Vec<Largest>,
     contents: Contents,
 }
@@ -141,7 +173,7 @@ impl Counts {
             return;
         }
         self.files += 1;
-        self.content_bytes = self.content_bytes.saturating_add(size);
+        self.content_size = self.content_size.saturating_add(size);
         let name = String::from_utf8_lossy(name);
         self.contents.add(&name, size);
         let full = self.largest.len() == LARGEST;
@@ -227,9 +259,9 @@ impl InspectedLayer {
             uncompressed_size: None,
             entries: None,
             files: None,
-            content_bytes: None,
+            content_size: None,
             chunks: None,
-            hole_bytes: None,
+            hole_size: None,
             toc_size: None,
             tar_split_size: None,
             largest: Vec::new(),
@@ -250,14 +282,15 @@ impl InspectedLayer {
         }
     }
 
-    pub(super) fn shape(&mut self, TocShape { chunks, hole_bytes, lines }: TocShape) {
-        (self.chunks, self.hole_bytes, self.toc) = (Some(chunks), Some(hole_bytes), lines);
+    pub(super) fn shape(&mut self, TocShape { chunks, hole_size, lines }: TocShape) {
+        (self.chunks, self.hole_size, self.toc) =
+            (Some(chunks), Some(hole_size), lines.map(|(lines, _)| lines));
     }
 
     pub(super) fn count(&mut self, counts: Counts) {
         self.entries = Some(counts.entries);
         self.files = Some(counts.files);
-        self.content_bytes = Some(counts.content_bytes);
+        self.content_size = Some(counts.content_size);
         self.largest = counts.largest;
         self.contents = counts.contents;
         self.contents.finish();
@@ -304,5 +337,24 @@ impl InspectReport {
         facts.push(format!("{} compressed", size(sum)));
         facts.extend(raw.map(|raw| format!("{} uncompressed", size(raw))));
         facts.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_lines_are_kept_than_there_is_room_for() {
+        let room = Room(Arc::new((Room::MAX - 2000).into()));
+        let mut shapes = [TocShape::new(Some(&room)), TocShape::new(Some(&room))];
+        for number in 0..20 {
+            assert_eq!(room.is_exceeded(), number > 10, "{number}");
+            let name = "n".repeat(200 - size_of::<TocLine>().min(200));
+            shapes[number % 2].add(TocEntry { name, offset: Some(1), ..TocEntry::default() });
+        }
+        let kept = |shape: &TocShape| shape.lines.as_ref().map(|(lines, _)| lines.len());
+        assert_eq!(shapes.each_ref().map(kept), [Some(5), Some(5)]);
+        assert_eq!(shapes[0].chunks, 10, "all are counted");
     }
 }

@@ -52,7 +52,7 @@ fn converted(label: &str, report: &LayerReport) -> String {
     if report.digest == report.source_digest {
         return format!("{label}: {} {}, unchanged{there}", kind.as_str(), size(report.size));
     }
-    let from = match report.source_compression {
+    let from = match report.source_format {
         Some(Compression::Zstd) if report.source_is_chunked => "zstd:chunked".to_owned(),
         kind => kind.map(|kind| kind.to_string()).unwrap_or_default(),
     };

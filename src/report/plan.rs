@@ -119,8 +119,8 @@ impl ReusePlan {
 
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ResultsPlan {
-    /// In a termination message, at most.
-    pub(crate) bytes: usize,
+    /// In a termination message, at most, in bytes.
+    pub(crate) size: usize,
     /// As in `--results-limit`.
     pub(crate) limit: usize,
     pub(crate) results: Vec<ResultPlan>,
@@ -129,8 +129,8 @@ pub(crate) struct ResultsPlan {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ResultPlan {
     pub(crate) name: &'static str,
-    /// Of its value, at most.
-    pub(crate) bytes: usize,
+    /// Of its value, at most, in bytes.
+    pub(crate) size: usize,
 }
 
 impl fmt::Display for PlanReport {
@@ -173,9 +173,9 @@ impl fmt::Display for PlanReport {
         }
         self.transfer(f)?;
         if self.writes_results {
-            let ResultsPlan { bytes, limit, results } = &self.results;
+            let ResultsPlan { size, limit, results } = &self.results;
             let names: Vec<_> = results.iter().map(|result| result.name).collect();
-            writeln!(f, "results: {}; {bytes} of {limit} bytes", names.join(", "))?;
+            writeln!(f, "results: {}; {size} of {limit} bytes", names.join(", "))?;
         }
         writeln!(f, "dry run: nothing was written")
     }

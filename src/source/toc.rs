@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    check::{Claims, Findings, Span},
+    check::{self, Claims, Findings, Span},
     image::{BlobId, Digest, annotations::Annotations},
     store::{Store, StoreError},
 };
@@ -80,15 +80,19 @@ impl LayerDocuments {
         blob: &BlobId,
         annotations: &Annotations,
     ) -> Result<Self, NoDocuments> {
-        match (Self::fetch(store, blob, annotations).await, store) {
+        let fetched = match Self::fetch(store, blob, annotations).await {
+            Ok(found) if matches!(store, Store::Registry(_)) => found.agreeing(blob).await,
+            result => result,
+        };
+        match (fetched, store) {
             (Err(NoDocuments::NoRanges(digest)), _) => {
                 tracing::info!("registry served no part of blob {digest}; downloading all of it");
             }
             // It may be the blob that is wrong, or only what was served as its part.
             (Err(NoDocuments::Digest(digest)), Store::Registry(_)) => {
                 tracing::info!(
-                    "no TOC in the part of blob {digest} that the registry served; \
-                    downloading all of it"
+                    "the part of blob {digest} that the registry served is not its TOC and tar-split; \
+                     downloading all of it"
                 );
             }
             (result, _) => return result,
@@ -100,6 +104,17 @@ impl LayerDocuments {
         let failed = |source| NoDocuments::Download { blob: blob.digest.clone(), source };
         let part = cut.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)?;
         place.documents(&part, blob)
+    }
+
+    /// Fails if the TOC has the digest of another tar-split stream.
+    async fn agreeing(self, blob: &BlobId) -> Result<Self, NoDocuments> {
+        let check = move || {
+            let expected = check::read_toc(&self.toc, u64::MAX, |_| {}).ok().flatten();
+            let actual = Digest::sha256_of(&self.tar_split).to_string();
+            expected.is_none_or(|expected| expected == actual).then_some(self)
+        };
+        let checked = tokio::task::spawn_blocking(check).await;
+        checked.ok().flatten().ok_or_else(|| NoDocuments::Digest(blob.digest.clone()))
     }
 }
 

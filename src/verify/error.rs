@@ -28,6 +28,12 @@ pub enum VerifyError {
     /// A download broke off.
     #[error("cannot download a layer")]
     Download(#[source] io::Error),
+    /// More than is kept in memory.
+    #[error(
+        "the TOCs of {reference} have too many entries to list: they take more than {mebibytes} MiB of \
+         memory; inspect it without --toc"
+    )]
+    TooManyEntries { reference: ImageReference, mebibytes: u64 },
     /// A fault of this program.
     #[error("internal error: a worker thread panicked; please report this bug")]
     Internal,

@@ -72,6 +72,7 @@ pub(crate) struct VerifiedLayer {
     /// Length of the blob in bytes.
     pub(crate) size: u64,
     /// How it is compressed; nothing for a layer that was not read.
+    #[serde(rename = "format")]
     pub(crate) kind: Option<BlobKind>,
     /// Length of the content in bytes.
     pub(crate) uncompressed_size: Option<u64>,

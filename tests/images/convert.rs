@@ -44,7 +44,7 @@ fn the_same_tar_gives_the_same_blob() {
         layout.finish();
         for jobs in ["--jobs=1", "--jobs=7"] {
             let report = convert(&layout, &[jobs]);
-            assert_eq!(report["layers"][0]["kind"], "zstd:chunked", "{name}");
+            assert_eq!(report["layers"][0]["format"], "zstd:chunked", "{name}");
             blobs.push(report["layers"][0]["digest"].clone());
         }
     }
@@ -116,7 +116,7 @@ fn again_gives_the_same_and_makes_nothing() {
         assert_eq!(first["image"], second["image"]);
         let told = |report: &Value| {
             let layer = &report["layers"][0];
-            ["kind", "digest", "size", "entries", "files", "chunks", "toc_size", "diff_id"]
+            ["format", "digest", "size", "entries", "files", "chunks", "toc_size", "diff_id"]
                 .map(|field| layer[field].clone())
         };
         assert_eq!(told(&first), told(&second));
@@ -179,10 +179,10 @@ fn a_layer_without_an_honest_toc_becomes_plain_zstd() {
     layout.finish();
     let report = convert(&layout, &[]);
     assert_eq!(report["plain_layers"], 1);
-    assert_eq!(report["layers"][0]["kind"], "zstd");
+    assert_eq!(report["layers"][0]["format"], "zstd");
     let reason = report["layers"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("\"dir/\" has the same path"), "{reason}");
-    assert_eq!(report["layers"][1]["kind"], "zstd:chunked");
+    assert_eq!(report["layers"][1]["format"], "zstd:chunked");
     let (new, _) = manifest(dir.path(), "in-zstd-chunked").unwrap();
     assert_eq!(new["layers"][0]["annotations"], json!({"ostree.components": "kernel"}));
     let digest: Digest = new["layers"][0]["digest"].as_str().unwrap().parse().unwrap();

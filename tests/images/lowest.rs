@@ -52,7 +52,7 @@ fn devices_of_the_lowest_layer_are_reported() {
     for reused in [false, true] {
         let (report, told) = convert(&layout);
         let layer = &report["layers"][0];
-        assert_eq!((&layer["kind"], &layer["reused"]), (&json!("zstd:chunked"), &json!(reused)));
+        assert_eq!((&layer["format"], &layer["reused"]), (&json!("zstd:chunked"), &json!(reused)));
         let left_out = &layer["not_in_partial_pulls"];
         assert_eq!((&left_out["count"], &left_out["names"][0]), (&json!(25), &json!("tty1")));
         assert_eq!(left_out["names"].as_array().unwrap().len(), 20);
@@ -72,7 +72,7 @@ fn what_is_right_in_one_place_is_not_used_in_another() {
     let (first, _) = convert(&lowest);
     let (plain, _) = convert(&above);
     let layer = &plain["layers"][1];
-    assert_eq!((&layer["kind"], &plain["plain_layers"]), (&json!("zstd"), &json!(1)));
+    assert_eq!((&layer["format"], &plain["plain_layers"]), (&json!("zstd"), &json!(1)));
     assert!(
         layer["reason"].as_str().unwrap().contains("is not the lowest of its image"),
         "{layer}"
@@ -130,7 +130,7 @@ fn one_blob_is_chunked_in_one_image_and_plain_in_another() {
     assert!(output.status.success(), "{}", text(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let kind = |image: usize, layer: usize| {
-        report["manifests"][image]["layers"][layer]["kind"].as_str().unwrap().to_owned()
+        report["manifests"][image]["layers"][layer]["format"].as_str().unwrap().to_owned()
     };
     assert_eq!([kind(0, 0), kind(1, 0), kind(1, 1)], ["zstd:chunked", "zstd:chunked", "zstd"]);
     let (right, told) = verify(&layout);

@@ -62,13 +62,16 @@ impl Conversion {
         match case.ours {
             Ours::Chunked => {
                 expect(self.output.status.success(), &log);
-                expect(layer["kind"] == "zstd:chunked", &format!("it is no zstd:chunked: {layer}"));
+                expect(
+                    layer["format"] == "zstd:chunked",
+                    &format!("it is no zstd:chunked: {layer}"),
+                );
                 expect(layer["reason"].is_null(), "a reason although it is zstd:chunked");
                 expect(self.report["plain_layers"] == 0, "the summary counts a plain layer");
             }
             Ours::Plain(reason) => {
                 expect(self.output.status.success(), &log);
-                expect(layer["kind"] == "zstd", &format!("it is not plain zstd: {layer}"));
+                expect(layer["format"] == "zstd", &format!("it is not plain zstd: {layer}"));
                 let told = layer["reason"].as_str().unwrap_or_default();
                 expect(told.contains(reason), &format!("another reason: {told:?}"));
                 expect(log.contains(reason), "the log does not have the reason");

@@ -99,7 +99,7 @@ fn pages_of_hostile_images_are_inert_and_have_the_numbers_of_the_json() {
 
     let inspect: Value =
         serde_json::from_str(&output(&["inspect", &new, "--output=json"])).unwrap();
-    assert_eq!(inspect["layers"][0]["kind"], "zstd:chunked");
+    assert_eq!(inspect["layers"][0]["format"], "zstd:chunked");
     let page = output(&["inspect", &new, "--output=html"]);
     let attributes = check(&page);
     for layer in inspect["layers"].as_array().unwrap() {

@@ -210,7 +210,7 @@ fn chunked_is_required_of_every_layer() {
     layout.manifest["layers"][0]["urls"] = json!(["https://localhost/blob"]);
     layout.finish();
     let lenient = report(&convert(&layout.reference(), &[]));
-    assert_eq!(lenient["layers"][0]["kind"], "foreign");
+    assert_eq!(lenient["layers"][0]["format"], "foreign");
     let strict = [&format!("{}-strict", layout.reference()), "--require-chunked"];
     let output = convert(&layout.reference(), &strict);
     assert_eq!(output.status.code(), Some(5), "{}", text(&output));

@@ -73,7 +73,7 @@ impl Subject {
         if !self.output.status.success() {
             return vec![String::from_utf8_lossy(&self.output.stderr).into_owned()];
         }
-        let chunked = |layer: &&Value| layer["kind"] == "zstd:chunked";
+        let chunked = |layer: &&Value| layer["format"] == "zstd:chunked";
         count.layers += self.layers.len();
         count.chunked += self.layers.iter().filter(chunked).count();
         let tree = match original {

@@ -98,7 +98,7 @@ async fn a_run_does_what_the_dry_run_tells() {
         let written = dry["results"]["results"].as_array().unwrap();
         for result in written {
             let value = fs::read(dir.path().join(result["name"].as_str().unwrap())).unwrap();
-            assert_eq!(result["bytes"], value.len(), "{result}");
+            assert_eq!(result["size"], value.len(), "{result}");
         }
         assert_eq!(written.len(), fs::read_dir(dir.path()).unwrap().count());
     }

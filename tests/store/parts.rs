@@ -23,6 +23,8 @@ enum Mood {
     Short,
     /// Other bytes.
     Other,
+    /// The right TOC, and another tar-split stream behind it.
+    OtherTarSplit,
 }
 
 fn part(mood: Mood, is_first: bool, blob: &[u8], range: &str) -> Answer {
@@ -35,6 +37,11 @@ fn part(mood: Mood, is_first: bool, blob: &[u8], range: &str) -> Answer {
         Mood::ByTheBook | Mood::CutOnce => answer(206, &[&header], bytes),
         Mood::Short => answer(206, &[&header], &bytes[..10]),
         Mood::Other => answer(206, &[&header], &vec![7; bytes.len()]),
+        Mood::OtherTarSplit => {
+            let mut bytes = bytes.to_vec();
+            *bytes.last_mut().unwrap() ^= 1;
+            answer(206, &[&header], &bytes)
+        }
     }
 }
 
@@ -50,7 +57,7 @@ async fn parts_that_are_wrong_say_nothing_of_the_image() {
     let blobs = dir.path().join("blobs");
     let layer = image["layers"][0]["digest"].as_str().unwrap().to_owned();
     let mut reports = Vec::new();
-    for mood in [Mood::ByTheBook, Mood::CutOnce, Mood::Short, Mood::Other] {
+    for mood in [Mood::ByTheBook, Mood::CutOnce, Mood::Short, Mood::Other, Mood::OtherTarSplit] {
         let (blobs, digest, layer) = (blobs.clone(), digest.clone(), layer.clone());
         let is_first = AtomicBool::new(true);
         let server = Scripted::start(move |request, _| -> Reaction {

@@ -150,7 +150,7 @@ fn artifacts_agree_with_the_results() {
             message.push(json!({ "key": name.to_str().unwrap(), "value": value, "type": 1 }));
         }
         message.push(json!({ "key": path.to_str().unwrap(), "value": text, "type": 5 }));
-        let (message, planned) = (json!(message).to_string().len(), &plan["results"]["bytes"]);
+        let (message, planned) = (json!(message).to_string().len(), &plan["results"]["size"]);
         assert!(message as u64 <= planned.as_u64().unwrap(), "{tag}: {message} of {planned}");
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     },
     image::{ImageReference, Platform, media_type::Family},
     layer::{Cuts, Recipe, gzip},
+    report::human::size,
     store::AccessOptions,
 };
 
@@ -111,7 +112,8 @@ fn jobs(
         Err(needed) => return Err(UsageError::Memory { limit, needed }),
     };
     if fit < jobs {
-        tracing::info!(threads = fit, limit, "using fewer threads to stay within memory");
+        let limit = size(limit);
+        tracing::info!("using {fit} of {jobs} threads, to stay within {limit} of memory");
     }
     Ok(fit)
 }

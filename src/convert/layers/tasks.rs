@@ -1,6 +1,9 @@
 //! The work that a plan comes to: each content once for each format, however many layers have it.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
 
 use crate::{
     convert::{
@@ -64,7 +67,7 @@ impl<'a> Tasks<'a> {
     }
 
     /// Tasks that may have the same outcome: those of the lowest layer and of another one, in this
-    /// order.
+    /// order. The largest come first, so that none of them is left to run alone at the end.
     pub(super) fn groups(&self) -> Vec<Vec<&LayerTask<'a>>> {
         let (mut groups, mut known) = (Vec::<Vec<_>>::new(), HashMap::new());
         for task in &self.all {
@@ -78,6 +81,7 @@ impl<'a> Tasks<'a> {
         for group in &mut groups {
             group.sort_by_key(|task| !task.key.lowest);
         }
+        groups.sort_by_key(|group| Reverse(group.first().map(|task| task.layer.blob.size)));
         groups
     }
 }
@@ -150,7 +154,7 @@ impl LayerUse<'_> {
         LayerReport {
             source_digest: self.layer.blob.digest.clone(),
             source_size: self.layer.blob.size,
-            source_compression: None,
+            source_format: None,
             reused: true,
             reuse: Some(same.reuse.clone().unwrap_or_else(converted)),
             ..same

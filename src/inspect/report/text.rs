@@ -44,9 +44,9 @@ impl fmt::Display for InspectedLayer {
         writeln!(f)?;
         if let (Some(toc), Some(tar_split)) = (self.toc_size, self.tar_split_size) {
             write!(f, "    TOC {}, tar-split {}", size(toc), size(tar_split))?;
-            let holes = self.hole_bytes.unwrap_or_default();
+            let holes = self.hole_size.unwrap_or_default();
             if holes > 0 {
-                let share = percent(holes, self.content_bytes.unwrap_or_default());
+                let share = percent(holes, self.content_size.unwrap_or_default());
                 write!(f, ", holes {} ({share})", size(holes))?;
             }
             writeln!(f)?;

@@ -99,7 +99,7 @@ fn the_same_root_file_system_in_other_layers() {
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("same root filesystem") && text.contains("gzip"), "{text}");
     let report = json_of(&["verify", &plain]);
-    assert_eq!(report["images"][0]["layers"][0]["kind"], "gzip");
+    assert_eq!(report["images"][0]["layers"][0]["format"], "gzip");
 
     let (code, text) = outcome(&["verify", &chunked, "--against", &unlike]);
     assert_eq!(code, 8, "{text}");
@@ -179,13 +179,13 @@ fn inspect_counts_what_is_there() {
     let report = json_of(&["inspect", &reference, "--download"]);
     let [chunked, plain] = [0, 1].map(|n| report["layers"][n].clone());
     assert_eq!(by_toc, chunked);
-    assert_eq!((&chunked["kind"], &plain["kind"]), (&json!("zstd:chunked"), &json!("gzip")));
-    for key in ["entries", "files", "uncompressed_size", "content_bytes", "largest"] {
+    assert_eq!((&chunked["format"], &plain["format"]), (&json!("zstd:chunked"), &json!("gzip")));
+    for key in ["entries", "files", "uncompressed_size", "content_size", "largest"] {
         assert_eq!(chunked[key], plain[key], "{key}");
     }
     assert_eq!(chunked["entries"], 10);
     assert_eq!(chunked["files"], 4);
-    assert_eq!(chunked["hole_bytes"], 5000);
+    assert_eq!(chunked["hole_size"], 5000);
     assert_eq!(chunked["largest"][0], json!({"name": "d/big", "size": 405_000}));
     assert!(chunked["chunks"].as_u64().unwrap() > 5);
     let (code, text) = outcome(&["inspect", &reference, "--toc"]);

@@ -43,7 +43,7 @@ proptest! {
     }
 
     #[test]
-    fn the_source_compression_leaves_no_trace((tar, _) in tar(), cut in any::<Index>()) {
+    fn the_source_format_leaves_no_trace((tar, _) in tar(), cut in any::<Index>()) {
         let (front, back) = tar.split_at(cut.index(tar.len() + 1));
         let gzip = |part| {
             let mut gzip =

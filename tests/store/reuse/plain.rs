@@ -51,7 +51,7 @@ async fn plain_layers_of_an_earlier_run() {
         let report = report(command).await;
         assert_eq!(proofs(&report), expected, "{options:?}");
         let plain = &report["layers"][1];
-        assert_eq!(plain["kind"], "zstd", "{plain:#}");
+        assert_eq!(plain["format"], "zstd", "{plain:#}");
         assert_eq!(plain["digest"], made["layers"][1]["digest"]);
         assert!(plain["reason"].as_str().unwrap().contains(NO_PARENT), "{plain:#}");
         assert_eq!(report["plain_layers"], 1);

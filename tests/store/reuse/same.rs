@@ -187,7 +187,7 @@ async fn a_fifo_in_the_lowest_layer_and_in_another() {
     let report = report(command).await;
     let kinds = |image: usize| {
         let layers = report["manifests"][image]["layers"].as_array().unwrap().iter();
-        layers.map(|layer| layer["kind"].as_str().unwrap()).collect::<Vec<_>>()
+        layers.map(|layer| layer["format"].as_str().unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(kinds(0), ["zstd:chunked", "zstd:chunked"]);
     assert_eq!(kinds(1), ["zstd:chunked", "zstd"]);

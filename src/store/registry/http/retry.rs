@@ -149,10 +149,12 @@ impl Retries {
         if self.failed >= tries || (elapsed + delay).saturating_sub(self.excused) > DEADLINE {
             return Err(error.after(Tried { times: self.failed, elapsed }));
         }
+        let cause = match &error {
+            StoreError::Unreachable { .. } if *self.action == *"connection" => error.cause(),
+            _ => format!("{} failed: {}", self.action, error.cause()),
+        };
         let message = format!(
-            "{} failed: {}; retrying in {:.1} s, attempt {} of {tries}",
-            self.action,
-            error.cause(),
+            "{cause}; retrying in {:.1} s, attempt {} of {tries}",
             delay.as_secs_f64(),
             self.failed + 1,
         );
