@@ -30,7 +30,10 @@ pub(crate) enum ValueError {
          name it by tag only"
     )]
     DestinationDigest,
-    #[error("not an image in a registry; for an OCI layout, write oci:{0}")]
+    #[error(
+        "not an image in a registry; for an OCI layout, write oci:{0}; for an archive, write \
+         oci-archive:{0} or docker-archive:{0}"
+    )]
     Path(String),
     #[error("missing tag or digest; expected {0}:TAG or {0}@sha256:…")]
     NoImage(String),
@@ -107,6 +110,9 @@ pub(super) fn destination(text: &str) -> Result<ImageReference, ValueError> {
     let reference = image(text)?;
     if reference.digest().is_some() {
         return Err(ValueError::DestinationDigest);
+    }
+    if let ImageReference::DockerArchive(_) = reference {
+        return Err(ReferenceError::DockerArchive.into());
     }
     Ok(reference)
 }

@@ -36,10 +36,7 @@ fn results(
     sbom: Option<String>,
 ) -> Vec<NamedResult> {
     let url = destination.to_string();
-    let repository = match destination {
-        ImageReference::Registry(reference) => reference.name(),
-        ImageReference::Layout(reference) => format!("oci:{}", reference.dir().display()),
-    };
+    let repository = destination.place();
     let mut results = vec![
         ("IMAGE_REF", format!("{url}@{digest}")),
         ("IMAGE_URL", url),
