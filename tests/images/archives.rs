@@ -84,6 +84,25 @@ fn with_gzip_layers(layout: &Layout, file: &Path) {
     );
 }
 
+/// What `docker save` writes since Docker 25: a layout with a `manifest.json`.
+fn with_both_lists(layout: &Layout, file: &Path) {
+    let path =
+        |part: &Value| format!("blobs/{}", part["digest"].as_str().unwrap().replace(':', "/"));
+    let (image, _) = manifest(&layout.dir, "in").unwrap();
+    let layers: Vec<_> = image["layers"].as_array().unwrap().iter().map(path).collect();
+    let list = json!([{ "Config": path(&image["config"]), "RepoTags": [NAME], "Layers": layers }]);
+    let blobs = names(&layout.dir.join("blobs/sha256"));
+    let blobs = blobs.iter().map(|name| format!("blobs/sha256/{name}"));
+    let files = blobs.chain(["index.json", "oci-layout"].map(str::to_owned)).map(|name| {
+        let content = fs::read(layout.dir.join(&name)).unwrap();
+        (name, content)
+    });
+    let list = ("manifest.json".to_owned(), list.to_string().into_bytes());
+    let files: Vec<_> = files.chain([list]).collect();
+    let files: Vec<_> = files.iter().map(|(name, content)| (&**name, &content[..])).collect();
+    archive(file, &files);
+}
+
 #[test]
 fn archives_of_other_tools_have_the_same_layers() {
     let test = "archives_of_other_tools_have_the_same_layers";
@@ -109,21 +128,22 @@ fn archives_of_other_tools_have_the_same_layers() {
             .concat(),
     );
     with_gzip_layers(&layout, &dir.join("gzip-docker"));
+    with_both_lists(&layout, &dir.join("docker-25"));
 
-    let several = ["podman-both:quay.io/org/app:1.2", "podman-both:localhost/second:1"];
-    for archive in [
-        "skopeo-oci",
-        "skopeo-oci:1.2",
-        "skopeo-docker",
-        "skopeo-docker:quay.io/org/app:1.2",
-        "skopeo-docker:@0",
-        "podman-docker",
-        "podman-oci",
-        several[0],
-        several[1],
-        "gzip-docker",
+    for (transport, archive) in [
+        ("oci-archive", "skopeo-oci"),
+        ("oci-archive", "skopeo-oci:1.2"),
+        ("docker-archive", "skopeo-docker"),
+        ("docker-archive", "skopeo-docker:quay.io/org/app:1.2"),
+        ("docker-archive", "skopeo-docker:@0"),
+        ("docker-archive", "podman-docker"),
+        ("oci-archive", "podman-oci"),
+        ("docker-archive", "podman-both:quay.io/org/app:1.2"),
+        ("docker-archive", "podman-both:localhost/second:1"),
+        ("docker-archive", "gzip-docker"),
+        ("docker-archive", "docker-25"),
+        ("oci-archive", "docker-25:in"),
     ] {
-        let transport = if archive.contains("-oci") { "oci-archive" } else { "docker-archive" };
         let from_archive = format!("{transport}:{}", at(archive));
         let output = succeeds(&[&from_archive, &format!("oci:{}:archive", at("out"))]);
         assert_eq!(blobs(&dir.join("out"), "archive"), expected, "{archive}: {}", text(&output));
