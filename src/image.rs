@@ -7,6 +7,7 @@ pub mod choice;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
+pub mod docker_archive;
 mod document;
 pub mod index;
 pub mod json;
@@ -25,5 +26,8 @@ pub use self::{
     index::Index,
     manifest::Manifest,
     platform::{Platform, PlatformError},
-    reference::{ImageReference, LayoutReference, ReferenceError, RegistryReference},
+    reference::{
+        ArchivedImage, DockerArchiveReference, ImageReference, LayoutForm, LayoutReference,
+        ReferenceError, RegistryReference,
+    },
 };

@@ -42,7 +42,7 @@ pub enum ProbeError {
     #[error("cannot use {reference} to probe the registry: {reason}; try another image")]
     Unfit { reference: ImageReference, reason: String },
     /// It is not in a registry.
-    #[error("{reference} is an OCI image layout; only a registry can be probed")]
+    #[error("{reference} is not in a registry; only a registry can be probed")]
     NoRegistry { reference: ImageReference },
 }
 
@@ -51,7 +51,7 @@ pub async fn run(job: &ProbeJob) -> Result<ProbeReport, ProbeError> {
     let reference = || job.image.clone();
     let unfit = |reason: &str| ProbeError::Unfit { reference: reference(), reason: reason.into() };
     let no_registry = || ProbeError::NoRegistry { reference: reference() };
-    if matches!(job.image, ImageReference::Layout(_)) {
+    if job.image.registry().is_none() {
         return Err(no_registry());
     }
     let source = Source::open(&job.image, &job.access).await?;

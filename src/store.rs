@@ -1,12 +1,15 @@
-//! Where images live: registries and OCI image layouts, behind one interface.
+//! Where images live: registries, OCI image layouts and archives, behind one interface.
 //!
-//! A [`Store`] is one repository or one layout, opened to pull or to push. Everything that comes
+//! A [`Store`] is one repository or one layout, opened to pull or to push. An archive is a layout,
+//! too: one of `docker save` as that of the image that is meant. Everything that comes
 //! out of it has been checked: manifests and small blobs before they are handed out, a blob that
 //! is streamed by its [`BlobReader`] at the end of the stream.
 
 mod access;
+mod archive;
 mod blob;
 mod error;
+mod extent;
 mod manifest;
 mod oci_layout;
 mod referrers;
@@ -22,11 +25,12 @@ use bytes::Bytes;
 
 use self::blob::{blob_error, blob_name};
 pub use access::{AccessOptions, Creds, Intent, NamedBy, Patience, Selector};
+pub use archive::ArchiveIndex;
 pub(crate) use blob::CopyError;
 pub use blob::{BlobContent, BlobMismatch, BlobReader};
 pub use error::{
-    AuthError, CredentialOrigin, LayoutError, Refusal, RegistriesConfError, StoreError, Tried,
-    Unreachable,
+    ArchiveError, ArchiveFileError, AuthError, CredentialOrigin, LayoutError, Refusal,
+    RegistriesConfError, StoreError, Tried, Unreachable,
 };
 pub use manifest::{MANIFEST_SIZE_MAX, RawManifest};
 pub use oci_layout::OciLayout;
@@ -38,11 +42,11 @@ pub use secrets::mask;
 pub use spool::{BlobSpool, SpoolWriter};
 
 use crate::image::{
-    BlobId, Descriptor, Digest, ImageReference,
+    BlobId, Descriptor, Digest, ImageReference, LayoutForm,
     reference::{checked_ref_name, checked_tag},
 };
 
-/// A repository of a registry, or a layout on disk.
+/// A repository of a registry, or a layout.
 #[derive(Debug)]
 pub enum Store {
     Registry(Arc<Repository>),
@@ -52,7 +56,8 @@ pub enum Store {
 impl Store {
     /// Opens the store that `reference` points into. For a registry this looks up credentials and
     /// asks for a token, so that a wrong password is reported before any work is done. A layout to
-    /// push to is created if it does not exist.
+    /// push to is created if it does not exist; an archive must not exist, and appears with
+    /// [`complete`](Self::complete).
     pub async fn open(
         reference: &ImageReference,
         intent: Intent,
@@ -63,7 +68,15 @@ impl Store {
                 Repository::open(reference, intent, options).await.map(Arc::new).map(Self::Registry)
             }
             ImageReference::Layout(reference) => {
-                OciLayout::open(reference.dir(), intent).await.map(Self::Layout)
+                let path = reference.path();
+                let layout = match reference.form() {
+                    LayoutForm::Directory => OciLayout::open(path, intent).await,
+                    LayoutForm::Archive => OciLayout::open_archive(path, intent).await,
+                };
+                layout.map(Self::Layout)
+            }
+            ImageReference::DockerArchive(reference) => {
+                OciLayout::open_docker_archive(reference, intent).await.map(Self::Layout)
             }
         }
     }
@@ -236,6 +249,15 @@ impl Store {
         match self {
             Self::Registry(registry) => registry.put_manifest(manifest, tag).await,
             Self::Layout(layout) => layout.put_manifest(manifest, tag).await,
+        }
+    }
+
+    /// Shows what was put, if that is an archive: it is there as a whole or not at all. Nothing can be
+    /// put after that.
+    pub async fn complete(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Registry(_) => Ok(()),
+            Self::Layout(layout) => layout.complete().await,
         }
     }
 

@@ -32,10 +32,7 @@ impl CarriedSbom {
     /// The document's blob at the image's destination: `quay.io/org/app@sha256:…`, as Konflux has
     /// it in the result `SBOM_BLOB_URL`.
     pub fn blob_url(&self, destination: &ImageReference) -> String {
-        match destination {
-            ImageReference::Registry(at) => format!("{}@{}", at.name(), self.digest),
-            ImageReference::Layout(at) => format!("oci:{}@{}", at.dir().display(), self.digest),
-        }
+        format!("{}@{}", destination.place(), self.digest)
     }
 }
 

@@ -1,6 +1,6 @@
 //! An image as SBOMs name it.
 
-use std::fmt::Display;
+use std::{fmt::Display, path::Path};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -15,18 +15,20 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// The image with `digest` in the repository or layout of `reference`. Of a layout only the
-    /// directory's name is used: paths of one machine mean nothing on others.
+    /// The image with `digest` in the repository or layout of `reference`. Of what is on disk only the
+    /// name of the directory or file is used: paths of one machine mean nothing on others.
     pub fn new(reference: &ImageReference, digest: &Digest) -> Self {
+        let of_path = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            (None, name.strip_suffix(".tar").unwrap_or(&name).to_owned())
+        };
         let (repository, name) = match reference {
             ImageReference::Registry(reference) => {
                 let last = reference.repository().rsplit('/').next().unwrap_or_default();
                 (Some(reference.name()), last.to_owned())
             }
-            ImageReference::Layout(reference) => {
-                let folder = reference.dir().file_name().unwrap_or_default();
-                (None, folder.to_string_lossy().into_owned())
-            }
+            ImageReference::Layout(reference) => of_path(reference.path()),
+            ImageReference::DockerArchive(reference) => of_path(reference.path()),
         };
         let name = if name.is_empty() { "image".to_owned() } else { name };
         Self { repository, name, digest: digest.clone() }

@@ -42,16 +42,19 @@ Examples:
 ")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct ConvertArgs {
-    /// Image to convert: REPOSITORY[:TAG]@DIGEST or oci:DIR[:NAME]
+    /// Image to convert: REPOSITORY[:TAG]@DIGEST, oci:DIR[:NAME] or an archive
     ///
     /// An image in a registry is named by its digest, because a tag may move before the image is
-    /// converted: see --resolve-tag. oci:DIR is an OCI image layout.
+    /// converted: see --resolve-tag. oci:DIR is an OCI image layout. An archive is
+    /// oci-archive:FILE[:NAME], an OCI image layout in a tar, or docker-archive:FILE[:NAME], as docker
+    /// save and podman save write it.
     #[arg(env = "RECOMPRESS_SOURCE", value_parser = value::image)]
     source: ImageReference,
-    /// Where to put the result: REPOSITORY[:TAG] or oci:DIR[:NAME]
+    /// Where to put the result: REPOSITORY[:TAG], oci:DIR[:NAME] or oci-archive:FILE[:NAME]
     ///
-    /// Without it, the repository or layout of SOURCE. Without a tag, the tag is that of SOURCE with
-    /// the format as a suffix: app:1.2 becomes app:1.2-zstd-chunked.
+    /// Without it, the repository or layout of SOURCE; if SOURCE is an archive, it is required. Without
+    /// a tag, the tag is that of SOURCE with the format as a suffix: app:1.2 becomes
+    /// app:1.2-zstd-chunked. The file of an archive must not exist.
     #[arg(env = "RECOMPRESS_DESTINATION", value_parser = value::destination)]
     destination: Option<ImageReference>,
     /// Accept a tag as SOURCE, and convert what it names now
@@ -113,7 +116,7 @@ pub struct ConvertArgs {
     add: bool,
     /// Images whose zstd layers to reuse, base or none
     ///
-    /// Each is REPOSITORY:TAG, REPOSITORY@DIGEST or oci:DIR[:NAME]. A layer with the same content is taken over instead of being downloaded and converted again.
+    /// Each is REPOSITORY:TAG, REPOSITORY@DIGEST, oci:DIR[:NAME] or an archive. A layer with the same content is taken over instead of being downloaded and converted again.
     /// Accepts a comma-separated list and can be repeated. base is the image that the annotations
     /// org.opencontainers.image.base.name and .base.digest of SOURCE name. Layers that the
     /// destination's tag has already are reused without it; none turns that off.

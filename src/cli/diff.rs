@@ -18,7 +18,9 @@ Example:
   recompress-image diff quay.io/org/app:1.2 quay.io/org/app:1.3 --platform linux/amd64
 ")]
 pub struct DiffArgs {
-    /// Image that clients have: REPOSITORY:TAG, REPOSITORY@DIGEST or oci:DIR[:NAME]
+    /// Image that clients have: REPOSITORY:TAG, REPOSITORY@DIGEST, oci:DIR[:NAME] or an archive
+    ///
+    /// An archive is oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME].
     #[arg(value_parser = value::image)]
     old: ImageReference,
     /// Image that they pull

@@ -19,8 +19,8 @@ Examples:
   recompress-image convert \"$(recompress-image digest quay.io/org/app:1.2)\"
 ")]
 pub struct DigestArgs {
-    /// Image to find: REPOSITORY:TAG, REPOSITORY@DIGEST or oci:DIR[:NAME]
-    #[arg(value_parser = value::image_in_repository)]
+    /// Image to find: REPOSITORY:TAG, REPOSITORY@DIGEST, oci:DIR[:NAME] or oci-archive:FILE[:NAME]
+    #[arg(value_parser = value::image_with_manifest)]
     image: ImageReference,
     /// Image of an index to find: OS[(VERSION)]/ARCH[/VARIANT]
     ///

@@ -92,7 +92,8 @@ Exit codes:
        that cannot become zstd:chunked with --require-chunked, no SBOM with the given digest
   6    a registry cannot be reached, sent an invalid response, or does not have the image
   7    local I/O or configuration: a full disk, a directory that cannot be written, no such image
-       in a layout, an invalid registries.conf, a closed pipe
+       in a layout or an archive, an archive that is damaged or would be overwritten, an invalid
+       registries.conf, a closed pipe
   8    verify found errors
   130  interrupted by SIGINT
   143  interrupted by SIGTERM";
@@ -225,6 +226,7 @@ fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
         StoreError::NothingSelected(_) | StoreError::Tag(_) | StoreError::Url(_) => ExitCode::Usage,
         StoreError::Internal(_) => ExitCode::Internal,
         StoreError::Layout(_)
+        | StoreError::Archive(_)
         | StoreError::Credentials(_)
         | StoreError::RegistriesConf(_)
         | StoreError::CaFile { .. }

@@ -19,7 +19,9 @@ Examples:
   recompress-image inspect --platform linux/arm64 --output html oci:app:1.2 > app.html
 ")]
 pub struct InspectArgs {
-    /// Image to inspect: REPOSITORY:TAG, REPOSITORY@DIGEST or oci:DIR[:NAME]
+    /// Image to inspect: REPOSITORY:TAG, REPOSITORY@DIGEST, oci:DIR[:NAME] or an archive
+    ///
+    /// An archive is oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME].
     #[arg(value_parser = value::image)]
     image: ImageReference,
     /// List the entries of each TOC, with their offsets in the blob

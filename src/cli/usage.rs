@@ -57,6 +57,12 @@ pub enum UsageError {
         bytesize::ByteSize::b(*needed)
     )]
     Memory { limit: u64, needed: u64 },
+    /// The result cannot be beside the source.
+    #[error(
+        "missing DESTINATION: an archive is not changed, so the result of {0} cannot be put into it; \
+         name a registry, oci:DIR or another oci-archive:FILE"
+    )]
+    NoDestination(String),
     /// The derived tag does not fit the destination.
     #[error("cannot derive a tag for {destination}: {error}")]
     DerivedTag { destination: String, error: ReferenceError },

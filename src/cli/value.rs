@@ -24,10 +24,15 @@ pub(crate) enum ValueError {
          name it by tag only"
     )]
     DestinationDigest,
-    #[error("not an image in a registry; for an OCI layout, write oci:{0}")]
+    #[error(
+        "not an image in a registry; for an OCI layout, write oci:{0}; for an archive, write \
+         oci-archive:{0} or docker-archive:{0}"
+    )]
     Path(String),
     #[error("missing tag or digest; expected {0}:TAG or {0}@sha256:…")]
     NoImage(String),
+    #[error("a docker-archive has no manifest, and so no digest; convert takes it without one")]
+    NoManifest,
     #[error(transparent)]
     Platform(#[from] PlatformError),
     #[error("expected none, copy or the digest of an SBOM")]
@@ -92,6 +97,9 @@ pub(super) fn destination(text: &str) -> Result<ImageReference, ValueError> {
     if reference.digest().is_some() {
         return Err(ValueError::DestinationDigest);
     }
+    if let ImageReference::DockerArchive(_) = reference {
+        return Err(ReferenceError::DockerArchive.into());
+    }
     Ok(reference)
 }
 
@@ -101,6 +109,14 @@ pub(super) fn image_in_repository(text: &str) -> Result<ImageReference, ValueErr
         ImageReference::Registry(at) if at.tag().is_none() && at.digest().is_none() => {
             Err(ValueError::NoImage(at.to_string()))
         }
+        reference => Ok(reference),
+    }
+}
+
+/// An image that has a digest.
+pub(super) fn image_with_manifest(text: &str) -> Result<ImageReference, ValueError> {
+    match image_in_repository(text)? {
+        ImageReference::DockerArchive(_) => Err(ValueError::NoManifest),
         reference => Ok(reference),
     }
 }

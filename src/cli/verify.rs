@@ -21,7 +21,9 @@ Examples:
   recompress-image verify oci:app:1.2-zstd-chunked --against oci:app:1.2
 ")]
 pub struct VerifyArgs {
-    /// Image to verify: REPOSITORY:TAG, REPOSITORY@DIGEST or oci:DIR[:NAME]
+    /// Image to verify: REPOSITORY:TAG, REPOSITORY@DIGEST, oci:DIR[:NAME] or an archive
+    ///
+    /// An archive is oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME].
     #[arg(value_parser = value::image)]
     image: ImageReference,
     /// Also prove that IMAGE and SOURCE have the same root filesystem

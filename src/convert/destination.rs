@@ -147,6 +147,11 @@ impl<'a> Destination<'a> {
         }
     }
 
+    /// Makes an archive appear.
+    pub(super) async fn complete(&self) -> Result<(), ConvertError> {
+        self.store.complete().await.map_err(|error| self.failed(error))
+    }
+
     pub(super) async fn has_blob(&self, blob: &BlobId) -> Result<bool, ConvertError> {
         let has = self.store.has_blob(&blob.digest, blob.size).await;
         has.map_err(|error| self.failed(error))

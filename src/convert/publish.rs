@@ -94,6 +94,7 @@ pub(super) async fn publish(
     let tagged = tagged.ok_or_else(|| ConvertError::Internal("nothing was made".into()))?;
     TAGGING.store(true, Ordering::Relaxed);
     let before = run.destination.tag(&tagged, run.job.expires_after.is_some()).await?;
+    run.destination.complete().await?;
     read_back(run, &tagged, made.iter().chain(&list.kept)).await?;
     removed.sort_unstable();
     removed.dedup();

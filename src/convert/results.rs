@@ -46,10 +46,7 @@ impl Outcome<'_> {
     fn results(&self) -> Vec<NamedResult> {
         let Self { source, destination, digest, made, sbom } = self;
         let url = destination.to_string();
-        let repository = match destination {
-            ImageReference::Registry(reference) => reference.name(),
-            ImageReference::Layout(reference) => format!("oci:{}", reference.dir().display()),
-        };
+        let repository = destination.place();
         let mut results = vec![
             ("IMAGE_REF", format!("{url}@{digest}")),
             ("IMAGE_URL", url),

@@ -75,6 +75,15 @@ impl Object {
         Self::parse(text, known)
     }
 
+    /// Reads a whole document that is a list of objects.
+    pub fn documents(bytes: &[u8], known: &[&'static str]) -> Result<Vec<Self>, JsonError> {
+        let syntax = |error: &dyn fmt::Display| JsonError::Syntax(error.to_string());
+        let text = str::from_utf8(bytes).map_err(|error| syntax(&error))?;
+        check_limits(text)?;
+        let list: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| syntax(&error))?;
+        list.into_iter().map(|element| Self::parse(element.get(), known)).collect()
+    }
+
     fn parse(text: &str, known: &[&'static str]) -> Result<Self, JsonError> {
         let Fields(fields) =
             serde_json::from_str(text).map_err(|error| JsonError::Syntax(error.to_string()))?;

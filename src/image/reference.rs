@@ -1,16 +1,20 @@
 //! Image references: what a user types to name an image.
 //!
-//! Two kinds are known: an image in a registry (`quay.io/org/app:1.2@sha256:…`, with or without
-//! `docker://` in front) and an image in an OCI image layout on disk (`oci:DIR[:NAME][@DIGEST]`).
+//! Three kinds are known: an image in a registry (`quay.io/org/app:1.2@sha256:…`, with or without
+//! `docker://` in front), an image in an OCI image layout, on disk (`oci:DIR[:NAME][@DIGEST]`) or in
+//! an archive (`oci-archive:FILE[:NAME][@DIGEST]`), and an image in an archive of `docker save`
+//! (`docker-archive:FILE[:NAME[:TAG]]`), as containers-transports(5) has them.
 //! The grammar of registry references is that of `github.com/distribution/reference`
 //! (regexp.go and normalize.go): short names mean docker.io, as docker has it.
 
+mod docker_archive;
 mod layout;
 mod registry;
 
 use std::{fmt, str::FromStr};
 
-pub use layout::LayoutReference;
+pub use docker_archive::{ArchivedImage, DockerArchiveReference};
+pub use layout::{LayoutForm, LayoutReference};
 pub use registry::RegistryReference;
 
 use super::{Digest, DigestError, digest::shorten};
@@ -20,8 +24,10 @@ use super::{Digest, DigestError, digest::shorten};
 pub enum ImageReference {
     /// In a registry.
     Registry(RegistryReference),
-    /// In an OCI image layout on disk.
+    /// In an OCI image layout, on disk or in an archive.
     Layout(LayoutReference),
+    /// In an archive of `docker save`, which is only read.
+    DockerArchive(DockerArchiveReference),
 }
 
 /// An invalid reference.
@@ -59,11 +65,24 @@ pub enum ReferenceError {
     Tag(String),
     /// The name of an image in a layout is malformed.
     #[error(
-        "invalid image name {0:?} after the first colon of an OCI image layout; expected letters and \
+        "invalid image name {0:?} after the path of an OCI image layout; expected letters and \
          digits with single separators (- . _ : @ + /), as in oci:DIR:1.2 or \
-         oci:DIR:quay.io/org/app:1.2; the name of the directory cannot have a colon"
+         oci:DIR:quay.io/org/app:1.2; the path cannot have a colon"
     )]
     RefName(String),
+    /// The name of an image in an archive of `docker save` has a digest, or is a malformed number.
+    #[error(
+        "invalid image {0:?} after the path of a docker-archive; expected NAME[:TAG] or @NUMBER, as in \
+         docker-archive:FILE:quay.io/org/app:1.2 or docker-archive:FILE:@0; the path cannot have a \
+         colon"
+    )]
+    ArchivedName(String),
+    /// A destination that is only read.
+    #[error(
+        "a docker-archive holds uncompressed layers, so it cannot be a destination; write an OCI \
+         archive, as in oci-archive:FILE:1.2, which podman and skopeo read"
+    )]
+    DockerArchive,
     /// What follows the `@` is no digest.
     #[error("{0}, as in quay.io/org/app@sha256:9f86… (64 digits)")]
     Digest(#[from] DigestError),
@@ -111,16 +130,8 @@ pub(crate) fn checked_tag(tag: &str) -> Result<String, ReferenceError> {
 
 /// Transports of containers-transports(5) that are not served here. Without this list
 /// `dir:x` would be read as tag `x` of `docker.io/library/dir`.
-const OTHER_TRANSPORTS: &[&str] = &[
-    "containers-storage",
-    "dir",
-    "docker-archive",
-    "docker-daemon",
-    "oci-archive",
-    "ostree",
-    "sif",
-    "tarball",
-];
+const OTHER_TRANSPORTS: &[&str] =
+    &["containers-storage", "dir", "docker-daemon", "ostree", "sif", "tarball"];
 
 impl ImageReference {
     /// The tag, if one was given.
@@ -128,6 +139,7 @@ impl ImageReference {
         match self {
             Self::Registry(reference) => reference.tag(),
             Self::Layout(reference) => reference.tag(),
+            Self::DockerArchive(reference) => reference.tag(),
         }
     }
 
@@ -135,22 +147,41 @@ impl ImageReference {
         match self {
             Self::Registry(reference) => reference.digest(),
             Self::Layout(reference) => reference.digest(),
+            Self::DockerArchive(_) => None,
         }
     }
 
-    /// Host and perhaps port of the registry; a layout has none.
+    /// The repository, layout or archive, without an image.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Registry(reference) => reference.name(),
+            Self::Layout(reference) => reference.place(),
+            Self::DockerArchive(reference) => reference.place(),
+        }
+    }
+
+    /// Whether it is a file, which is not changed once it is written.
+    pub(crate) fn is_archive(&self) -> bool {
+        match self {
+            Self::Registry(_) => false,
+            Self::Layout(reference) => reference.form() == LayoutForm::Archive,
+            Self::DockerArchive(_) => true,
+        }
+    }
+
+    /// Host and perhaps port of the registry; what is on disk has none.
     pub fn registry(&self) -> Option<&str> {
         match self {
             Self::Registry(reference) => Some(reference.registry()),
-            Self::Layout(_) => None,
+            Self::Layout(_) | Self::DockerArchive(_) => None,
         }
     }
 
-    /// The repository alone; a layout stays as it is.
+    /// The repository alone; what is on disk stays as it is.
     pub(crate) fn repository(&self) -> Result<Self, ReferenceError> {
         match self {
             Self::Registry(reference) => reference.name().parse().map(Self::Registry),
-            Self::Layout(_) => Ok(self.clone()),
+            Self::Layout(_) | Self::DockerArchive(_) => Ok(self.clone()),
         }
     }
 
@@ -158,7 +189,7 @@ impl ImageReference {
     pub fn is_same_place(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Registry(a), Self::Registry(b)) => a.name() == b.name(),
-            (Self::Layout(a), Self::Layout(b)) => a.dir() == b.dir(),
+            (Self::Layout(a), Self::Layout(b)) => (a.form(), a.path()) == (b.form(), b.path()),
             _ => false,
         }
     }
@@ -168,15 +199,17 @@ impl ImageReference {
         Ok(match self {
             Self::Registry(reference) => Self::Registry(reference.with_tag(tag)?),
             Self::Layout(reference) => Self::Layout(reference.with_tag(tag)?),
+            Self::DockerArchive(_) => return Err(ReferenceError::DockerArchive),
         })
     }
 
-    /// The same image, named by this digest.
+    /// The same image, named by this digest. A docker-archive has nothing that has one.
     #[must_use]
     pub fn with_digest(&self, digest: &Digest) -> Self {
         match self {
             Self::Registry(reference) => Self::Registry(reference.with_digest(digest)),
             Self::Layout(reference) => Self::Layout(reference.with_digest(digest)),
+            Self::DockerArchive(_) => self.clone(),
         }
     }
 }
@@ -185,8 +218,13 @@ impl FromStr for ImageReference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        if let Some(rest) = text.strip_prefix("oci:") {
-            return rest.parse().map(Self::Layout);
+        for form in [LayoutForm::Directory, LayoutForm::Archive] {
+            if let Some(rest) = text.strip_prefix(form.prefix()) {
+                return LayoutReference::parse(form, rest).map(Self::Layout);
+            }
+        }
+        if let Some(rest) = text.strip_prefix(DockerArchiveReference::PREFIX) {
+            return rest.parse().map(Self::DockerArchive);
         }
         let name = text.strip_prefix("docker://").unwrap_or(text);
         if name.is_empty() {
@@ -209,6 +247,7 @@ impl fmt::Display for ImageReference {
         match self {
             Self::Registry(reference) => reference.fmt(f),
             Self::Layout(reference) => reference.fmt(f),
+            Self::DockerArchive(reference) => reference.fmt(f),
         }
     }
 }

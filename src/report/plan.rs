@@ -192,7 +192,9 @@ impl PlanReport {
                 LayerAction::Keep => {}
             }
         }
-        let how = if self.source.starts_with("oci:") { "read" } else { "download" };
+        let on_disk = ["oci:", "oci-archive:", "docker-archive:"];
+        let is_on_disk = on_disk.iter().any(|prefix| self.source.starts_with(prefix));
+        let how = if is_on_disk { "read" } else { "download" };
         let parts = [(convert, "to convert"), (reuse, "to verify or copy")];
         let parts = parts.into_iter().filter(|(bytes, _)| *bytes > 0);
         let parts: Vec<_> = parts.map(|(bytes, why)| format!("{} {why}", size(bytes))).collect();

@@ -8,7 +8,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
-use super::error::StoreError;
+use super::{error::StoreError, extent::Extent};
 use crate::image::{Digest, Hasher};
 
 /// What a blob is uploaded from.
@@ -58,7 +58,7 @@ pub struct BlobReader {
 
 #[derive(Debug)]
 enum BlobSource {
-    File(std::fs::File),
+    Extent(Extent),
     Channel { pieces: mpsc::Receiver<io::Result<Bytes>>, piece: Bytes },
 }
 
@@ -70,8 +70,8 @@ enum ReadState {
 }
 
 impl BlobReader {
-    pub(super) fn from_file(file: std::fs::File, digest: &Digest, size: u64) -> Self {
-        Self::new(BlobSource::File(file), digest, size)
+    pub(super) fn from_extent(extent: Extent, digest: &Digest, size: u64) -> Self {
+        Self::new(BlobSource::Extent(extent), digest, size)
     }
 
     pub(super) fn from_channel(
@@ -180,7 +180,7 @@ impl Read for BlobReader {
 impl Read for BlobSource {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::File(file) => file.read(buf),
+            Self::Extent(extent) => extent.read(buf),
             Self::Channel { pieces, piece } => {
                 while piece.is_empty() {
                     match pieces.blocking_recv() {

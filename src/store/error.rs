@@ -1,12 +1,18 @@
 //! Errors of stores.
 
+mod archive;
 mod auth;
 mod layout;
 mod registries_conf;
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-pub use self::{auth::AuthError, layout::LayoutError, registries_conf::RegistriesConfError};
+pub use self::{
+    archive::{ArchiveError, ArchiveFileError},
+    auth::AuthError,
+    layout::LayoutError,
+    registries_conf::RegistriesConfError,
+};
 use super::access::Intent;
 use crate::image::{Digest, DocumentError, ReferenceError};
 
@@ -71,6 +77,8 @@ pub enum StoreError {
     Tag(#[from] ReferenceError),
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    #[error(transparent)]
+    Archive(#[from] ArchiveFileError),
     #[error(transparent)]
     Credentials(#[from] AuthError),
     #[error(transparent)]

@@ -1,13 +1,16 @@
-//! OCI image layouts on disk (image-spec, image-layout.md).
+//! OCI image layouts (image-spec, image-layout.md), on disk and in archives.
 
+mod archived;
+mod docker;
 mod files;
 mod index;
 mod referrers;
+mod staged;
 
 use std::{
     collections::HashSet,
     fs,
-    io::{self, Read as _, Seek as _, SeekFrom},
+    io::{self, Read as _},
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -15,6 +18,7 @@ use std::{
 
 use bytes::Bytes;
 
+use self::{archived::ArchivedLayout, staged::StagedArchive};
 use super::{
     access::{Intent, Selector},
     blob::{BlobContent, BlobReader, blob_error, blob_name},
@@ -22,21 +26,34 @@ use super::{
     manifest::{MANIFEST_SIZE_MAX, RawManifest},
     spool::{BlobSpool, SpoolExtent},
 };
-use crate::image::Digest;
+use crate::image::{Digest, DockerArchiveReference, LayoutForm, ReferenceError};
 
-/// A layout on disk.
+/// A layout.
 #[derive(Clone, Debug)]
 pub struct OciLayout {
+    /// Its directory; of an archive that is read, the file.
     root: PathBuf,
+    backing: Backing,
     intent: Intent,
     /// Blobs that were written or verified since the layout was opened.
     proven: Arc<Mutex<HashSet<Digest>>>,
 }
 
+/// What the files of a layout are in.
+#[derive(Clone, Debug)]
+enum Backing {
+    Directory,
+    Archive(Arc<ArchivedLayout>),
+    /// An archive that does not exist, and is not written either.
+    PlannedArchive,
+    /// A directory that becomes an archive.
+    Staged(Arc<StagedArchive>),
+}
+
 impl OciLayout {
     /// Opens the layout in `root`. To push, a missing or empty directory becomes a layout.
     pub(crate) async fn open(root: &Path, intent: Intent) -> Result<Self, StoreError> {
-        let layout = Self { root: root.to_owned(), intent, proven: Arc::default() };
+        let layout = Self::new(root, Backing::Directory, intent);
         layout
             .blocking(move |layout| match intent {
                 Intent::Pull => layout.check(),
@@ -47,20 +64,90 @@ impl OciLayout {
         Ok(layout)
     }
 
+    /// Opens the layout in an archive. One to push to must not exist: it appears with
+    /// [`complete`](Self::complete).
+    pub(crate) async fn open_archive(path: &Path, intent: Intent) -> Result<Self, StoreError> {
+        let unopened = Self::new(path, Backing::PlannedArchive, intent);
+        let open = move |unopened: &Self| {
+            let path = &unopened.root;
+            match intent {
+                Intent::Pull => {
+                    let archived = Backing::Archive(Arc::new(ArchivedLayout::open(path)?));
+                    Ok(Self { backing: archived, ..unopened.clone() })
+                }
+                Intent::PlanPush => staged::check_absent(path).map(|()| unopened.clone()),
+                Intent::Push => {
+                    let staged = StagedArchive::new(path)?;
+                    let root = staged.dir().to_owned();
+                    let backing = Backing::Staged(Arc::new(staged));
+                    let layout = Self { root, backing, ..unopened.clone() };
+                    layout.create().map(|()| layout)
+                }
+            }
+        };
+        unopened.blocking(open).await
+    }
+
+    /// Opens an archive of `docker save` as the layout of the one image that `reference` selects.
+    pub(crate) async fn open_docker_archive(
+        reference: &DockerArchiveReference,
+        intent: Intent,
+    ) -> Result<Self, StoreError> {
+        if intent != Intent::Pull {
+            return Err(ReferenceError::DockerArchive.into());
+        }
+        let reference = reference.clone();
+        let unopened = Self::new(reference.path(), Backing::PlannedArchive, intent);
+        let open = move |unopened: &Self| {
+            let archived = Backing::Archive(Arc::new(docker::open(&reference)?));
+            Ok(Self { backing: archived, ..unopened.clone() })
+        };
+        unopened.blocking(open).await
+    }
+
+    fn new(root: &Path, backing: Backing, intent: Intent) -> Self {
+        Self { root: root.to_owned(), backing, intent, proven: Arc::default() }
+    }
+
+    /// Makes an archive of what was put into it; any other layout shows that already.
+    pub(super) async fn complete(&self) -> Result<(), StoreError> {
+        let Backing::Staged(staged) = &self.backing else { return Ok(()) };
+        let staged = Arc::clone(staged);
+        self.while_wanted(move |layout, stop| staged.complete(layout, stop)).await
+    }
+
+    /// What is read if the files are in an archive.
+    fn archived(&self) -> Option<&ArchivedLayout> {
+        match &self.backing {
+            Backing::Archive(archived) => Some(archived),
+            Backing::Staged(staged) => staged.completed(),
+            Backing::Directory | Backing::PlannedArchive => None,
+        }
+    }
+
+    /// The path by which it is known.
+    fn path(&self) -> &Path {
+        match &self.backing {
+            Backing::Staged(staged) => staged.path(),
+            _ => &self.root,
+        }
+    }
+
     pub(super) async fn manifest(&self, which: &Selector) -> Result<RawManifest, StoreError> {
         let which = which.clone();
         self.blocking(move |layout| {
-            let chosen = layout.read_index()?.select(&layout.root, &which)?;
+            let chosen = layout.read_index()?.select(layout.path(), &which)?;
             let what = format!("manifest {}", chosen.digest);
-            let Some((file, size)) = layout.open_blob(&chosen.digest)? else {
+            let Some(blob) = layout.open_blob(&chosen.digest)? else {
                 return Err(StoreError::NotFound { what, place: layout.place() });
             };
+            let size = blob.len();
             if size > MANIFEST_SIZE_MAX {
                 let (place, limit) = (layout.place(), MANIFEST_SIZE_MAX);
                 return Err(StoreError::TooLarge { what, place, limit });
             }
             // The length of the file is only a bound here: the digest decides.
-            let mut reader = BlobReader::from_file(file, &chosen.digest, size);
+            let mut reader = BlobReader::from_extent(blob, &chosen.digest, size);
             let mut content = Vec::new();
             io::Read::read_to_end(&mut reader, &mut content)
                 .map_err(|error| blob_error(error, &chosen.digest, &layout.place()))?;
@@ -73,7 +160,7 @@ impl OciLayout {
     pub(super) async fn blob(&self, digest: &Digest, size: u64) -> Result<BlobReader, StoreError> {
         let digest = digest.clone();
         self.blocking(move |layout| match layout.open_blob(&digest)? {
-            Some((file, _)) => Ok(BlobReader::from_file(file, &digest, size)),
+            Some(blob) => Ok(BlobReader::from_extent(blob, &digest, size)),
             None => Err(StoreError::NotFound { what: blob_name(&digest), place: layout.place() }),
         })
         .await
@@ -87,11 +174,10 @@ impl OciLayout {
     ) -> Result<Bytes, StoreError> {
         let digest = digest.clone();
         self.blocking(move |layout| match layout.open_blob(&digest)? {
-            Some((mut file, _)) => {
+            Some(blob) => {
                 let mut bytes = Vec::new();
-                file.seek(SeekFrom::Start(range.start))
-                    .and_then(|_| file.take(range.end - range.start).read_to_end(&mut bytes))
-                    .map_err(StoreError::io(layout.root.clone()))?;
+                let read = blob.part(range).read_to_end(&mut bytes);
+                read.map_err(StoreError::io(layout.path()))?;
                 Ok(bytes.into())
             }
             None => Err(StoreError::NotFound { what: blob_name(&digest), place: layout.place() }),
@@ -103,11 +189,11 @@ impl OciLayout {
     pub(super) async fn has_blob(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
         let digest = digest.clone();
         self.while_wanted(move |layout, stop| {
-            let Some((file, length)) = layout.open_blob(&digest)? else { return Ok(false) };
-            if length != size {
+            let Some(blob) = layout.open_blob(&digest)? else { return Ok(false) };
+            if blob.len() != size {
                 return Ok(false);
             }
-            Ok(layout.intent == Intent::Pull || layout.is_proven(&digest, file, stop)?)
+            Ok(layout.intent == Intent::Pull || layout.is_proven(&digest, blob, stop)?)
         })
         .await
     }
@@ -156,7 +242,12 @@ impl OciLayout {
 
     /// The layout's name for messages.
     pub(super) fn place(&self) -> String {
-        format!("oci:{}", self.root.display())
+        let prefix = match &self.backing {
+            Backing::Directory => LayoutForm::Directory.prefix(),
+            Backing::Archive(archived) => archived.prefix(),
+            Backing::PlannedArchive | Backing::Staged(_) => LayoutForm::Archive.prefix(),
+        };
+        format!("{prefix}{}", self.path().display())
     }
 
     /// Runs file work off the async threads.
@@ -195,16 +286,7 @@ impl OciLayout {
             }
             Err(error) => return Err(StoreError::io(path)(error)),
         };
-        let version = serde_json::from_slice::<serde_json::Value>(&marker)
-            .ok()
-            .and_then(|marker| Some(marker.get("imageLayoutVersion")?.as_str()?.to_owned()))
-            .unwrap_or_default();
-        if version == files::LAYOUT_VERSION {
-            Ok(())
-        } else {
-            let version = version.chars().take(40).collect();
-            Err(LayoutError::Version { path, version }.into())
-        }
+        files::check_version(&marker, path)
     }
 
     /// Whether a push has to create the layout first.

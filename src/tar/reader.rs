@@ -1,6 +1,6 @@
 //! The reader itself: which bytes are headers, payload and padding.
 
-use std::io::{self, BufRead, ErrorKind};
+use std::io::{self, BufRead, ErrorKind, Seek};
 
 use super::{
     error::{EntryName, TarError, TarPlace},
@@ -283,6 +283,22 @@ impl<R: BufRead> Reader<R> {
 
     fn truncated(&self, place: TarPlace) -> TarError {
         TarError::Truncated { position: self.position, place }
+    }
+}
+
+impl<R: BufRead + Seek> Reader<R> {
+    /// Skips the payload of the current entry. That it ends before is noticed only by whoever knows the
+    /// length of the stream.
+    pub(crate) fn skip_payload(&mut self) -> Result<(), TarError> {
+        self.expect_not_failed()?;
+        let offset = i64::try_from(self.payload_left);
+        let skipped = offset.map_err(io::Error::other).and_then(|n| self.inner.seek_relative(n));
+        if let Err(source) = skipped {
+            self.state = ReaderState::Failed;
+            return Err(TarError::Io { position: self.position, source });
+        }
+        self.position += std::mem::take(&mut self.payload_left);
+        Ok(())
     }
 }
 

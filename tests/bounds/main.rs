@@ -3,6 +3,7 @@
 //! the program: `cargo test` runs one binary at a time, so the others do not disturb them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
+mod archives;
 mod hostile;
 mod layouts;
 mod limited;

@@ -272,7 +272,7 @@ fn on_a_small_disk(full: &Path, temporary: &Path) -> Command {
 }
 
 /// A tar with one file that no compressor shrinks.
-fn noise(len: usize) -> Vec<u8> {
+pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut state = 1u64;
     let content: Vec<u8> = std::iter::repeat_with(|| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

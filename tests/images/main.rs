@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
 mod acceptance;
+mod archives;
 mod attached;
 mod convert;
 mod diff;

@@ -211,7 +211,8 @@ fn suffix(wanted: &Wanted) -> String {
     }
 }
 
-/// The destination, with a tag. If only a repository or a directory is given, the tag is derived.
+/// The destination, with a tag. If only a repository, a directory or a file is given, the tag is
+/// derived.
 fn destination(
     given: Option<ImageReference>,
     source: &ImageReference,
@@ -220,6 +221,9 @@ fn destination(
     let place = match given {
         Some(given) if given.tag().is_some() => return Ok(given),
         Some(given) => given,
+        None if source.is_archive() => {
+            return Err(UsageError::NoDestination(source.to_string()));
+        }
         None => source.clone(),
     };
     place

@@ -167,7 +167,9 @@ pub(super) async fn read(
 
 /// Why layers are verified although the user trusts digests.
 fn untrusted(run: &Run<'_>, image: &ImageReference) -> Option<String> {
-    let why = if image.registry().is_none() {
+    let why = if image.is_archive() {
+        "it is in an archive"
+    } else if image.registry().is_none() {
         "it is in a layout"
     } else if image.digest().is_none() {
         "it is named by tag"

@@ -1,23 +1,52 @@
-//! References to images in OCI image layouts.
+//! References to images in OCI image layouts, on disk or in an archive.
 
-use std::{fmt, path::Path, str::FromStr};
+use std::{fmt, path::Path};
 
 use super::{ReferenceError, checked_ref_name};
 use crate::image::Digest;
 
-/// An image in an OCI image layout (image-spec, image-layout.md): a directory, and perhaps which
-/// of its images.
+/// An image in an OCI image layout (image-spec, image-layout.md): a directory or an archive, and
+/// perhaps which of its images.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LayoutReference {
-    dir: String,
+    form: LayoutForm,
+    path: String,
     tag: Option<String>,
     digest: Option<Digest>,
 }
 
+/// What a layout is stored in, as containers-transports(5) has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LayoutForm {
+    /// `oci:DIR`.
+    Directory,
+    /// `oci-archive:FILE`, a tar.
+    Archive,
+}
+
+impl LayoutForm {
+    /// The transport, with its colon.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Self::Directory => "oci:",
+            Self::Archive => "oci-archive:",
+        }
+    }
+}
+
 impl LayoutReference {
-    /// The layout's directory.
-    pub fn dir(&self) -> &Path {
-        Path::new(&self.dir)
+    pub fn form(&self) -> LayoutForm {
+        self.form
+    }
+
+    /// The directory or the archive.
+    pub fn path(&self) -> &Path {
+        Path::new(&self.path)
+    }
+
+    /// The layout, without an image.
+    pub(super) fn place(&self) -> String {
+        format!("{}{}", self.form.prefix(), self.path)
     }
 
     /// The image's name: the annotation `org.opencontainers.image.ref.name` in `index.json`.
@@ -52,28 +81,26 @@ pub(super) fn split_digest(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-impl FromStr for LayoutReference {
-    type Err = ReferenceError;
-
-    /// Parses what follows `oci:`. The directory ends at the first colon, as with skopeo (`splitPathAndImage`
+impl LayoutReference {
+    /// Parses what follows the transport. The path ends at the first colon, as with skopeo (`splitPathAndImage`
     /// in `oci/internal/oci_util.go` of containers/image), but for that of a digest at the end.
-    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+    pub(super) fn parse(form: LayoutForm, text: &str) -> Result<Self, ReferenceError> {
         let (rest, digest) = split_digest(text);
         let digest = digest.map(str::parse::<Digest>).transpose()?;
-        let (dir, tag) = match rest.split_once(':') {
-            Some((dir, name)) => (dir, Some(checked_ref_name(name)?)),
+        let (path, tag) = match rest.split_once(':') {
+            Some((path, name)) => (path, Some(checked_ref_name(name)?)),
             None => (rest, None),
         };
-        if dir.is_empty() {
+        if path.is_empty() {
             return Err(ReferenceError::Empty);
         }
-        Ok(Self { dir: dir.to_owned(), tag, digest })
+        Ok(Self { form, path: path.to_owned(), tag, digest })
     }
 }
 
 impl fmt::Display for LayoutReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "oci:{}", self.dir)?;
+        f.write_str(&self.place())?;
         if let Some(tag) = &self.tag {
             write!(f, ":{tag}")?;
         }

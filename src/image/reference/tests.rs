@@ -10,14 +10,21 @@ const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49
 fn registry(text: &str) -> RegistryReference {
     match text.parse().unwrap() {
         ImageReference::Registry(reference) => reference,
-        ImageReference::Layout(reference) => panic!("{reference}"),
+        other => panic!("{other}"),
     }
 }
 
 fn layout(text: &str) -> LayoutReference {
     match text.parse().unwrap() {
         ImageReference::Layout(reference) => reference,
-        ImageReference::Registry(reference) => panic!("{reference}"),
+        other => panic!("{other}"),
+    }
+}
+
+fn docker_archive(text: &str) -> DockerArchiveReference {
+    match text.parse().unwrap() {
+        ImageReference::DockerArchive(reference) => reference,
+        other => panic!("{other}"),
     }
 }
 
@@ -65,30 +72,68 @@ fn parts_of_a_registry_reference() {
 #[test]
 fn layout_references() {
     let plain = layout("oci:some/dir");
-    assert_eq!((plain.dir(), plain.tag(), plain.digest()), (Path::new("some/dir"), None, None));
+    assert_eq!((plain.path(), plain.tag(), plain.digest()), (Path::new("some/dir"), None, None));
     let full = layout(&format!("oci:/a b/c@d:1.2@{DIGEST}"));
-    assert_eq!(full.dir(), Path::new("/a b/c@d"));
+    assert_eq!(full.path(), Path::new("/a b/c@d"));
     assert_eq!(full.tag(), Some("1.2"));
     assert_eq!(full.digest().unwrap().as_str(), DIGEST);
     let named = layout(&format!("oci:dir:registry.example:5000/org/app:1.2@{DIGEST}"));
-    assert_eq!(named.dir(), Path::new("dir"));
+    assert_eq!(named.path(), Path::new("dir"));
     assert_eq!(named.tag(), Some("registry.example:5000/org/app:1.2"));
     assert_eq!(named.digest().unwrap().as_str(), DIGEST);
     for name in ["b/c", "1.2", "_", "a@b+c--d", "a:b:c", "_1__2-", "a/b@1"] {
-        let text = format!("oci:a:{name}");
-        let reference = layout(&text);
-        assert_eq!((reference.dir(), reference.tag()), (Path::new("a"), Some(name)));
-        assert_eq!(reference.to_string(), text);
+        for (prefix, form) in [("oci", LayoutForm::Directory), ("oci-archive", LayoutForm::Archive)]
+        {
+            let text = format!("{prefix}:a:{name}");
+            let reference = layout(&text);
+            assert_eq!(reference.form(), form);
+            assert_eq!((reference.path(), reference.tag()), (Path::new("a"), Some(name)));
+            assert_eq!(reference.to_string(), text);
+        }
     }
     assert_eq!(full.with_tag("x").unwrap().to_string(), "oci:/a b/c@d:x");
+    let [dir, archive]: [ImageReference; 2] =
+        ["oci:a", "oci-archive:a"].map(|t| t.parse().unwrap());
+    assert!(!dir.is_same_place(&archive) && archive.is_same_place(&archive));
+    assert_eq!([dir.is_archive(), archive.is_archive()], [false, true]);
+}
+
+#[test]
+fn references_to_archives_of_docker_save() {
+    let hub = "docker.io/library/app";
+    for (text, canonical, tag) in [
+        ("a.tar", "a.tar".to_owned(), None),
+        ("/a b/c@d.tar", "/a b/c@d.tar".to_owned(), None),
+        ("a.tar:app", format!("a.tar:{hub}:latest"), Some("latest")),
+        ("a.tar:app:1.2", format!("a.tar:{hub}:1.2"), Some("1.2")),
+        ("a.tar:localhost:5000/app", "a.tar:localhost:5000/app:latest".to_owned(), Some("latest")),
+        ("a.tar:@0", "a.tar:@0".to_owned(), None),
+        ("a.tar:@12", "a.tar:@12".to_owned(), None),
+    ] {
+        let reference = docker_archive(&format!("docker-archive:{text}"));
+        assert_eq!(reference.to_string(), format!("docker-archive:{canonical}"));
+        assert_eq!(reference.tag(), tag, "{text}");
+    }
+    for bad in ["@", "@-1", "@+1", "@x", "@18446744073709551616", &format!("app@{DIGEST}")] {
+        let text = format!("docker-archive:a.tar:{bad}");
+        assert!(matches!(error(&text), ReferenceError::ArchivedName(_)), "{text}");
+    }
+    assert!(matches!(
+        error("docker-archive:a:A/B"),
+        ReferenceError::Repository(_) | ReferenceError::Uppercase(_)
+    ));
+    let reference: ImageReference = "docker-archive:a.tar:app".parse().unwrap();
+    assert_eq!(reference.with_tag("x"), Err(ReferenceError::DockerArchive));
+    assert_eq!(reference.place(), "docker-archive:a.tar");
 }
 
 #[test]
 fn what_is_refused_and_why() {
-    for empty in ["", "docker://", "oci:", "oci::tag", &format!("@{DIGEST}")] {
+    let at = format!("@{DIGEST}");
+    for empty in ["", "docker://", "oci:", "oci::tag", "oci-archive:", "docker-archive::x", &at] {
         assert_eq!(error(empty), ReferenceError::Empty, "{empty}");
     }
-    for other in ["containers-storage:x", "docker-archive:x.tar", "dir:x", "https://quay.io/a/b"] {
+    for other in ["containers-storage:x", "docker-daemon:x", "dir:x", "https://quay.io/a/b"] {
         assert!(matches!(error(other), ReferenceError::Transport(_)), "{other}");
     }
     for host in ["quay.io:/app", "quay.io:0/app", "quay.io:65536/app", "quay.io:+1/app", "a..b/c"] {
@@ -175,7 +220,9 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_parsed_or_refused(text in "(oci:|docker://)?[a-zA-Z0-9:@/._\\[\\]ä -]{0,40}") {
+    fn any_text_is_parsed_or_refused(
+        text in "(oci:|oci-archive:|docker-archive:|docker://)?[a-zA-Z0-9:@/._\\[\\]ä -]{0,40}",
+    ) {
         if let Ok(reference) = text.parse::<ImageReference>() {
             prop_assert_eq!(reference.to_string().parse::<ImageReference>().unwrap(), reference);
         }

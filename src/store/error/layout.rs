@@ -21,7 +21,7 @@ pub enum LayoutError {
     #[error("{} has no image{wanted}; it has: {listed}", root.display())]
     /// `wanted` is a space and a tag, or empty.
     NoImage { root: PathBuf, wanted: String, listed: String },
-    /// More than one image matches the selection.
-    #[error("{} has several images; choose one by tag or digest: {listed}", root.display())]
-    Several { root: PathBuf, listed: String },
+    /// More than one image matches the selection. `by` is how they can be named.
+    #[error("{} has several images; choose one by {by}: {listed}", root.display())]
+    Several { root: PathBuf, by: &'static str, listed: String },
 }

@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
-    sync::{MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError},
 };
 
 use super::{OciLayout, index::LayoutIndex};
@@ -15,6 +15,7 @@ use crate::{
         access::Intent,
         blob::{BlobContent, blob_name},
         error::{LayoutError, StoreError},
+        extent::Extent,
         manifest::MANIFEST_SIZE_MAX,
         spool::{self, BlobSpool},
     },
@@ -23,9 +24,9 @@ use crate::{
 /// image-layout.md, "oci-layout file".
 pub(super) const OCI_LAYOUT: &str = "oci-layout";
 /// The only version there is.
-pub(super) const LAYOUT_VERSION: &str = "1.0.0";
+const LAYOUT_VERSION: &str = "1.0.0";
 /// image-layout.md, "index.json file".
-const INDEX: &str = "index.json";
+pub(super) const INDEX: &str = "index.json";
 /// Bytes per step when a blob is copied.
 const PIECE: usize = 1 << 20;
 
@@ -73,7 +74,11 @@ impl OciLayout {
 
     pub(super) fn read_index(&self) -> Result<LayoutIndex, StoreError> {
         let path = self.root.join(INDEX);
-        let bytes = match read_small(&path) {
+        let read = match self.archived() {
+            Some(archived) => Ok(archived.index().to_vec()),
+            None => read_small(&path),
+        };
+        let bytes = match read {
             Err(error) if self.intent == Intent::PlanPush && is_absent(&error) => {
                 return Ok(LayoutIndex::empty());
             }
@@ -98,14 +103,16 @@ impl OciLayout {
         write_whole(&path, &index.to_bytes())
     }
 
-    /// Opens a blob; also returns the length of its file in bytes.
-    pub(super) fn open_blob(&self, digest: &Digest) -> Result<Option<(File, u64)>, StoreError> {
+    pub(super) fn open_blob(&self, digest: &Digest) -> Result<Option<Extent>, StoreError> {
+        if let Some(archived) = self.archived() {
+            return archived.blob(digest);
+        }
         let path = self.blob_path(digest);
         // Checked before it is opened: opening a pipe would wait for a writer.
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => {
                 let file = File::open(&path).map_err(StoreError::io(&path))?;
-                Ok(Some((file, metadata.len())))
+                Ok(Some(Extent::of_file(Arc::new(file), 0..metadata.len())))
             }
             Ok(_) => {
                 Err(LayoutError::Damaged { path, reason: "not a regular file".to_owned() }.into())
@@ -119,7 +126,7 @@ impl OciLayout {
     pub(super) fn is_proven(
         &self,
         digest: &Digest,
-        mut blob: File,
+        mut blob: impl Read,
         stop: &dyn Fn() -> bool,
     ) -> Result<bool, StoreError> {
         if self.proven().contains(digest) {
@@ -135,7 +142,7 @@ impl OciLayout {
         if is_right {
             self.proven().insert(digest.clone());
         } else {
-            tracing::warn!("blob {digest} in {} is damaged; replacing it", self.root.display());
+            tracing::warn!("blob {digest} in {} is damaged; replacing it", self.path().display());
         }
         Ok(is_right)
     }
@@ -209,7 +216,26 @@ impl OciLayout {
     }
 
     pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.root.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
+        self.root.join(blob_file(digest))
+    }
+}
+
+/// The name of a blob's file (image-layout.md, "Blobs").
+pub(super) fn blob_file(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
+}
+
+/// Fails unless the content of an oci-layout file names the version that is known.
+pub(super) fn check_version(marker: &[u8], path: PathBuf) -> Result<(), StoreError> {
+    let version = serde_json::from_slice::<serde_json::Value>(marker)
+        .ok()
+        .and_then(|marker| Some(marker.get("imageLayoutVersion")?.as_str()?.to_owned()))
+        .unwrap_or_default();
+    if version == LAYOUT_VERSION {
+        Ok(())
+    } else {
+        let version = version.chars().take(40).collect();
+        Err(LayoutError::Version { path, version }.into())
     }
 }
 
@@ -282,9 +308,14 @@ impl NewFile {
     }
 }
 
+/// The directory of a file, whose path may be a name alone.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// A rename itself is durable only once the directory is on disk too.
-fn sync_directory(target: &Path) -> Result<(), StoreError> {
-    let directory = target.parent().unwrap_or(Path::new("."));
+pub(super) fn sync_directory(target: &Path) -> Result<(), StoreError> {
+    let directory = parent(target);
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(StoreError::io(directory))

@@ -53,7 +53,8 @@ impl LayoutIndex {
             return Err(LayoutError::NoImage { root, wanted, listed: self.listed() });
         };
         if others.iter().any(|other| other.blob.digest != first.blob.digest) {
-            return Err(LayoutError::Several { root, listed: self.listed() });
+            let by = "tag or digest";
+            return Err(LayoutError::Several { root, by, listed: self.listed() });
         }
         Ok(Chosen { digest: first.blob.digest.clone(), media_type: media_type_of(first) })
     }
@@ -94,7 +95,6 @@ impl LayoutIndex {
 
     /// The images, for a message.
     fn listed(&self) -> String {
-        const MOST: usize = 10;
         let name = |entry: &Descriptor| match tag_of(entry) {
             Some(tag) => {
                 let tag: String = tag.chars().take(130).collect();
@@ -102,14 +102,22 @@ impl LayoutIndex {
             }
             None => entry.blob.digest.to_string(),
         };
-        let mut names: Vec<String> = self.entries().take(MOST).map(name).collect();
-        match self.entries().count() {
-            0 => return "none".to_owned(),
-            all if all > MOST => names.push(format!("and {} more", all - MOST)),
-            _ => {}
-        }
-        names.join(", ").chars().filter(|c| !c.is_control()).collect()
+        listed(self.entries().map(name))
     }
+}
+
+/// The names of images for a message: not too many, and only what can be printed.
+pub(super) fn listed(mut names: impl Iterator<Item = String>) -> String {
+    const MOST: usize = 10;
+    let mut shown: Vec<String> = names.by_ref().take(MOST).collect();
+    if shown.is_empty() {
+        return "none".to_owned();
+    }
+    match names.count() {
+        0 => {}
+        more => shown.push(format!("and {more} more")),
+    }
+    shown.join(", ").chars().filter(|c| !c.is_control()).collect()
 }
 
 /// Whether an entry is not an image but attached to one: an artifact without a tag, or one of the

@@ -45,9 +45,9 @@ impl OciLayout {
         if entry.entry_kind() == EntryKind::Index || entry.blob.size > MANIFEST_SIZE_MAX {
             return Ok(None);
         }
-        let Some((file, _)) = self.open_blob(&entry.blob.digest)? else { return Ok(None) };
+        let Some(blob) = self.open_blob(&entry.blob.digest)? else { return Ok(None) };
         let mut content = Vec::new();
-        let mut reader = BlobReader::from_file(file, &entry.blob.digest, entry.blob.size);
+        let mut reader = BlobReader::from_extent(blob, &entry.blob.digest, entry.blob.size);
         if reader.read_to_end(&mut content).is_err() {
             return Ok(None);
         }

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod archives;
+
 use std::{
     io::{Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},

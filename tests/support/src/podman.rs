@@ -59,7 +59,13 @@ impl<'a> Podman<'a> {
         Self { peers, dir, storage_conf }
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    /// The directory that commands of this store share with the outside.
+    pub fn work(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Runs a command that uses this store, and has to succeed.
+    pub fn run(&self, args: &[&str]) -> Output {
         check(
             self.peers
                 .command(self.dir.path(), args)
