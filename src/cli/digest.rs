@@ -19,7 +19,7 @@ Examples:
   recompress-image convert \"$(recompress-image digest quay.io/org/app:1.2)\"
 ")]
 pub struct DigestArgs {
-    /// Image to find: REPOSITORY:TAG, REPOSITORY@DIGEST, oci:DIR[:NAME] or oci-archive:FILE[:NAME]
+    /// Image to find: REPOSITORY:TAG, REPOSITORY@DIGEST, oci:DIR[:NAME] or an OCI archive
     #[arg(value_parser = value::image_with_manifest)]
     image: ImageReference,
     /// Image of an index to find: OS[(VERSION)]/ARCH[/VARIANT]
