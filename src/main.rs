@@ -3,6 +3,7 @@
 use std::{
     io::Write as _,
     process::ExitCode,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -20,6 +21,9 @@ use tokio::signal::unix::{SignalKind, signal};
 const GRACE: Duration = Duration::from_secs(4);
 /// The part of it for cancelling uploads.
 const GRACE_OF_UPLOADS: Duration = Duration::from_secs(3);
+
+/// After which a signal ends the program in any case.
+const PATIENCE: Duration = Duration::from_millis(4500);
 
 /// The signals that end a run. By convention its exit code is 128 and the signal's number.
 const SIGNALS: [(SignalKind, &str, u8); 2] =
@@ -68,6 +72,7 @@ fn run(cli: Cli, wants_json: bool) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
+    insist_on_signals().context("cannot wait for signals")?;
     let publishes = matches!(cli.command, cli::Command::Convert(_));
     let (result, end) = runtime.block_on(async {
         let result = tokio::select! {
@@ -121,6 +126,19 @@ async fn stopped() -> std::io::Result<(&'static str, u8)> {
         _ = int.recv() => (int_name, int_code),
         _ = term.recv() => (term_name, term_code),
     })
+}
+
+/// Obeys a signal also while something blocks that cannot be interrupted, such as a write to a pipe
+/// that nobody reads.
+fn insist_on_signals() -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let wait = move || {
+        if let Ok((_, code)) = runtime.block_on(stopped()) {
+            thread::sleep(PATIENCE);
+            std::process::exit(code.into());
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop)
 }
 
 fn complain(text: &str) {

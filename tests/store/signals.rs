@@ -1,6 +1,7 @@
 //! Runs that are interrupted by a signal.
 
 use std::{
+    io::Write as _,
     path::Path,
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
@@ -62,6 +63,45 @@ fn with_folders() -> tempfile::TempDir {
 
 async fn layout(dir: &Path, length: usize) -> String {
     Sample::new(&[length], 9).push(&format!("oci:{}/image:x", dir.display()), &quick()).await
+}
+
+/// A signal ends a run that cannot write its report, because nobody reads the pipe.
+#[test]
+fn a_blocked_write_is_no_excuse() {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_recompress-image"));
+        command.args(["completions", "bash"]).stdout(writer.try_clone().unwrap());
+        // It fills the pipe, and ends with an error when the reader goes.
+        let filler = std::thread::spawn(move || writer.write_all(&vec![0; 4 << 20]));
+        std::thread::sleep(Duration::from_millis(500));
+        let mut process = command.spawn().unwrap();
+        drop(command);
+        let status = format!("/proc/{}/status", process.id());
+        let handles_signals = || {
+            let status = std::fs::read_to_string(&status).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+            u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << 14) != 0
+        };
+        while !handles_signals() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        let signal = format!("-{signal}");
+        let id = process.id().to_string();
+        assert!(Command::new("kill").args([signal, id]).status().unwrap().success());
+        let begin = Instant::now();
+        let ended = loop {
+            if let Some(ended) = process.try_wait().unwrap() {
+                break ended;
+            }
+            assert!(begin.elapsed() < AT_ONCE);
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        assert_eq!(ended.code(), Some(code));
+        drop(reader);
+        assert!(filler.join().unwrap().is_err());
+    }
 }
 
 /// The registry never answers the PUT of a blob: a signal cancels the session, nothing is

@@ -158,9 +158,7 @@ fn the_config_of_the_image_is_that_of_the_task() {
 
 #[test]
 fn the_image_runs_by_itself() {
-    if OwnImage::need("the_image_runs_by_itself").is_none() {
-        return;
-    }
+    let Some(image) = OwnImage::need("the_image_runs_by_itself") else { return };
     let (code, version) = run(&["/recompress-image", "--version"]);
     let expected = format!("{NAME} {} (", env!("CARGO_PKG_VERSION"));
     assert!(code == Some(0) && version.starts_with(&expected), "{version}");
@@ -169,6 +167,10 @@ fn the_image_runs_by_itself() {
     assert_eq!(code, Some(7), "{log}");
     for words in [["/bin/sh", "-c", "true"], ["/bin/busybox", "sh", "-c"]] {
         let (code, log) = run(&words);
-        assert_eq!(code, Some(127), "{log}");
+        // An emulator has an exit code of its own for a program that is not there.
+        assert!(
+            code.is_some_and(|code| code == 127 || (image.emulator.is_some() && code != 0)),
+            "{log}"
+        );
     }
 }
