@@ -70,7 +70,7 @@ pub struct Cli {
 pub enum Command {
     /// Convert an image and publish the result
     Convert(Box<ConvertArgs>),
-    /// Verify the layers of an image, and what every client makes of them
+    /// Verify the layers of an image, and that every client can use them
     Verify(Box<VerifyArgs>),
     /// Show what the layers of an image consist of
     Inspect(Box<InspectArgs>),

@@ -284,6 +284,6 @@ fn compare(image: &SourceImage, other: &SourceImage, findings: &mut Findings) {
     if one != two {
         let differ = one.iter().zip(two).position(|(a, b)| a != b);
         let number = 1 + differ.unwrap_or(one.len().min(two.len()));
-        findings.add(Rule::OtherDiffIds, format!("the diffIDs differ from layer {number} on"));
+        findings.add(Rule::OtherDiffIds, format!("the diffIDs differ, starting at layer {number}"));
     }
 }

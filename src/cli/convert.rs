@@ -59,7 +59,7 @@ pub struct ConvertArgs {
     destination: Option<ImageReference>,
     /// Accept a tag as SOURCE, and convert what it names now
     ///
-    /// The tag is resolved once, and everything else goes by the digest. Cannot be used with
+    /// The tag is resolved once, and only its digest is used from then on. Cannot be used with
     /// --results-dir and --artifacts-path: what is signed must be what was built and tested, and a tag
     /// may have moved since then.
     #[arg(long, env = "RECOMPRESS_RESOLVE_TAG", value_name = "BOOL", default_value = "false")]
@@ -173,7 +173,7 @@ pub struct ConvertArgs {
     ///
     /// Nothing is pushed, no results are written or removed, and layers are read only to check images
     /// that stay in an index. Whether the destination accepts a push, and whether each layer can be
-    /// pulled partially, is not known then; all else that would make a run fail does.
+    /// pulled partially, is not known then; anything else that would make a run fail is reported.
     #[arg(long, env = "RECOMPRESS_DRY_RUN", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]

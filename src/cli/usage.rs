@@ -57,6 +57,17 @@ pub enum UsageError {
         bytesize::ByteSize::b(*needed)
     )]
     Memory { limit: u64, needed: u64 },
+    /// The derived tag would be `latest`, which nobody has asked for.
+    #[error(
+        "{image} names no tag to derive one from; give the destination a tag, as in \
+         {destination}:1.2, or the source its name"
+    )]
+    NoTag { image: String, destination: String },
+    #[error(
+        "--in-place requires a DESTINATION, because the result gets a tag of its own without one; to \
+         replace the tag of {0}, name it again as the destination"
+    )]
+    InPlaceAlone(String),
     /// The result cannot be beside the source.
     #[error(
         "missing DESTINATION: an archive is not changed, so the result of {0} cannot be put into it; \

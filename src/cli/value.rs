@@ -1,7 +1,7 @@
 //! Values of arguments: what can be said of one by itself. Rules for several are in
 //! [`super::usage`].
 
-use std::{ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{ops::RangeInclusive, path::Path, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 use clap::ValueEnum;
@@ -29,9 +29,14 @@ pub(crate) enum ValueError {
          oci-archive:{0} or docker-archive:{0}"
     )]
     Path(String),
+    #[error(
+        "not an image in a registry; for an OCI layout, write oci:{0}; for an archive, write \
+         oci-archive:{0}"
+    )]
+    DestinationPath(String),
     #[error("missing tag or digest; expected {0}:TAG or {0}@sha256:…")]
     NoImage(String),
-    #[error("a docker-archive has no manifest, and so no digest; convert takes it without one")]
+    #[error("a docker-archive has no manifest, and so no digest; pass it to convert as it is")]
     NoManifest,
     #[error(transparent)]
     Platform(#[from] PlatformError),
@@ -85,15 +90,21 @@ pub(crate) struct NamedPlatform {
 
 pub(super) fn image(text: &str) -> Result<ImageReference, ValueError> {
     let text = text.trim();
-    // No name of a registry begins like that.
-    if text.starts_with(['/', '.']) {
+    // No name of a registry begins like that, and few people mean an image of docker.io by the name
+    // of a file that they have.
+    let is_path = text.starts_with(['/', '.'])
+        || (!text.contains([':', '@', '/']) && Path::new(text).exists());
+    if is_path {
         return Err(ValueError::Path(text.to_owned()));
     }
     Ok(text.parse()?)
 }
 
 pub(super) fn destination(text: &str) -> Result<ImageReference, ValueError> {
-    let reference = image(text)?;
+    let reference = image(text).map_err(|error| match error {
+        ValueError::Path(path) => ValueError::DestinationPath(path),
+        error => error,
+    })?;
     if reference.digest().is_some() {
         return Err(ValueError::DestinationDigest);
     }

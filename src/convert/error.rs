@@ -90,7 +90,7 @@ pub enum ConvertError {
         error: io::Error,
     },
     #[error(
-        "the results would have {bytes} bytes, but Tekton accepts {limit} from a step; nothing was \
+        "the results need {bytes} bytes, more than the {limit} of --results-limit; nothing was \
          published; convert fewer platforms at once (in a matrix), use a shorter repository name, \
          or, if Tekton reads results from sidecar logs, raise --results-limit"
     )]

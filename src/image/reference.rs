@@ -80,7 +80,7 @@ pub enum ReferenceError {
     /// A destination that is only read.
     #[error(
         "a docker-archive holds uncompressed layers, so it cannot be a destination; write an OCI \
-         archive, as in oci-archive:FILE:1.2, which podman and skopeo read"
+         archive, as in oci-archive:FILE:quay.io/org/app:1.2, which podman and skopeo read"
     )]
     DockerArchive,
     /// What follows the `@` is no digest.

@@ -150,7 +150,8 @@ fn published(summary: &Summary) -> String {
         text += &format!("note: {note}\n");
     }
     if !summary.removed.is_empty() {
-        text += &format!("removed, because the bytes changed: {}\n", summary.removed.join(", "));
+        text +=
+            &format!("removed annotations that no longer apply: {}\n", summary.removed.join(", "));
     }
     for ReuseNote { image, note, .. } in summary.reuse_notes.iter().filter(|note| !note.logged) {
         text += &format!("--reuse-from {image}: {note}\n");
@@ -170,7 +171,7 @@ fn published(summary: &Summary) -> String {
         );
     }
     if let Some(replaced) = &summary.replaced_digest {
-        text += &format!("\nthe tag named {replaced} before");
+        text += &format!("\nreplaced {replaced}, which the tag named before");
     }
     let already = if summary.already_published { "already " } else { "" };
     text + &format!("\n{already}published {}", summary.image.reference)

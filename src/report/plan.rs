@@ -137,7 +137,7 @@ impl fmt::Display for PlanReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n  to {}", self.source, self.destination)?;
         match (&self.destination_digest, &self.destination_problem) {
-            (Some(digest), _) => writeln!(f, "  whose tag names {digest} now")?,
+            (Some(digest), _) => writeln!(f, "  whose tag names {digest}, which is replaced")?,
             (None, Some(problem)) => writeln!(f, "  whose tag is replaced: {problem}")?,
             (None, None) => writeln!(f, "  a new tag")?,
         }
@@ -212,7 +212,7 @@ impl fmt::Display for LayerPlan {
             }
             LayerAction::Convert { unchanged: true } => writeln!(
                 f,
-                "{layer}: {source_format} {}, unchanged if it was made as its image says",
+                "{layer}: {source_format} {}, kept if its annotations are right",
                 size(*source_size)
             ),
             LayerAction::Convert { unchanged: false } => {

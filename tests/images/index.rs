@@ -326,7 +326,7 @@ fn results_that_are_too_large_are_found_out_before_the_work() {
     };
     let refused = run(&[]);
     assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
-    for word in ["Tekton accepts 4096", "matrix", "--results-limit"] {
+    for word in ["more than the 4096 of", "matrix", "--results-limit"] {
         assert!(text(&refused).contains(word), "{}", text(&refused));
     }
     assert_eq!(fs::read_dir(results.path()).unwrap().count(), 0);

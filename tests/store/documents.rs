@@ -189,7 +189,7 @@ async fn mistakes_are_explained() {
     let digest = format!("{}/a@sha256:{}", page.host, "0".repeat(64));
     for (arguments, code, words) in [
         (&["convert", &source, &source][..], 2, &["names the source, sha256:", "--in-place"][..]),
-        (&["convert", &source, &source, "--in-place"], 0, &["the tag named sha256:"]),
+        (&["convert", &source, &source, "--in-place"], 0, &["replaced sha256:"]),
         (&["inspect", &website], 6, &["a web page", "check the name"]),
         (
             &["convert", &digest, &at("y"), "--src-authfile=/nonexistent/a"],

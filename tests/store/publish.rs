@@ -276,5 +276,5 @@ async fn a_tag_that_is_replaced_is_reported() {
     let old = Sample::new(&[500], 44).push(&to, &quick()).await;
     let (_, old) = old.split_once('@').unwrap();
     let output = run(with_results(convert(&source, &to), dir.path())).await;
-    ends(&output, 0, &[&format!("the tag named {old} before\n"), "\npublished "]);
+    ends(&output, 0, &[&format!("replaced {old}, which the tag named before\n"), "\npublished "]);
 }

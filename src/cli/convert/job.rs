@@ -31,6 +31,9 @@ impl TryFrom<ConvertArgs> for ConvertJob {
     fn try_from(args: ConvertArgs) -> Result<Self, UsageError> {
         let results = args.results_dir.is_some().then_some("--results-dir");
         let results = results.or(args.artifacts_path.is_some().then_some("--artifacts-path"));
+        if args.in_place && args.destination.is_none() {
+            return Err(UsageError::InPlaceAlone(args.source.to_string()));
+        }
         check_source(&args.source, args.resolve_tag, results)?;
         let platforms: Vec<_> = args.platform.into_iter().flatten().collect();
         let wanted = wanted(args.compression_format, args.add, args.all_platforms, &platforms)?;
@@ -220,6 +223,10 @@ fn destination(
 ) -> Result<ImageReference, UsageError> {
     let place = match given {
         Some(given) if given.tag().is_some() => return Ok(given),
+        Some(given) if source.tag().is_none() && source.digest().is_none() => {
+            let (image, destination) = (source.to_string(), given.to_string());
+            return Err(UsageError::NoTag { image, destination });
+        }
         Some(given) => given,
         None if source.is_archive() => {
             return Err(UsageError::NoDestination(source.to_string()));

@@ -153,6 +153,31 @@ fn a_source_in_a_registry_needs_a_digest() {
     }
 }
 
+/// `latest` would be a wrong name as soon as the image goes elsewhere.
+#[test]
+fn a_tag_is_derived_only_from_a_name() {
+    for source in ["oci:dir", "oci-archive:a.tar", "docker-archive:a.tar"] {
+        for destination in ["quay.io/org/app", "oci:other", "oci-archive:b.tar"] {
+            let refused = job(&[source, destination]);
+            assert!(matches!(refused, Err(UsageError::NoTag { .. })), "{refused:?}");
+            let tagged = format!("{destination}:1.2");
+            assert_eq!(job(&[source, &tagged]).unwrap().destination.to_string(), tagged);
+        }
+    }
+    let beside = job(&["oci:dir"]).unwrap().destination;
+    assert_eq!(beside.to_string(), "oci:dir:latest-zstd-chunked");
+    let named = job(&["docker-archive:a.tar:app:1.2", "quay.io/org/app"]).unwrap().destination;
+    assert_eq!(named.to_string(), "quay.io/org/app:1.2-zstd-chunked");
+}
+
+#[test]
+fn in_place_needs_the_place() {
+    let source = at("quay.io/org/app:1.2");
+    let refused = job(&[&source, "--in-place"]);
+    assert!(matches!(refused, Err(UsageError::InPlaceAlone(_))), "{refused:?}");
+    assert!(job(&[&source, "quay.io/org/app:1.2", "--in-place"]).is_ok());
+}
+
 #[test]
 fn a_tag_is_a_source_only_without_results() {
     let tag = "quay.io/org/app:1.2";
