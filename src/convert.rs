@@ -33,7 +33,7 @@ use self::{
     plan::Plan,
     summary::summary,
 };
-pub use self::{error::ConvertError, publish::tagging_has_begun, reuse::ReuseOptions};
+pub use self::{error::ConvertError, reuse::ReuseOptions};
 use crate::{
     attached::SbomChoice,
     image::{DocumentError, ImageReference, media_type::Family},

@@ -10,7 +10,6 @@ use std::{
 use anyhow::Context as _;
 use recompress_image::{
     cli::{self, Cli, exit::CommandError},
-    convert,
     report::screen,
     store,
 };
@@ -26,8 +25,11 @@ const GRACE_OF_UPLOADS: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_millis(4500);
 
 /// The signals that end a run. By convention its exit code is 128 and the signal's number.
-const SIGNALS: [(SignalKind, &str, u8); 2] =
-    [(SignalKind::interrupt(), "SIGINT", 128 + 2), (SignalKind::terminate(), "SIGTERM", 128 + 15)];
+const SIGNALS: [(SignalKind, &str, u8); 3] = [
+    (SignalKind::hangup(), "SIGHUP", 128 + 1),
+    (SignalKind::interrupt(), "SIGINT", 128 + 2),
+    (SignalKind::terminate(), "SIGTERM", 128 + 15),
+];
 
 fn main() -> ExitCode {
     // Before anything can fail: results of an earlier run would pass for those of this one.
@@ -81,7 +83,7 @@ fn run(cli: Cli, wants_json: bool) -> anyhow::Result<ExitCode> {
             }
             signal = stopped() => signal.context("cannot wait for signals").map(|(name, code)| {
                 screen::end();
-                let text = if convert::tagging_has_begun() {
+                let text = if store::publishing_has_begun() {
                     format!(
                         "interrupted by {name} while the tag was being published: the destination \
                          may already have the new image; run the same command again to check"
@@ -120,9 +122,11 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 /// Waits for a signal that ends the run, and returns its name and the exit code.
 async fn stopped() -> std::io::Result<(&'static str, u8)> {
-    let [(int, int_name, int_code), (term, term_name, term_code)] = SIGNALS;
-    let (mut int, mut term) = (signal(int)?, signal(term)?);
+    let [(hup, hup_name, hup_code), (int, int_name, int_code), (term, term_name, term_code)] =
+        SIGNALS;
+    let (mut hup, mut int, mut term) = (signal(hup)?, signal(int)?, signal(term)?);
     Ok(tokio::select! {
+        _ = hup.recv() => (hup_name, hup_code),
         _ = int.recv() => (int_name, int_code),
         _ = term.recv() => (term_name, term_code),
     })

@@ -12,7 +12,7 @@ use crate::{
 /// An image that was found.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Resolved {
-    /// As it was given, with the digest.
+    /// As it was given, with the digest; without the tag of an index of which it is one image.
     #[serde(serialize_with = "text")]
     pub(crate) reference: ImageReference,
     pub(crate) digest: Digest,
@@ -43,8 +43,14 @@ pub(crate) async fn resolve(
 ) -> Result<Resolved, SourceError> {
     let source = Source::open(image, access).await?;
     let mut raw = source.root().await?;
+    let mut image = image.clone();
     if platform.is_some() {
-        raw = source.choose(raw, platform).await?.raw;
+        let chosen = source.choose(raw.clone(), platform).await?.raw;
+        if chosen.digest != raw.digest {
+            // The tag names the index, and what is derived from it would be the same for all images.
+            image = image.without_tag();
+        }
+        raw = chosen;
     }
     let platforms = if raw.is_index() { platforms(&source, &raw)? } else { Vec::new() };
     let size = raw.size();

@@ -19,7 +19,13 @@ mod secrets;
 mod spool;
 mod user_file;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 
@@ -45,6 +51,18 @@ use crate::image::{
     BlobId, Descriptor, Digest, ImageReference, LayoutForm,
     reference::{checked_ref_name, checked_tag},
 };
+
+static PUBLISHING: AtomicBool = AtomicBool::new(false);
+
+/// From now on, others may see the result of this process's run.
+pub(crate) fn publishing_begins() {
+    PUBLISHING.store(true, Ordering::Relaxed);
+}
+
+/// Whether others may see the result of this process's run.
+pub fn publishing_has_begun() -> bool {
+    PUBLISHING.load(Ordering::Relaxed)
+}
 
 /// A repository of a registry, or a layout.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! at the end, because later steps take it verbatim. Artifacts are one more file, a JSON document.
 
 use std::{
-    io::{self, Write},
+    io::{self, Read as _, Write},
     path::{Path, PathBuf},
 };
 
@@ -57,6 +57,9 @@ pub fn write_results(files: &[ResultFile]) -> Result<(), ResultsError> {
     Ok(())
 }
 
+/// What artifacts begin with.
+pub const ARTIFACTS_BEGIN: &[u8] = b"{\"inputs\":";
+
 /// All results that there may be.
 pub const NAMES: [&str; 6] =
     ["IMAGE_URL", "IMAGE_DIGEST", "IMAGE_REF", "IMAGES", "SBOM_BLOB_URL", "SOURCE_ARTIFACT_INPUTS"];
@@ -69,11 +72,11 @@ pub fn prepare(dir: &Path) -> io::Result<()> {
     clear(dir)
 }
 
-/// The same for a single file.
-pub fn prepare_file(path: &Path) -> io::Result<()> {
+/// The same for artifacts.
+pub fn prepare_artifacts(path: &Path) -> io::Result<()> {
     check_dir(dir_of(path))?;
     NamedTempFile::new_in(dir_of(path))?;
-    clear_file(path)
+    clear_artifacts(path)
 }
 
 /// Checks that there is such a directory.
@@ -90,8 +93,26 @@ pub fn clear(dir: &Path) -> io::Result<()> {
     NAMES.iter().try_for_each(|name| clear_file(&dir.join(name)))
 }
 
+/// Removes the artifacts of an earlier run. The path may be any, so what else is there stays, and is an
+/// error.
+pub fn clear_artifacts(path: &Path) -> io::Result<()> {
+    let other = |reason| Err(io::Error::new(io::ErrorKind::AlreadyExists, reason));
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(metadata) if !metadata.is_file() => return other("not a regular file"),
+        Ok(_) => {}
+    }
+    let mut start = Vec::new();
+    std::fs::File::open(path)?.take(ARTIFACTS_BEGIN.len() as u64).read_to_end(&mut start)?;
+    if !start.is_empty() && start != ARTIFACTS_BEGIN {
+        return other("there is a file with other content; remove it, or choose another path");
+    }
+    clear_file(path)
+}
+
 /// Removes what an earlier run has left.
-pub fn clear_file(path: &Path) -> io::Result<()> {
+fn clear_file(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -160,6 +181,29 @@ mod tests {
         // A folder in the place of a result.
         std::fs::create_dir(dir.path().join("IMAGES")).unwrap();
         assert!(prepare(dir.path()).is_err());
+    }
+
+    #[test]
+    fn only_artifacts_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::write(path("target"), ARTIFACTS_BEGIN).unwrap();
+        std::fs::create_dir(path("directory")).unwrap();
+        std::os::unix::fs::symlink("target", path("link")).unwrap();
+        for (name, content) in
+            [("other", "{}"), ("short", "{"), ("index", r#"{"schemaVersion":2}"#)]
+        {
+            std::fs::write(path(name), content).unwrap();
+        }
+        for name in ["directory", "link", "other", "short", "index"] {
+            assert!(prepare_artifacts(&path(name)).is_err(), "{name}");
+            assert!(path(name).symlink_metadata().is_ok(), "{name}");
+        }
+        std::fs::write(path("empty"), "").unwrap();
+        for name in ["target", "empty", "missing"] {
+            prepare_artifacts(&path(name)).unwrap();
+            assert!(!path(name).exists(), "{name}");
+        }
     }
 
     #[test]

@@ -158,7 +158,8 @@ pub struct ConvertArgs {
     results_dir: Option<PathBuf>,
     /// File for the Tekton artifacts, a JSON document
     ///
-    /// Pass $(step.artifacts.path), which Tekton has only if its feature flag enable-artifacts is set.
+    /// Pass $(step.artifacts.path), which Tekton has only if its feature flag enable-artifacts is set. A
+    /// file with other content stays, and is an error.
     #[arg(long, env = "RECOMPRESS_ARTIFACTS_PATH", value_name = "FILE")]
     #[arg(help_heading = "Result")]
     artifacts_path: Option<PathBuf>,
@@ -226,7 +227,7 @@ pub fn clear_results(arguments: impl IntoIterator<Item = OsString>) {
         let _ = tekton::clear(&results_folder(dir));
     }
     for file in paths(&arguments, "--artifacts-path", "RECOMPRESS_ARTIFACTS_PATH") {
-        let _ = tekton::clear_file(&file);
+        let _ = tekton::clear_artifacts(&file);
     }
 }
 

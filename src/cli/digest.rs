@@ -24,7 +24,7 @@ pub struct DigestArgs {
     image: ImageReference,
     /// Image of an index to find: OS[(VERSION)]/ARCH[/VARIANT]
     ///
-    /// Without it, the digest is that of the index.
+    /// Without it, the digest is that of the index. With it, the reference has no tag.
     #[arg(long, env = "RECOMPRESS_PLATFORM")]
     platform: Option<Platform>,
     /// What to print: the reference with its digest, or a report

@@ -95,6 +95,7 @@ Exit codes:
        in a layout or an archive, an archive that is damaged or would be overwritten, an invalid
        registries.conf, a closed pipe
   8    verify found errors
+  129  interrupted by SIGHUP
   130  interrupted by SIGINT
   143  interrupted by SIGTERM";
 

@@ -57,6 +57,16 @@ pub enum UsageError {
         bytesize::ByteSize::b(*needed)
     )]
     Memory { limit: u64, needed: u64 },
+    #[error(
+        "{option} is {path}, a variable that Tekton has not replaced; check its name, and for \
+         artifacts that the cluster has the feature flag enable-artifacts"
+    )]
+    Unsubstituted { option: &'static str, path: String },
+    #[error(
+        "{option} names a directory, something of the destination or another result; choose a path of its \
+         own"
+    )]
+    SameFile { option: &'static str },
     /// The derived tag would be `latest`, which nobody has asked for.
     #[error(
         "{image} names no tag to derive one from; give the destination a tag, as in \

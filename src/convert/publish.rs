@@ -1,10 +1,7 @@
 //! The last steps, in this order: configs, manifests, index, tag, and a look at what the destination
 //! has of them.
 
-use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::collections::HashMap;
 
 use super::{
     ConvertError, Run,
@@ -19,15 +16,8 @@ use super::{
 use crate::{
     image::{Descriptor, Digest, Manifest, media_type::OCI_INDEX},
     report::{ImageReport, LayerReport, LeftReport, ManifestReport},
-    store::{RawManifest, Selector},
+    store::{self, RawManifest, Selector},
 };
-
-static TAGGING: AtomicBool = AtomicBool::new(false);
-
-/// Whether a run of this process has begun to set its tag.
-pub fn tagging_has_begun() -> bool {
-    TAGGING.load(Ordering::Relaxed)
-}
 
 /// What has been published.
 pub(super) struct Published {
@@ -92,7 +82,10 @@ pub(super) async fn publish(
         }
     };
     let tagged = tagged.ok_or_else(|| ConvertError::Internal("nothing was made".into()))?;
-    TAGGING.store(true, Ordering::Relaxed);
+    // An archive shows nothing before it is complete.
+    if !run.job.destination.is_archive() {
+        store::publishing_begins();
+    }
     let before = run.destination.tag(&tagged, run.job.expires_after.is_some()).await?;
     run.destination.complete().await?;
     read_back(run, &tagged, made.iter().chain(&list.kept)).await?;

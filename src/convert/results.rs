@@ -130,7 +130,7 @@ fn no_artifacts(path: &Path, error: io::Error) -> ConvertError {
 /// Fails if no results can be written; removes those of an earlier run.
 pub(super) fn prepare(job: &ConvertJob) -> Result<(), ConvertError> {
     if let Some(path) = &job.artifacts_path {
-        tekton::prepare_file(path).map_err(|error| no_artifacts(path, error))?;
+        tekton::prepare_artifacts(path).map_err(|error| no_artifacts(path, error))?;
     }
     let Some(dir) = &job.results_dir else { return Ok(()) };
     tekton::prepare(dir).map_err(|error| unusable(dir, error))

@@ -11,7 +11,7 @@ mod docker_archive;
 mod layout;
 mod registry;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 
 pub use docker_archive::{ArchivedImage, DockerArchiveReference};
 pub use layout::{LayoutForm, LayoutReference};
@@ -201,6 +201,26 @@ impl ImageReference {
             Self::Layout(reference) => Self::Layout(reference.with_tag(tag)?),
             Self::DockerArchive(_) => return Err(ReferenceError::DockerArchive),
         })
+    }
+
+    /// Where it is on disk.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Registry(_) => None,
+            Self::Layout(reference) => Some(reference.path()),
+            Self::DockerArchive(reference) => Some(reference.path()),
+        }
+    }
+
+    /// The same image without its tag.
+    #[must_use]
+    pub(crate) fn without_tag(&self) -> Self {
+        match self {
+            Self::Registry(reference) => Self::Registry(reference.without_tag()),
+            Self::Layout(reference) => Self::Layout(reference.without_tag()),
+            Self::DockerArchive(_) => self.clone(),
+        }
     }
 
     /// The same image, named by this digest. A docker-archive has nothing that has one.

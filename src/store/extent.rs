@@ -33,6 +33,11 @@ impl Extent {
         Self { content: Content::Bytes(bytes), range }
     }
 
+    /// Where it is in its file.
+    pub(super) fn range(&self) -> Range<u64> {
+        self.range.clone()
+    }
+
     /// Bytes that are left.
     pub(super) fn len(&self) -> u64 {
         self.range.end - self.range.start

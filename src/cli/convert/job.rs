@@ -1,6 +1,10 @@
 //! What the arguments of `convert` mean together.
 
-use std::thread;
+use std::{
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+    thread,
+};
 
 use super::ConvertArgs;
 use crate::{
@@ -20,6 +24,7 @@ use crate::{
     layer::{Cuts, Recipe, gzip},
     report::human::size,
     store::AccessOptions,
+    tekton,
 };
 
 /// Level of the format that `--compression-level` is not about.
@@ -34,6 +39,7 @@ impl TryFrom<ConvertArgs> for ConvertJob {
         if args.in_place && args.destination.is_none() {
             return Err(UsageError::InPlaceAlone(args.source.to_string()));
         }
+        check_outputs(&args)?;
         check_source(&args.source, args.resolve_tag, results)?;
         let platforms: Vec<_> = args.platform.into_iter().flatten().collect();
         let wanted = wanted(args.compression_format, args.add, args.all_platforms, &platforms)?;
@@ -77,6 +83,40 @@ impl TryFrom<ConvertArgs> for ConvertJob {
             results_limit: args.results_limit,
         })
     }
+}
+
+/// Each file that is written besides the image has a path of its own.
+fn check_outputs(args: &ConvertArgs) -> Result<(), UsageError> {
+    let options =
+        [("--results-dir", &args.results_dir), ("--artifacts-path", &args.artifacts_path)];
+    for (option, path) in options {
+        if let Some(path) = path.as_ref().filter(|path| path.to_string_lossy().contains("$(")) {
+            return Err(UsageError::Unsubstituted { option, path: path.display().to_string() });
+        }
+    }
+    let results = args.results_dir.clone().map(super::results_folder);
+    let results = results.iter().flat_map(|dir| tekton::NAMES.map(|name| dir.join(name)));
+    let results: Vec<_> = results.map(|path| resolved(&path)).collect();
+    let image = args.destination.as_ref().and_then(ImageReference::path).map(resolved);
+    let is_taken = |path: &Path| image.as_ref().is_some_and(|image| path.starts_with(image));
+    if results.iter().any(|path| image.as_ref() == Some(path)) {
+        return Err(UsageError::SameFile { option: "--results-dir" });
+    }
+    if let Some(artifacts) = &args.artifacts_path {
+        let is_directory = artifacts.as_os_str().as_bytes().ends_with(b"/");
+        let artifacts = resolved(artifacts);
+        if is_directory || results.contains(&artifacts) || is_taken(&artifacts) {
+            return Err(UsageError::SameFile { option: "--artifacts-path" });
+        }
+    }
+    Ok(())
+}
+
+/// The same path for the same file, also if that does not exist.
+fn resolved(path: &Path) -> PathBuf {
+    let dir = tekton::dir_of(path);
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    path.canonicalize().ok().or_else(|| Some(dir.join(path.file_name()?))).unwrap_or(dir)
 }
 
 /// A source in a registry has a digest, or a tag that may be resolved.

@@ -59,6 +59,11 @@ impl LayoutReference {
         self.digest.as_ref()
     }
 
+    /// The same image without its tag.
+    pub(super) fn without_tag(&self) -> Self {
+        Self { tag: None, ..self.clone() }
+    }
+
     /// The same image, named by this digest.
     #[must_use]
     pub fn with_digest(&self, digest: &Digest) -> Self {

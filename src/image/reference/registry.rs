@@ -42,6 +42,11 @@ impl RegistryReference {
         format!("{}/{}", self.registry, self.repository)
     }
 
+    /// The same image without its tag.
+    pub(super) fn without_tag(&self) -> Self {
+        Self { tag: None, ..self.clone() }
+    }
+
     /// The same image, named by this digest.
     #[must_use]
     pub fn with_digest(&self, digest: &Digest) -> Self {

@@ -1,7 +1,10 @@
 //! Archives of `docker save`, also as other tools write them: a `manifest.json` that lists images, and
 //! for each a config and layers, which are tars or compressed.
 
-use std::{collections::HashMap, io::Read as _};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    io::Read as _,
+};
 
 use super::{
     archived::ArchivedLayout,
@@ -60,11 +63,25 @@ pub(super) fn open(reference: &DockerArchiveReference) -> Result<ArchivedLayout,
     }
     let mut layout = Listed::default();
     let config = layout.add(Digest::sha256_of(&config), Extent::of_bytes(config.into()));
-    let mut layers = Vec::new();
+    let (mut layers, mut known) = (Vec::new(), HashMap::new());
     for (name, diff_id) in item.layers.iter().zip(diff_ids) {
         let tar = file.find(name)?.ok_or_else(|| lacks(&file, name, needed))?;
-        let (suffix, digest) = identity(&tar, diff_id).map_err(StoreError::io(file.path()))?;
-        layers.push((suffix, layout.add(digest, tar)));
+        // Many layers may be one file, which is read once.
+        let identity = match known.entry((tar.range(), diff_id)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let identity = identity(&tar, new.key().1.clone());
+                new.insert(identity.map_err(StoreError::io(file.path()))?)
+            }
+        };
+        let (suffix, digest) = identity.clone();
+        let size = tar.len();
+        let blob = layout.add(digest, tar);
+        if blob.size != size {
+            let reason = format!("layers of {} and {size} bytes have one diffID", blob.size);
+            return Err(damaged(DocumentError::malformed(reason)));
+        }
+        layers.push((suffix, blob));
     }
     let manifest = docker_archive::manifest(&config, &layers).map_err(|e| damaged(e.into()))?;
     layout.finish(manifest, reference).map_err(damaged)
@@ -76,8 +93,7 @@ struct Listed(HashMap<Digest, Extent>);
 
 impl Listed {
     fn add(&mut self, digest: Digest, content: Extent) -> BlobId {
-        let size = content.len();
-        self.0.entry(digest.clone()).or_insert(content);
+        let size = self.0.entry(digest.clone()).or_insert(content).len();
         BlobId { digest, size }
     }
 

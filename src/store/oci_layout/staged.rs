@@ -22,7 +22,7 @@ use crate::{
         archive::ArchiveFile,
         blob::{BlobMismatch, BlobReader, blob_error},
         error::{ArchiveFileError, StoreError},
-        spool,
+        publishing_begins, spool,
     },
 };
 
@@ -76,6 +76,7 @@ impl StagedArchive {
         let len = new.as_file().metadata().map_err(io())?.len();
         let file = new.as_file().try_clone().map_err(io())?;
         let archived = ArchivedLayout::of(ArchiveFile::of(file, len, &self.path)?)?;
+        publishing_begins();
         new.persist_noclobber(&self.path).map_err(|error| match error.error.kind() {
             io::ErrorKind::AlreadyExists => ArchiveFileError::Exists(self.path.clone()).into(),
             _ => io()(error.error),

@@ -293,3 +293,36 @@ fn threads_fit_into_memory() {
     let needed = format!("--memory={needed}");
     assert_eq!(jobs(&[zstd, "--compression-level=22", &needed]).unwrap(), 1);
 }
+
+#[test]
+fn what_is_written_beside_the_image_has_a_path_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("results")).unwrap();
+    std::os::unix::fs::symlink("results", dir.path().join("link")).unwrap();
+    let path = |name: &str| format!("{}/{name}", dir.path().display());
+    let results = format!("--results-dir={}", path("results"));
+    let refused = |destination: &str, name: &str, results: &str| {
+        let artifacts = format!("--artifacts-path={}", path(name));
+        job(&["oci:source:1", destination, &artifacts, results])
+    };
+    let (archive, layout) =
+        (format!("oci-archive:{}:1", path("a.tar")), format!("oci:{}:1", path("new")));
+    for (destination, name) in [
+        ("oci:other:1", "results/IMAGE_URL"),
+        ("oci:other:1", "results/../link/IMAGES"),
+        ("oci:other:1", "file/"),
+        (&archive, "a.tar"),
+        (&archive, "results/../a.tar"),
+        (&layout, "new/index.json"),
+    ] {
+        let result = refused(destination, name, &results);
+        assert!(matches!(result, Err(UsageError::SameFile { .. })), "{name}: {result:?}");
+    }
+    let archive = format!("oci-archive:{}:1", path("link/IMAGE_URL"));
+    assert!(matches!(refused(&archive, "x", &results), Err(UsageError::SameFile { .. })));
+    assert!(refused("oci:other:1", "results/artifacts.json", &results).is_ok());
+    for option in ["--artifacts-path=$(step.artifacts.path)", "--results-dir=$(results.X.path)"] {
+        let result = job(&["oci:source:1", option]);
+        assert!(matches!(result, Err(UsageError::Unsubstituted { .. })), "{result:?}");
+    }
+}
