@@ -12,6 +12,7 @@ mod documents;
 mod dry_run;
 mod error;
 pub(crate) mod format;
+mod in_place;
 mod kept;
 mod layers;
 mod markers;
@@ -27,10 +28,7 @@ use std::path::PathBuf;
 pub(crate) use self::dry_run::dry_run;
 pub(crate) use self::plan::derived_tag;
 use self::{
-    attachments::Attachments,
-    destination::Destination,
-    format::{IndexMode, Wanted},
-    plan::Plan,
+    attachments::Attachments, destination::Destination, format::Wanted, plan::Plan,
     summary::summary,
 };
 pub use self::{error::ConvertError, reuse::ReuseOptions};
@@ -78,7 +76,7 @@ pub struct ConvertJob {
     pub(crate) sbom: SbomPolicy,
     /// Ask the destination afterwards whether it serves partial pulls.
     pub(crate) probe: bool,
-    /// The tag of the source may be moved to the result.
+    /// The destination's tag may be moved even if it leads to the source.
     pub(crate) in_place: bool,
     /// Whose layers may be taken over.
     pub reuse: ReuseOptions,
@@ -95,21 +93,6 @@ pub struct ConvertJob {
 }
 
 impl ConvertJob {
-    /// Whether the tag of the result may be the only one that the source has, and would lose it.
-    fn may_take_the_tag(&self) -> bool {
-        let (source, destination) = (&self.source, &self.destination);
-        let keeps =
-            matches!(self.wanted, Wanted::Index { mode: IndexMode::Add | IndexMode::Dual, .. });
-        // A tag that was derived from a digest is no other's.
-        let derived = source.digest().zip(destination.tag());
-        let is_derived = derived.is_some_and(|(digest, tag)| tag.starts_with(digest.hex()));
-        !self.in_place
-            && !keeps
-            && source.is_same_place(destination)
-            && source.tag().is_none_or(|tag| Some(tag) == destination.tag())
-            && !is_derived
-    }
-
     fn writes_results(&self) -> bool {
         self.results_dir.is_some() || self.artifacts_path.is_some()
     }
@@ -171,12 +154,7 @@ async fn begin<'a>(
     results::check_size(job, &plan)?;
     // Before the work, so that a missing permission is reported at once.
     let destination = Destination::open(&job.destination, &job.access, intent).await?;
-    if job.may_take_the_tag()
-        && let Ok(Ok(Some(digest))) = destination.named().await
-        && digest == plan.digest
-    {
-        return Err(ConvertError::TakesTag { reference: job.destination.clone(), digest });
-    }
+    in_place::check(job, &plan, &destination).await?;
     Ok(Run { job, plan, source, destination, reporter })
 }
 

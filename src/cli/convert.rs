@@ -66,10 +66,11 @@ pub struct ConvertArgs {
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
     resolve_tag: bool,
-    /// Allow the tag of SOURCE to be moved to the result
+    /// Allow a tag of SOURCE to be moved to the result
     ///
-    /// Without it, a tag that names the source is not moved, because clients that cannot read the
-    /// result would have no other. --add and the format dual keep images for them, and need no leave.
+    /// Without it, a tag that names the source, or an index that lists it, is not moved, because
+    /// clients that cannot use the result would have no other. --add and the format dual do not need it
+    /// if the result has an image for each of these clients.
     #[arg(long, env = "RECOMPRESS_IN_PLACE", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean, help_heading = "Result")]

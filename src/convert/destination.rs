@@ -51,9 +51,11 @@ impl<'a> Destination<'a> {
     }
 
     /// What the tag of the reference names, or why that cannot be read. It is replaced all the same.
-    pub(super) async fn named(&self) -> Result<Result<Option<Digest>, StoreError>, ConvertError> {
+    pub(super) async fn named(
+        &self,
+    ) -> Result<Result<Option<RawManifest>, StoreError>, ConvertError> {
         match self.store.find_manifest(&Selector::of(self.reference)).await {
-            Ok(found) => Ok(Ok(found.map(|raw| raw.digest))),
+            Ok(found) => Ok(Ok(found)),
             Err(
                 error @ (StoreError::Manifest { .. }
                 | StoreError::TooLarge { .. }

@@ -22,7 +22,7 @@ pub(crate) async fn dry_run(
     let reusable = async { Ok(reuse::find(&run).await) };
     let (named, attachments, reusable) = tokio::try_join!(run.destination.named(), list, reusable)?;
     let (destination_digest, destination_problem) = match named {
-        Ok(digest) => (digest, None),
+        Ok(named) => (named.map(|raw| raw.digest), None),
         Err(error) => (None, Some(error.with_causes())),
     };
     let layers = layers::expected(&run, &reusable).await?;

@@ -121,11 +121,17 @@ pub enum ConvertError {
         error: StoreError,
     },
     #[error(
-        "{reference} names the source, {digest}, and would name the result instead: clients that \
-         cannot read that would have no other tag; choose another destination, or move the tag \
+        "{reference} names {names}, {digest}, and would name the result instead: clients that \
+         cannot use that would have no other tag; choose another destination, or move the tag \
          with --in-place"
     )]
-    TakesTag { reference: ImageReference, digest: Digest },
+    TakesTag {
+        reference: ImageReference,
+        /// What the tag names.
+        digest: Digest,
+        /// What that has to do with the source.
+        names: &'static str,
+    },
     /// What was published is not what was sent.
     #[error(
         "{reference} does not match what was pushed: found {found}, expected {pushed}; either \

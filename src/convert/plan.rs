@@ -99,6 +99,8 @@ pub(super) struct IndexPlan {
 /// A source that has been read, and what becomes of it.
 #[derive(Debug)]
 pub(super) struct Plan {
+    /// What the source's reference names.
+    pub(super) root: RawManifest,
     /// The manifest that is converted: of an index, the image picked, or the index as a whole.
     pub(super) digest: Digest,
     pub(super) images: Vec<PlannedImage>,
@@ -175,11 +177,11 @@ pub(super) async fn plan(job: &ConvertJob, source: &Source) -> Result<Plan, Conv
     let raw = source.root().await?;
     match &job.wanted {
         Wanted::Image { format, platform } => {
-            let image = source.choose(raw, platform.as_ref()).await?;
+            let image = source.choose(raw.clone(), platform.as_ref()).await?;
             let digest = image.raw.digest.clone();
             let images = vec![planned(source, image)?];
             let variants = vec![Variant { image: 0, format: *format }];
-            Ok(Plan { digest, images, variants, index: None, notes: Vec::new() })
+            Ok(Plan { root: raw, digest, images, variants, index: None, notes: Vec::new() })
         }
         Wanted::Index { mode, formats, platforms } => {
             index::plan(job, source, raw, *mode, formats, platforms).await

@@ -12,6 +12,7 @@ mod differential;
 mod documents;
 mod failures;
 mod generated;
+mod in_place;
 mod index;
 mod index_readers;
 mod kept;

@@ -18,6 +18,7 @@ mod fake;
 mod faults;
 mod fronted;
 mod heads;
+mod in_place;
 mod inspected;
 mod lag;
 mod layout;

@@ -193,6 +193,7 @@ impl Planning<'_> {
     /// What is to be made, and the entries of the new index.
     fn lay_out(&mut self, arrangement: &Arrangement) -> Result<(Plan, Vec<Slot>), ConvertError> {
         let mut plan = Plan {
+            root: self.raw.clone(),
             digest: self.raw.digest.clone(),
             images: Vec::new(),
             variants: Vec::new(),
