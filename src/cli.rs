@@ -43,6 +43,7 @@ use self::{
     probe::ProbeArgs,
     verify::VerifyArgs,
 };
+use crate::store::is_printable;
 
 /// What was typed. Use [`parse`] to get it: the traits of clap know no empty values.
 #[derive(Debug, Parser)]
@@ -97,7 +98,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
             format!("invalid argument {value:?}; write {switch}={value}, with an equals sign");
         return Err(command.error(ErrorKind::UnknownArgument, text));
     }
-    let matches = command.try_get_matches_from_mut(given.arguments).map_err(printable)?;
+    let arguments = given.arguments.clone();
+    let matches = command.try_get_matches_from_mut(given.arguments).map_err(|mut error| {
+        name_variable(&mut error, &command, &arguments);
+        printable(error)
+    })?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
@@ -144,11 +149,39 @@ pub fn render(error: &clap::Error) -> String {
     }
 }
 
+/// Says so if a value that is refused was not typed.
+fn name_variable(error: &mut clap::Error, command: &clap::Command, arguments: &[OsString]) {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let (Some(refused), Some(value)) =
+        (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue))
+    else {
+        return;
+    };
+    let is = |text: &str, long: &str| {
+        let rest = text.strip_prefix("--").and_then(|text| text.strip_prefix(long));
+        rest.is_some_and(|rest| !rest.starts_with(|c: char| c == '-' || c.is_alphanumeric()))
+    };
+    let typed = |long| arguments.iter().any(|argument| is(&argument.to_string_lossy(), long));
+    let subcommands = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    let variable = command.get_arguments().chain(subcommands).find_map(|arg| {
+        let (name, long) = (arg.get_env()?, arg.get_long()?);
+        let is_read = is(refused, long) && !typed(long);
+        let has_value = is_read && std::env::var(name).is_ok_and(|found| found == value);
+        has_value.then(|| (name.to_string_lossy().into_owned(), long))
+    });
+    let Some((name, option)) = variable.filter(|_| !hints::are_for_task()) else { return };
+    let tip = format!("the environment variable {name} has this value; --{option} overrides it");
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+}
+
 /// The same error without control characters in what it repeats of the arguments: these may be an
 /// image's or somebody else's words, and must not look like lines of ours.
 fn printable(mut error: clap::Error) -> clap::Error {
     let escape =
-        |text: &str| text.chars().any(char::is_control).then(|| text.escape_debug().to_string());
+        |text: &str| (!text.chars().all(is_printable)).then(|| text.escape_debug().to_string());
     let escaped: Vec<_> = error
         .context()
         .filter_map(|(kind, value)| match value {
@@ -215,6 +248,7 @@ fn with_variables(command: clap::Command) -> clap::Command {
 
 pub async fn run(command: Command) -> Result<(), CommandError> {
     output::begin();
+    given::set_temporary_directory();
     match command {
         Command::Convert(args) => convert::run(*args).await,
         Command::Verify(args) => verify::run(*args).await,

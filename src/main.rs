@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use recompress_image::{
-    cli::{self, Cli, exit::CommandError},
+    cli::{self, Cli, exit::CommandError, failure::Words},
     report::screen,
     store,
 };
@@ -40,25 +40,39 @@ fn main() -> ExitCode {
         Err(error) if error.use_stderr() => {
             let text = cli::render(&error);
             let text = store::mask(&cli::hints::adapt(&text)).into_owned();
-            let _ = write!(std::io::stderr(), "{text}");
+            let words = Words::of_usage(&error, &text);
+            if cli::failure::wants_json_messages(std::env::args_os()) {
+                screen::begin(screen::Mode::Lines, true);
+                screen::complain(&words.to_string());
+            } else {
+                let _ = write!(std::io::stderr(), "{text}");
+            }
             if wants_json {
-                cli::failure::print_usage(&text);
+                cli::failure::print(cli::exit::ExitCode::Usage, words);
             }
             return ExitCode::from(cli::exit::ExitCode::Usage as u8);
         }
         // Help, or the version.
-        Err(error) => error.exit(),
+        Err(error) => match error.print().and_then(|()| std::io::stdout().flush()) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(error) => {
+                if error.kind() != std::io::ErrorKind::BrokenPipe {
+                    complain(&format!("cannot print the help: {error}"));
+                }
+                return ExitCode::from(cli::exit::ExitCode::Local as u8);
+            }
+        },
     };
     match run(cli, wants_json) {
         Ok(code) => code,
         Err(error) => {
-            let text = format!("{error:#}");
+            let words = Words::of(error.chain());
             let code =
                 error.downcast_ref().map_or(cli::exit::ExitCode::Internal, CommandError::exit_code);
             if !is_closed_pipe(&error) {
-                complain(&text);
+                screen::complain(&words.to_string());
                 if wants_json {
-                    cli::failure::print(code, &text);
+                    cli::failure::print(code, words);
                 }
             }
             ExitCode::from(code as u8)
@@ -95,7 +109,7 @@ fn run(cli: Cli, wants_json: bool) -> anyhow::Result<ExitCode> {
                 };
                 complain(&text);
                 if wants_json {
-                    cli::failure::print_interrupted(code, &text);
+                    cli::failure::print_interrupted(code, Words::new(&text));
                 }
                 ExitCode::from(code)
             }),

@@ -10,6 +10,7 @@ mod archive;
 mod blob;
 mod error;
 mod extent;
+mod foreign;
 mod manifest;
 mod oci_layout;
 mod referrers;
@@ -38,6 +39,7 @@ pub use error::{
     ArchiveError, ArchiveFileError, AuthError, CredentialOrigin, LayoutError, Refusal,
     RegistriesConfError, StoreError, Tried, Unreachable,
 };
+pub use foreign::{foreign, is_printable, one_line};
 pub use manifest::{MANIFEST_SIZE_MAX, RawManifest};
 pub use oci_layout::OciLayout;
 pub use referrers::Referrers;
@@ -229,7 +231,7 @@ impl Store {
 
     pub(crate) fn spool_dir(&self) -> PathBuf {
         match self {
-            Self::Registry(_) => std::env::temp_dir(),
+            Self::Registry(_) => tempfile::env::temp_dir(),
             Self::Layout(layout) => layout.spool_dir(),
         }
     }

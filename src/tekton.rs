@@ -84,8 +84,11 @@ pub fn check_dir(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
-    let message = if dir.exists() { "not a directory" } else { "no such directory; create it" };
-    Err(io::Error::new(io::ErrorKind::NotFound, message))
+    Err(if dir.exists() {
+        io::Error::new(io::ErrorKind::NotADirectory, "not a directory")
+    } else {
+        io::Error::new(io::ErrorKind::NotFound, "no such directory")
+    })
 }
 
 /// Removes all results that an earlier run has left.

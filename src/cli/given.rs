@@ -4,7 +4,7 @@
 use std::{
     any::TypeId,
     ffi::{OsStr, OsString},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::{Arg, Command, Id};
@@ -92,6 +92,14 @@ impl Given {
             given.empty.push(id);
         }
         given
+    }
+}
+
+/// An empty `TMPDIR` counts as not given, too, instead of as the current directory.
+pub(super) fn set_temporary_directory() {
+    if std::env::var_os("TMPDIR").is_some_and(|dir| dir.is_empty()) {
+        // It can be set once, which it is in tests of this process.
+        let _ = tempfile::env::override_temp_dir(Path::new("/tmp"));
     }
 }
 

@@ -45,12 +45,14 @@ const WORDS: [(&str, &str); 32] = [
 /// The beginning and the end of advice on where to get credentials.
 const LOGIN: (&str, &str) = ("log in with `podman login ", "`, or pass --creds or --authfile");
 
+/// Whether messages are read by users of the Task.
+pub(super) fn are_for_task() -> bool {
+    std::env::var_os(VARIABLE).is_some_and(|value| value == TEKTON)
+}
+
 /// A message as its readers understand it.
 pub fn adapt(text: &str) -> Cow<'_, str> {
-    match std::env::var_os(VARIABLE) {
-        Some(value) if value == TEKTON => Cow::Owned(for_task(text)),
-        _ => Cow::Borrowed(text),
-    }
+    if are_for_task() { Cow::Owned(for_task(text)) } else { Cow::Borrowed(text) }
 }
 
 fn for_task(text: &str) -> String {

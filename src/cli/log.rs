@@ -17,7 +17,10 @@ use tracing_subscriber::{
 };
 
 use super::{hints, value};
-use crate::report::screen::{self, Mode};
+use crate::{
+    report::screen::{self, Mode},
+    store::one_line,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Messages")]
@@ -132,9 +135,7 @@ impl<S: Subscriber> Layer<S> for Lines {
             line += &format!(" ({})", rest.join(", "));
         }
         // Texts of registries and images must not look like lines of ours.
-        screen::print(
-            &line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>(),
-        );
+        screen::print(&one_line(&line));
     }
 }
 

@@ -52,9 +52,9 @@ pub enum UsageError {
     ReuseNone,
     /// Not even one thread fits.
     #[error(
-        "--memory={} is not enough: one thread at this compression level may need {}",
-        bytesize::ByteSize::b(*limit),
-        bytesize::ByteSize::b(*needed)
+        "one thread at this compression level may need {}, but --memory allows only {}",
+        rounded(*needed, u128::div_ceil),
+        rounded(*limit, |bytes, step| bytes / step)
     )]
     Memory { limit: u64, needed: u64 },
     #[error(
@@ -87,4 +87,35 @@ pub enum UsageError {
     /// The derived tag does not fit the destination.
     #[error("cannot derive a tag for {destination}: {error}")]
     DerivedTag { destination: String, error: ReferenceError },
+}
+
+/// Rounded in a way that a limit never looks like enough.
+fn rounded(bytes: u64, divide: fn(u128, u128) -> u128) -> String {
+    let (unit, name) = match bytes {
+        0..=0x3ff => return format!("{bytes} B"),
+        0x400..=0xf_ffff => (1 << 10, "KiB"),
+        _ => (1 << 20, "MiB"),
+    };
+    let tenths = divide(u128::from(bytes) * 10, unit);
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_is_not_enough_does_not_look_like_enough() {
+        for (limit, shown) in [
+            (1, "1 B"),
+            (2047, "1.9 KiB"),
+            ((280 << 20) - 1, "279.9 MiB"),
+            (100 << 20, "100.0 MiB"),
+        ] {
+            let text = UsageError::Memory { limit, needed: (280 << 20) - 100 }.to_string();
+            let expected = "one thread at this compression level may need 280.0 MiB, but --memory \
+                            allows only ";
+            assert_eq!(text, format!("{expected}{shown}"));
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use super::{
     access::AccessArgs,
     exit::CommandError,
-    failure::Failure,
+    failure::{Failure, Words},
     limits::LimitsArgs,
     output::{OutputFormat, print_with},
     value,
@@ -58,10 +58,9 @@ pub(super) async fn run(args: VerifyArgs) -> Result<(), CommandError> {
         0 => Ok(()),
         errors => Err(CommandError::Findings { reference: report.reference.clone(), errors }),
     };
-    let failure = result
-        .as_ref()
-        .err()
-        .map(|error: &CommandError| Failure::new(error.exit_code(), &error.to_string()));
+    let failure = result.as_ref().err().map(|error: &CommandError| {
+        Failure::new(error.exit_code(), Words::new(&error.to_string()))
+    });
     print_with("verify", args.output, &report, &report, failure.as_ref())
         .map_err(CommandError::Print)?;
     result

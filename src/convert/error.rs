@@ -143,9 +143,12 @@ pub enum ConvertError {
          report this to its operator"
     )]
     Lost { reference: ImageReference, digest: Digest },
-    #[error("cannot write results to the directory {dir}: {error}; nothing was published")]
+    #[error(
+        "cannot write results to the directory {dir}: {error}; nothing was published{}",
+        made(error)
+    )]
     ResultsDir { dir: String, error: io::Error },
-    #[error("cannot write artifacts to {path}: {error}; nothing was published")]
+    #[error("cannot write artifacts to {path}: {error}; nothing was published{}", made(error))]
     Artifacts { path: String, error: io::Error },
     /// The image is published, but its results are not.
     #[error(transparent)]
@@ -154,4 +157,9 @@ pub enum ConvertError {
     Threads(#[source] io::Error),
     #[error("internal error: {0}; please report this bug")]
     Internal(String),
+}
+
+/// What to do about a directory for results.
+fn made(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::NotFound { "; create the directory" } else { "" }
 }

@@ -45,7 +45,7 @@ pub enum LayerError {
     /// TOC or tar-split could not be written to a temporary file.
     #[error(
         "cannot write a temporary file in {}; set TMPDIR to a directory with enough space",
-        std::env::temp_dir().display()
+        tempfile::env::temp_dir().display()
     )]
     Scratch(#[source] io::Error),
     #[error("cannot write the new blob to temporary storage")]

@@ -13,7 +13,10 @@ use std::{
 use serde_json::json;
 
 use super::live::{self, History};
-use crate::{progress, store::mask};
+use crate::{
+    progress,
+    store::{mask, one_line},
+};
 
 /// How often progress moves.
 const TICK: Duration = Duration::from_millis(100);
@@ -84,8 +87,7 @@ pub(crate) fn say(text: &str) {
 
 /// Why the run fails, or what else it ends with.
 pub fn complain(text: &str) {
-    // Texts from an image can have control characters.
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line = one_line(text);
     let is_json = screen().is_json;
     if is_json {
         print(&json_line("ERROR", &line, serde_json::Map::new()));
@@ -94,10 +96,12 @@ pub fn complain(text: &str) {
     }
 }
 
-/// A message of one or more lines, above the progress. It is for whoever reads standard error, which
+/// A message of one or more lines, above the progress. Texts of registries and images may have
+/// characters that would change how it looks. It is for whoever reads standard error, which
 /// may be closed; the work goes on.
 pub fn print(text: &str) {
-    let text = format!("{}\n", mask(text));
+    let lines: Vec<_> = text.split('\n').map(one_line).collect();
+    let text = format!("{}\n", mask(&lines.join("\n")));
     let mut screen = screen();
     let lines = std::mem::take(&mut screen.drawn);
     if lines.is_empty() {

@@ -2,7 +2,7 @@
 
 use crate::{
     image::{Digest, DocumentError, ImageReference, Platform},
-    store::StoreError,
+    store::{StoreError, foreign},
 };
 
 /// An image that could not be read.
@@ -91,7 +91,8 @@ fn part_of(part: Option<&Digest>) -> String {
 }
 
 pub(crate) fn names(platforms: &[Platform]) -> String {
-    platforms.iter().map(Platform::to_string).collect::<Vec<_>>().join(", ")
+    let names: Vec<_> = platforms.iter().map(Platform::to_string).collect();
+    foreign(&names.join(", ")).into_owned()
 }
 
 fn out_of(platforms: &[Platform]) -> String {
@@ -103,5 +104,7 @@ fn only_for(platforms: &[Platform]) -> String {
 }
 
 fn or_unnamed(platform: Option<&Platform>) -> String {
-    platform.map_or("an unspecified platform".to_owned(), Platform::to_string)
+    platform.map_or("an unspecified platform".to_owned(), |platform| {
+        foreign(&platform.to_string()).into_owned()
+    })
 }

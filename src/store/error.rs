@@ -13,7 +13,7 @@ pub use self::{
     layout::LayoutError,
     registries_conf::RegistriesConfError,
 };
-use super::access::Intent;
+use super::{access::Intent, foreign::foreign};
 use crate::image::{Digest, DocumentError, ReferenceError};
 
 /// A failure of a store. The variants are what a caller may want to branch on.
@@ -370,7 +370,7 @@ fn listed(mirrors: &[(String, StoreError)]) -> String {
 
 /// Foreign words after ours.
 fn told(message: &str) -> String {
-    if message.is_empty() { String::new() } else { format!(": {message}") }
+    if message.is_empty() { String::new() } else { format!(": {}", foreign(message)) }
 }
 
 fn hint(hint: &str) -> String {

@@ -41,7 +41,7 @@ pub enum VerifyError {
 
 impl VerifyError {
     pub(super) fn spool(source: io::Error) -> Self {
-        Self::Spool { dir: std::env::temp_dir().display().to_string(), source }
+        Self::Spool { dir: tempfile::env::temp_dir().display().to_string(), source }
     }
 }
 

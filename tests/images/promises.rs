@@ -86,7 +86,12 @@ fn a_results_directory_that_is_missing_is_named() {
         let output = convert(&layout.reference(), &["--results-dir", given]);
         assert_eq!(output.status.code(), Some(7), "{}", text(&output));
         assert!(text(&output).contains("/no/such/folder:"), "{}", text(&output));
-        assert!(text(&output).contains("no such directory; create it"), "{}", text(&output));
+        assert!(
+            text(&output)
+                .contains("no such directory; nothing was published; create the directory"),
+            "{}",
+            text(&output)
+        );
         assert!(manifest(dir.path(), "in-zstd-chunked").is_none());
     }
 }
@@ -327,4 +332,54 @@ fn what_a_server_throws_back_at_us_is_not_printed() {
             }
         }
     }
+}
+
+/// Arguments that are refused, in the form that was asked for.
+#[test]
+fn what_is_wrong_with_arguments_is_said_in_the_form_that_was_asked_for() {
+    let output = program().args(["--log-format", "json", "convert", "--bogus"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let lines: Vec<Value> = output
+        .stderr
+        .split(|byte| *byte == b'\n')
+        .filter_map(|l| serde_json::from_slice(l).ok())
+        .collect();
+    assert_eq!(lines.len(), String::from_utf8_lossy(&output.stderr).lines().count());
+    let message = lines[0]["message"].as_str().unwrap();
+    assert!(
+        lines[0]["level"] == "ERROR" && message.contains("unexpected argument '--bogus'"),
+        "{message}"
+    );
+
+    let output = program().env("RECOMPRESS_OUTPUT", "json").output().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["error"]["message"], "missing command");
+
+    let image = format!("quay.io/a@sha256:{}", "0".repeat(64));
+    let mut command = program();
+    command.args(["convert", &image]).env("RECOMPRESS_OUTPUT", "html");
+    let said = text(&command.output().unwrap());
+    assert!(said.contains("the environment variable RECOMPRESS_OUTPUT has this value"), "{said}");
+    let said = text(&command.arg("--output=html").output().unwrap());
+    assert!(said.contains("invalid value 'html'") && !said.contains("environment"), "{said}");
+}
+
+#[test]
+fn help_that_cannot_be_printed_is_a_failure() {
+    for arguments in [&["--help"][..], &["convert", "--help"], &["--version"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = program().args(arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(7), "{arguments:?}");
+        assert!(text(&output).contains("cannot print"), "{}", text(&output));
+    }
+}
+
+#[test]
+fn an_empty_tmpdir_is_not_the_current_directory() {
+    let dir = work_dir();
+    let mut command = program();
+    command.args(["verify", &good(dir.path()).reference()]).env("TMPDIR", "");
+    // Nobody can create files there.
+    let output = command.current_dir("/proc").output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
 }

@@ -195,11 +195,15 @@ fn artifacts_of_a_failed_run_are_gone() {
     fs::create_dir(&path).unwrap();
     ends(convert(&source, &destination, &path), 7, "cannot write artifacts to");
     let nowhere = dir.path().join("none/provenance.json");
-    ends(convert(&source, &destination, &nowhere), 7, "no such directory; create it");
+    ends(
+        convert(&source, &destination, &nowhere),
+        7,
+        "no such directory; nothing was published; create the directory",
+    );
     // The plan would fail in the same way.
     let mut plan = convert(&source, &destination, &nowhere);
     plan.arg("--dry-run");
-    ends(plan, 7, "no such directory; create it");
+    ends(plan, 7, "no such directory; nothing was published; create the directory");
     let put = registry.requests().into_iter().find(|put| put.path.ends_with("/manifests/out"));
     assert!(put.is_none_or(|put| put.method != "PUT"), "nothing was published");
 }

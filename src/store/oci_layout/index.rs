@@ -4,7 +4,12 @@ use std::path::Path;
 
 use crate::{
     image::{BlobId, Descriptor, Digest, DocumentError, Index, annotations::REF_NAME},
-    store::{access::Selector, error::LayoutError, manifest::RawManifest},
+    store::{
+        access::Selector,
+        error::LayoutError,
+        foreign::{foreign, one_line},
+        manifest::RawManifest,
+    },
 };
 
 /// A parsed `index.json`. Unknown fields stay as they are.
@@ -117,7 +122,7 @@ pub(super) fn listed(mut names: impl Iterator<Item = String>) -> String {
         0 => {}
         more => shown.push(format!("and {more} more")),
     }
-    shown.join(", ").chars().filter(|c| !c.is_control()).collect()
+    one_line(&foreign(&shown.join(", "))).into_owned()
 }
 
 /// Whether an entry is not an image but attached to one: an artifact without a tag, or one of the

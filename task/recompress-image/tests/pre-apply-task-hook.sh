@@ -12,7 +12,7 @@ set -euo pipefail
 
 task=$1 namespace=$2
 : "${RECOMPRESS_IMAGE:?set it to the image to test}"
-sed -i "s|registry.example/recompress-image:[0-9.]*|$RECOMPRESS_IMAGE|" "$task"
+sed -i "s|registry.example/recompress-image:[0-9A-Za-z.-]*|$RECOMPRESS_IMAGE|" "$task"
 
 kubectl -n "$namespace" create deployment registry --port=5000 \
     --image="${REGISTRY_IMAGE:-docker.io/library/registry:3}"

@@ -25,7 +25,7 @@ pub(crate) fn message(body: &[u8]) -> String {
     };
     let message = match document.get("errors").and_then(Value::as_array) {
         Some(errors) => {
-            errors.iter().take(ERRORS_MAX).filter_map(of_error).collect::<Vec<_>>().join("; ")
+            errors.iter().take(ERRORS_MAX).filter_map(of_error).collect::<Vec<_>>().join(", ")
         }
         None => ["error_description", "details", "message", "error"]
             .iter()
@@ -82,7 +82,7 @@ mod tests {
                 r#"{"errors":[{"code":"DENIED","message":"no\nway","detail":"x"}]}"#,
                 "DENIED: no way",
             ),
-            (r#"{"errors":[{"code":"A"},{"message":"b"},{},{"code":"C"},{"code":"D"}]}"#, "A; b"),
+            (r#"{"errors":[{"code":"A"},{"message":"b"},{},{"code":"C"},{"code":"D"}]}"#, "A, b"),
             (r#"{"errors":[]}"#, ""),
             (r#"{"details":"incorrect username or password"}"#, "incorrect username or password"),
             (r#"{"error":"invalid_token","error_description":"expired"}"#, "expired"),
@@ -93,7 +93,7 @@ mod tests {
             (r#"{"errors":[{"code":"UNAUTHORIZED","message":null}]}"#, "UNAUTHORIZED"),
             (
                 r#"{"errors":[{"code":5,"message":"b"},{"code":"DENIED","message":""}]}"#,
-                "b; DENIED",
+                "b, DENIED",
             ),
             ("5", ""),
         ] {
