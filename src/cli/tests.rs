@@ -142,6 +142,33 @@ fn what_is_repeated_of_the_arguments_has_no_control_characters() {
 }
 
 #[test]
+fn what_is_repeated_of_the_arguments_has_no_passwords() {
+    let source = needed("convert").pop().unwrap();
+    for argument in [
+        "https://user:hunter2@host/x:1",
+        "docker://user:hunter2@host/x:1",
+        "oci:https://user:hunter2@host/x:1",
+        "https://user:hun/ter2@host/x",
+        "https://user:hunter2@host/x@sha256:12",
+        "https://user:hun'\nter2 @host/x",
+        "--platform=https://user:hunter2@host/x",
+        "--https://user:hunter2@host/x",
+    ] {
+        for arguments in
+            [["convert", argument, "oci:a:b"], ["convert", &source, argument]].as_slice()
+        {
+            let arguments = ["recompress-image"].iter().chain(arguments).map(OsString::from);
+            let error = render(&parse(arguments).unwrap_err());
+            let masked = error.contains("://***@") && !error.contains("hun");
+            assert!(masked && !error.contains("ter2"), "{error}");
+        }
+    }
+    let arguments = ["recompress-image", "inspect", "docker://quay.io/app@sha256:12"];
+    let error = render(&parse(arguments.map(OsString::from)).unwrap_err());
+    assert!(error.contains("docker://quay.io/app@sha256:12") && error.contains("64"), "{error}");
+}
+
+#[test]
 fn a_value_apart_from_its_switch_and_a_path_are_no_images() {
     let image = needed("verify").pop().unwrap();
     let image = image.as_str();
