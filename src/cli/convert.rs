@@ -174,8 +174,9 @@ pub struct ConvertArgs {
     /// Report what would be done, and write nothing
     ///
     /// Nothing is pushed, no results are written or removed, and layers are read only to check images
-    /// that stay in an index. Whether the destination accepts a push, and whether each layer can be
-    /// pulled partially, is not known then; all else that would make a run fail does.
+    /// that stay in an index. Whether the destination accepts a push, whether there is room for the
+    /// results, and whether each layer can be pulled partially, is not known then; all else that would
+    /// make a run fail does.
     #[arg(long, env = "RECOMPRESS_DRY_RUN", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
