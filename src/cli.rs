@@ -177,11 +177,18 @@ fn name_variable(error: &mut clap::Error, command: &clap::Command, arguments: &[
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
 }
 
-/// The same error without control characters in what it repeats of the arguments: these may be an
-/// image's or somebody else's words, and must not look like lines of ours.
+/// The same error without passwords and control characters in what it repeats of the arguments: these
+/// may be an image's or somebody else's words, and must not look like lines of ours.
 fn printable(mut error: clap::Error) -> clap::Error {
-    let escape =
-        |text: &str| (!text.chars().all(is_printable)).then(|| text.escape_debug().to_string());
+    if let Some(text) = with_credentials(&error) {
+        return clap::Error::raw(error.kind(), text);
+    }
+    let escape = |text: &str| {
+        let masked = value::without_credentials(text);
+        let is_escaped = !masked.chars().all(is_printable);
+        let printed = if is_escaped { masked.escape_debug().to_string().into() } else { masked };
+        (printed != text).then(|| printed.into_owned())
+    };
     let escaped: Vec<_> = error
         .context()
         .filter_map(|(kind, value)| match value {
@@ -197,6 +204,24 @@ fn printable(mut error: clap::Error) -> clap::Error {
         error.insert(kind, value);
     }
     error
+}
+
+/// What to print of a value with credentials: the reason why it was refused may repeat them.
+fn with_credentials(error: &clap::Error) -> Option<String> {
+    let typed = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text),
+        _ => None,
+    };
+    let value = typed(ContextKind::InvalidValue)?;
+    let masked = value::without_credentials(value);
+    (error.kind() == ErrorKind::ValueValidation && masked != *value).then(|| {
+        format!(
+            "invalid value '{}' for '{}': only a digest may follow an @; log in with `podman login`, \
+             or pass --authfile, to use credentials\n",
+            masked.escape_debug(),
+            typed(ContextKind::InvalidArg).map_or("", String::as_str)
+        )
+    })
 }
 
 /// With the commit and the target that it was built for, as far as that is known.

@@ -152,6 +152,9 @@ async fn begin<'a>(
     let plan = plan::plan(job, &source).await?;
     documents::check_sizes(job, &plan)?;
     results::check_size(job, &plan)?;
+    if intent == Intent::Push {
+        results::reserve(job, &plan)?;
+    }
     // Before the work, so that a missing permission is reported at once.
     let destination = Destination::open(&job.destination, &job.access, intent).await?;
     in_place::check(job, &plan, &destination).await?;

@@ -79,6 +79,14 @@ pub fn prepare_artifacts(path: &Path) -> io::Result<()> {
     clear_artifacts(path)
 }
 
+/// Checks that there is room for `files`, by writing all of them next to where they go and removing
+/// them again. Returns the first that cannot be written.
+pub fn reserve(files: &[ResultFile]) -> Result<(), (&ResultFile, io::Error)> {
+    let staged =
+        files.iter().map(|file| stage(&file.path, &file.value).map_err(|error| (file, error)));
+    staged.collect::<Result<Vec<_>, _>>().map(drop)
+}
+
 /// Checks that there is such a directory.
 pub fn check_dir(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {

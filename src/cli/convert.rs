@@ -15,6 +15,7 @@ use clap::ArgAction;
 use super::{
     access::{AccessArgs, SidesArgs},
     exit::CommandError,
+    given,
     limits::LimitsArgs,
     output::{OutputFormat, print},
     value::{
@@ -174,8 +175,9 @@ pub struct ConvertArgs {
     /// Report what would be done, and write nothing
     ///
     /// Nothing is pushed, no results are written or removed, and layers are read only to check images
-    /// that stay in an index. Whether the destination accepts a push, and whether each layer can be
-    /// pulled partially, is not known then; anything else that would make a run fail is reported.
+    /// that stay in an index. Whether the destination accepts a push, whether there is room for the
+    /// results, and whether each layer can be pulled partially, is not known then; anything else that
+    /// would make a run fail is reported.
     #[arg(long, env = "RECOMPRESS_DRY_RUN", value_name = "BOOL", default_value = "false")]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = value::boolean)]
@@ -217,10 +219,13 @@ pub struct ConvertArgs {
 }
 
 /// Removes the results of an earlier run, going by the bare arguments: even if these make no sense,
-/// nothing may stay that a pipeline would take for results of this run.
+/// nothing may stay that a pipeline would take for results of this run. Whoever asks for help begins
+/// no run.
 pub fn clear_results(arguments: impl IntoIterator<Item = OsString>) {
-    let arguments: Vec<OsString> = arguments.into_iter().skip(1).collect();
-    if !arguments.iter().any(|argument| argument == "convert") || is_dry_run(&arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let asks_for_help = || super::parse(arguments.clone()).is_err_and(|error| !error.use_stderr());
+    let is_convert = given::subcommand(&arguments).is_some_and(|name| name == "convert");
+    if !is_convert || is_dry_run(&arguments) || asks_for_help() {
         return;
     }
     // What cannot be removed is found again, and reported, when the run begins.

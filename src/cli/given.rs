@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Arg, Command, Id};
+use clap::{Arg, Command, CommandFactory as _, Id};
 
 /// What only a switch may be. No image has such a name.
 const BOOLEANS: [&str; 6] = ["true", "false", "yes", "no", "1", "0"];
@@ -101,6 +101,26 @@ pub(super) fn set_temporary_directory() {
         // It can be set once, which it is in tests of this process.
         let _ = tempfile::env::override_temp_dir(Path::new("/tmp"));
     }
+}
+
+/// The first argument that is neither an option nor the value of one, even if others make no sense:
+/// where the name of a subcommand stands.
+pub(super) fn subcommand(arguments: &[OsString]) -> Option<&OsStr> {
+    let command = super::Cli::command();
+    let takes_next = |text: &str| {
+        let mut own = command.get_arguments().filter(|arg| arg.get_action().takes_values());
+        own.any(|arg| !arg.is_require_equals_set() && arg.get_long() == text.strip_prefix("--"))
+    };
+    let mut rest = arguments.iter().skip(1);
+    while let Some(argument) = rest.next() {
+        let text = argument.to_string_lossy();
+        if takes_next(&text) {
+            rest.next();
+        } else if !text.starts_with('-') && !text.is_empty() {
+            return Some(argument);
+        }
+    }
+    None
 }
 
 /// Whether it is an option for which an empty value means none.

@@ -1,7 +1,10 @@
 //! Every option of every subcommand, as the parser has them.
 #![allow(clippy::unwrap_used)]
 
-use std::{ffi::OsString, process};
+use std::{
+    ffi::{OsStr, OsString},
+    process,
+};
 
 use clap::{Arg, ArgAction, Command as Parser};
 
@@ -138,6 +141,84 @@ fn what_is_repeated_of_the_arguments_has_no_control_characters() {
         let error = parse(arguments.map(OsString::from)).unwrap_err().to_string();
         assert!(error.lines().all(|line| !line.chars().any(char::is_control)), "{error:?}");
         assert!(!error.contains("\nanother") && !error.contains("\nnux"), "{error:?}");
+    }
+}
+
+#[test]
+fn what_is_repeated_of_the_arguments_has_no_passwords() {
+    let source = needed("convert").pop().unwrap();
+    for argument in [
+        "https://user:hunter2@host/x:1",
+        "docker://user:hunter2@host/x:1",
+        "oci:https://user:hunter2@host/x:1",
+        "https://user:hun/ter2@host/x",
+        "https://user:hunter2@host/x@sha256:12",
+        "https://user:hun'\nter2 @host/x",
+        "--platform=https://user:hunter2@host/x",
+        "--https://user:hunter2@host/x",
+    ] {
+        for arguments in
+            [["convert", argument, "oci:a:b"], ["convert", &source, argument]].as_slice()
+        {
+            let arguments = ["recompress-image"].iter().chain(arguments).map(OsString::from);
+            let error = render(&parse(arguments).unwrap_err());
+            let masked = error.contains("://***@") && !error.contains("hun");
+            assert!(masked && !error.contains("ter2"), "{error}");
+        }
+    }
+    let arguments = ["recompress-image", "inspect", "docker://quay.io/app@sha256:12"];
+    let error = render(&parse(arguments.map(OsString::from)).unwrap_err());
+    assert!(error.contains("docker://quay.io/app@sha256:12") && error.contains("64"), "{error}");
+}
+
+/// Whatever the other arguments are.
+#[test]
+fn the_subcommand_is_the_first_that_is_no_option() {
+    for (text, expected) in [
+        ("convert", Some("convert")),
+        ("--log debug convert", Some("convert")),
+        ("--log=debug -v --nonsense convert --more", Some("convert")),
+        ("--log convert verify", Some("verify")),
+        ("diff oci:w:1 convert", Some("diff")),
+        ("verify --platform convert", Some("verify")),
+        ("help convert", Some("help")),
+        ("-v", None),
+        ("--log", None),
+    ] {
+        let arguments = ["recompress-image"].into_iter().chain(text.split(' '));
+        let arguments: Vec<_> = arguments.map(OsString::from).collect();
+        assert_eq!(given::subcommand(&arguments), expected.map(OsStr::new), "{text}");
+    }
+}
+
+/// Help is no run, and neither is another command.
+#[test]
+fn results_go_only_before_a_conversion() {
+    let dir = tempfile::tempdir().unwrap();
+    let result = dir.path().join("IMAGE_URL");
+    let option = format!("--results-dir={}", dir.path().display());
+    for (text, goes) in [
+        ("help convert", false),
+        ("convert --help", false),
+        ("convert -h", false),
+        ("convert -vh oci:w:1", false),
+        ("--help convert", false),
+        ("--version convert", false),
+        ("diff oci:w:1 convert", false),
+        ("verify --platform convert oci:w:1", false),
+        ("convert --dry-run oci:w:1", false),
+        ("convert", true),
+        ("convert --nonsense", true),
+        ("--log=debug convert oci:w:1", true),
+        ("convert oci:w:1 -- --help", true),
+    ] {
+        std::fs::write(&result, "of an earlier run").unwrap();
+        let mut arguments: Vec<_> =
+            ["recompress-image"].into_iter().chain(text.split(' ')).collect();
+        let at = arguments.iter().position(|argument| *argument == "--").unwrap_or(arguments.len());
+        arguments.insert(at, &option);
+        convert::clear_results(arguments.into_iter().map(OsString::from));
+        assert_eq!(!result.exists(), goes, "{text}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Values of arguments: what can be said of one by itself. Rules for several are in
 //! [`super::usage`].
 
-use std::{ops::RangeInclusive, path::Path, str::FromStr, time::Duration};
+use std::{borrow::Cow, ops::RangeInclusive, path::Path, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 use clap::ValueEnum;
@@ -98,6 +98,17 @@ pub(super) fn image(text: &str) -> Result<ImageReference, ValueError> {
         return Err(ValueError::Path(text.to_owned()));
     }
     Ok(text.parse()?)
+}
+
+/// The text with what stands for a user name and a password in a URL masked: no `@` but that of a
+/// digest belongs there otherwise.
+pub(super) fn without_credentials(text: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.into() };
+    let is_digest = |text: &str| {
+        ["sha256:", "sha512:"].iter().any(|name| text.starts_with(name)) && !text.contains('/')
+    };
+    let end = rest.rmatch_indices('@').find(|(at, _)| !is_digest(&rest[at + 1..]));
+    end.map_or(text.into(), |(at, _)| format!("{scheme}://***{}", &rest[at..]).into())
 }
 
 pub(super) fn destination(text: &str) -> Result<ImageReference, ValueError> {

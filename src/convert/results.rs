@@ -136,6 +136,15 @@ pub(super) fn prepare(job: &ConvertJob) -> Result<(), ConvertError> {
     tekton::prepare(dir).map_err(|error| unusable(dir, error))
 }
 
+/// Fails before any work if there is no room for the results.
+pub(super) fn reserve(job: &ConvertJob, plan: &Plan) -> Result<(), ConvertError> {
+    let files = largest(job, plan, job.results_dir.as_deref());
+    tekton::reserve(&files).map_err(|(file, error)| match &job.results_dir {
+        Some(dir) if file.name != ARTIFACTS => unusable(dir, error),
+        _ => no_artifacts(&file.path, error),
+    })
+}
+
 /// Fails before any work if the results will be more than Tekton accepts.
 pub(super) fn check_size(job: &ConvertJob, plan: &Plan) -> Result<(), ConvertError> {
     if !job.writes_results() {

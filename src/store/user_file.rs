@@ -1,4 +1,4 @@
-//! Configuration files that podman and docker share, and the variables that name them.
+//! Configuration files that podman and docker share, certificates, and the variables that name them.
 
 use std::{
     env,
@@ -8,7 +8,7 @@ use std::{
 };
 
 /// The largest file that is read, in bytes; real ones have a few kilobytes.
-const SIZE_MAX: u64 = 4 << 20;
+pub(super) const SIZE_MAX: u64 = 4 << 20;
 
 /// The path in a variable. An empty one counts as not set.
 pub(super) fn variable(name: &str) -> Option<PathBuf> {

@@ -14,7 +14,7 @@ use recompress_image::image::{Digest, media_type};
 use serde_json::json;
 use test_support::{
     layout::{Layout, gzip, manifest, tar, text},
-    need, program,
+    need, program, program_path,
     registry::Registry,
     work_dir,
 };
@@ -58,6 +58,36 @@ fn wrong_arguments() {
     let none = program().arg("convert").output().unwrap();
     assert_eq!(none.status.code(), Some(2), "{}", text(&none));
     assert!(text(&none).contains("<SOURCE>"), "{}", text(&none));
+}
+
+/// Nothing is done for results that there is no room for; the destination does not even appear.
+#[test]
+fn results_without_room() {
+    let dir = work_dir();
+    let tars = [tar(3)];
+    let mut source = Layout::new(&dir.path().join("in"), &[(GZIP, gzip(&tars[0]))], &tars);
+    source.finish();
+    let out = dir.path().join("out");
+    for (option, words) in [
+        ("--results-dir=.", "cannot write results to the directory ."),
+        ("--artifacts-path=a.json", "cannot write artifacts to a.json"),
+    ] {
+        let to = format!("oci:{}:x", out.display());
+        let output = Command::new("sh")
+            // Every file that is not empty is too large.
+            .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"])
+            .arg(program_path())
+            .args(["convert", &source.reference(), &to, option])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(7), "{}", text(&output));
+        for word in [words, "nothing was published"] {
+            assert!(text(&output).contains(word), "{word}: {}", text(&output));
+        }
+        assert!(!out.exists());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use rustls::{RootCertStore, crypto::aws_lc_rs, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use super::trust::Authorities;
-use crate::store::{access::AccessOptions, error::StoreError};
+use crate::store::{access::AccessOptions, error::StoreError, user_file};
 
 /// Where containers-certs.d(5) and docker keep a folder for each registry.
 const FOLDERS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
@@ -110,13 +110,35 @@ impl ClientCertificate {
     }
 }
 
+/// Names the file that takes the place of the system's certificates.
+const VARIABLE: &str = "SSL_CERT_FILE";
+
+/// Fails if the TLS library would read that file without an end.
+pub(super) fn check_variable() -> Result<(), StoreError> {
+    user_file::variable(VARIABLE).map_or(Ok(()), |path| check_bounded(&path))
+}
+
+fn check_bounded(path: &Path) -> Result<(), StoreError> {
+    match fs::metadata(path) {
+        Ok(file) if !file.is_file() => {
+            Err(unusable(path, format!("it is not a regular file; check {VARIABLE}")))
+        }
+        Ok(file) if file.len() > user_file::SIZE_MAX => {
+            Err(unusable(path, format!("it is larger than 4 MiB; check {VARIABLE}")))
+        }
+        // What else is wrong with it is found out only if no other place has certificates.
+        _ => Ok(()),
+    }
+}
+
 /// What is wrong with the file that takes the place of the system's certificates.
 pub(super) fn of_variable() -> Option<StoreError> {
-    const NAME: &str = "SSL_CERT_FILE";
-    let path = PathBuf::from(std::env::var_os(NAME).filter(|value| !value.is_empty())?);
+    let path = user_file::variable(VARIABLE)?;
     match fs::metadata(&path) {
-        Err(error) => Some(unreadable(&path, NAME, &error)),
-        Ok(file) if file.len() == 0 => Some(unusable(&path, format!("it is empty; check {NAME}"))),
+        Err(error) => Some(unreadable(&path, VARIABLE, &error)),
+        Ok(file) if file.len() == 0 => {
+            Some(unusable(&path, format!("it is empty; check {VARIABLE}")))
+        }
         Ok(_) => None,
     }
 }
@@ -133,7 +155,7 @@ fn read_ca_file(
     path: &Path,
     is_optional: bool,
 ) -> Result<Vec<CertificateDer<'static>>, StoreError> {
-    let pem = match fs::read(path) {
+    let pem = match user_file::read(path) {
         Ok(pem) => pem,
         Err(error) if error.kind() == io::ErrorKind::NotFound && is_optional => {
             return Ok(Vec::new());
@@ -147,7 +169,7 @@ fn read_ca_file(
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, StoreError> {
-    fs::read(file).map_err(|error| unusable(file, error.to_string()))
+    user_file::read(file).map_err(|error| unusable(file, error.to_string()))
 }
 
 /// All certificates in a PEM file; there has to be one.
@@ -201,12 +223,44 @@ mod tests {
         fs::write(&path, "\n").unwrap();
         assert!(read(false).is_err());
         assert!(read(true).unwrap().certificates.is_empty());
+        // It has no end.
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        for optional in [false, true] {
+            let endless = read(optional).unwrap_err().to_string();
+            assert!(endless.ends_with("larger than 4 MiB"), "{endless}");
+        }
+        fs::remove_file(&path).unwrap();
         for bad in ["no PEM at all", "-----BEGIN CERTIFICATE-----\n§\n-----END CERTIFICATE-----\n"]
         {
             fs::write(&path, bad).unwrap();
             let error = read(true).unwrap_err();
             assert!(error.to_string().contains("ca.crt"), "{error}");
         }
+    }
+
+    /// In the place of an authority, of a certificate and of its key, and of the system's.
+    #[tokio::test]
+    async fn files_without_an_end_are_refused() {
+        for (endless, other) in [("a.crt", None), ("a.cert", None), ("a.key", Some("a.cert"))] {
+            let dir = tempfile::tempdir().unwrap();
+            std::os::unix::fs::symlink("/dev/zero", dir.path().join(endless)).unwrap();
+            if let Some(other) = other {
+                fs::write(dir.path().join(other), "x").unwrap();
+            }
+            let cert_dir = Some(dir.path().to_owned());
+            let options = AccessOptions { cert_dir, ..AccessOptions::default() };
+            let error = Certificates::find(&options, "quay.io").await.err().unwrap().to_string();
+            assert!(error.ends_with("larger than 4 MiB"), "{error}");
+        }
+        let error = check_bounded(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(error.ends_with("it is not a regular file; check SSL_CERT_FILE"), "{error}");
+        let long = tempfile::NamedTempFile::new().unwrap();
+        long.as_file().set_len(user_file::SIZE_MAX + 1).unwrap();
+        let error = check_bounded(long.path()).unwrap_err().to_string();
+        assert!(error.ends_with("it is larger than 4 MiB; check SSL_CERT_FILE"), "{error}");
+        long.as_file().set_len(user_file::SIZE_MAX).unwrap();
+        check_bounded(long.path()).unwrap();
     }
 
     #[tokio::test]

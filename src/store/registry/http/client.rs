@@ -47,6 +47,7 @@ fn builder(
             None => builder,
         });
     }
+    certificates::check_variable()?;
     let tls = trust::config(authorities, identity.map(|own| &own.verifying));
     let tls = tls.map_err(|error| {
         certificates::of_variable().unwrap_or_else(|| StoreError::Setup(error.to_string()))
