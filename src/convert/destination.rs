@@ -202,7 +202,7 @@ impl<'a> Destination<'a> {
                 "make it writable, or name another directory"
             }
             (_, Store::Registry(_)) => "set TMPDIR to a directory with room for the largest layers",
-            (_, Store::Layout(_)) => "make room there for all of the new image",
+            (_, Store::Layout(_)) => "make room for all of the new image",
         };
         ConvertError::Spool { dir, error, advice }
     }
