@@ -38,14 +38,14 @@ pub(super) async fn check(
         }
         Ok(None) | Err(_) => return Ok(()),
     };
-    let names = if sources.contains(&named.digest) || named.bytes == plan.root.bytes {
+    let relation = if sources.contains(&named.digest) || named.bytes == plan.root.bytes {
         "the source"
     } else if lists(&named, &sources) {
         "an index that lists the source"
     } else {
         return Ok(());
     };
-    if is_kept(&job.wanted, plan, &named) { Ok(()) } else { takes(&named.digest, names) }
+    if is_kept(&job.wanted, plan, &named) { Ok(()) } else { takes(&named.digest, relation) }
 }
 
 /// What was given and what is converted of it, also as others may name the same bytes.

@@ -90,7 +90,7 @@ fn of_an_index_by_one_of_its_images() {
         let child = source.image(is_docker, &platform("amd64"), &[tar(3)]);
         source.image(is_docker, &platform("arm64"), &[tar(5)]);
         let index = source.finish(media_type);
-        tag(&dir, "amd64", &source.entries[0]["mediaType"].as_str().unwrap().to_owned(), &child);
+        tag(&dir, "amd64", source.entries[0]["mediaType"].as_str().unwrap(), &child);
         tag(&dir, "dual", media_type, &index);
         let refused = |tag: &str, arguments: &[&str], words| {
             let to = format!("oci:./w:{tag}");
