@@ -9,8 +9,8 @@ pub fn foreign(text: &str) -> Cow<'_, str> {
         // What follows may be anything that a later step takes for a space.
         text = Cow::Owned(text.replace(';', ","));
     }
-    // With an odd one, what is quoted after it would seem not to be.
-    if text.matches('"').count() % 2 == 1 {
+    // With an odd or an escaped one, what is quoted after it would seem not to be, and the reverse.
+    if text.matches('"').count() % 2 == 1 || text.contains('"') && text.contains('\\') {
         text = Cow::Owned(text.replace('"', "'"));
     }
     text
@@ -50,5 +50,6 @@ mod tests {
         assert_eq!(foreign("denied; run x;y"), "denied, run x,y");
         assert_eq!(foreign("a \"b\" c"), "a \"b\" c");
         assert_eq!(foreign("a \"b"), "a 'b");
+        assert_eq!(foreign(r#"a "\" b"#), r"a '\' b");
     }
 }
