@@ -149,7 +149,7 @@ async fn progress_fits_and_is_cleared() {
     let destination = format!("oci:{}/new:y", dir.path().display());
     tokio::task::spawn_blocking(move || {
         for columns in [40, 80, 160] {
-            let options = ["--compression-level=12", "--reuse-from=none", "--jobs=2"];
+            let options = ["--compression-level=15", "--reuse-from=none", "--jobs=2"];
             let command =
                 program_with(&[&["convert", &image, &destination], &options[..]].concat());
             let (code, text, seen) = Terminal::start(command, columns).end();

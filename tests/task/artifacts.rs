@@ -25,6 +25,9 @@ struct Artifacts {
     outputs: Vec<Artifact>,
 }
 
+/// What another run has written.
+const EARLIER: &str = r#"{"inputs":[],"outputs":[]}"#;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Artifact {
@@ -103,7 +106,7 @@ fn artifacts_agree_with_the_results() {
         let dir = work_dir();
         let (path, results) = (dir.path().join("provenance.json"), dir.path().join("results"));
         fs::create_dir(&results).unwrap();
-        fs::write(&path, "of an earlier run").unwrap();
+        fs::write(&path, EARLIER).unwrap();
         let destination = format!("{repository}:{}", tag.replace("again", "dual"));
         let source_name = format!("{repository}@{source}");
         let command = |more: &[&str]| {
@@ -112,7 +115,7 @@ fn artifacts_agree_with_the_results() {
             command
         };
         let plan = ends(command(&["--dry-run", "--output=json"]), 0, "").stdout;
-        assert_eq!(fs::read_to_string(&path).unwrap(), "of an earlier run", "it was a dry run");
+        assert_eq!(fs::read_to_string(&path).unwrap(), EARLIER, "it was a dry run");
         let plan: Json = serde_json::from_slice(&plan).unwrap();
         ends(command(&[]), 0, "published");
 
@@ -179,14 +182,14 @@ fn artifacts_of_a_failed_run_are_gone() {
         ),
         (&source, &["--resolve-tag"], 2, "cannot be used with --artifacts-path"),
     ] {
-        fs::write(&path, "of an earlier run").unwrap();
+        fs::write(&path, EARLIER).unwrap();
         let mut command = convert(source, &destination, &path);
         command.args(options);
         ends(command, code, words);
         assert!(!path.exists(), "{options:?}");
     }
     // By the variable, too, and before the arguments are read.
-    fs::write(&path, "of an earlier run").unwrap();
+    fs::write(&path, EARLIER).unwrap();
     let mut command = program();
     command.args(["convert", "--nonsense"]).env("RECOMPRESS_ARTIFACTS_PATH", &path);
     ends(command, 2, "--nonsense");

@@ -37,6 +37,7 @@ fn run(registry: &Registry, source: &Digest, arguments: &[&str]) -> Run {
     let output = Command::new(env!("CARGO_BIN_EXE_recompress-image"))
         .args(["convert", &format!("{image}@{source}"), &format!("{image}:out"), "--results-dir"])
         .arg(dir.path())
+        .arg("--in-place")
         .args(arguments)
         .env("NO_PROXY", "*")
         .output()
@@ -276,7 +277,7 @@ fn a_single_image_is_never_its_own_result() {
     let mut source = push(&registry, NAME, "in", "amd64");
     for format in ["gzip", "gzip", "zstd", "zstd", "zstd:chunked", "zstd:chunked", "dual", "dual"] {
         let option = format!("--compression-format={format}");
-        let made = not_signed(&registry, &source, &[&option, "--in-place"], format);
+        let made = not_signed(&registry, &source, &[&option], format);
         assert_eq!(made.code, 0, "{}", made.log);
         let Value::String(digest) = &made.results["IMAGE_DIGEST"] else { panic!("no text") };
         source = digest.parse().unwrap();
