@@ -70,6 +70,9 @@ fn write_pages(dir: &Path) -> io::Result<()> {
     clap_mangen::generate_to(command, new.path())?;
     for page in fs::read_dir(new.path())? {
         let page = page?;
+        let text = fs::read_to_string(page.path())?;
+        // What the generator calls what follows the options.
+        fs::write(page.path(), text.replace(".SH EXTRA", ".SH \"EXIT STATUS\""))?;
         fs::rename(page.path(), dir.join(page.file_name()))?;
     }
     Ok(())
@@ -129,6 +132,7 @@ mod tests {
         assert!(fs::symlink_metadata(&page).unwrap().is_file());
         let page = fs::read_to_string(&page).unwrap();
         assert!(!page.contains(env!("BUILT_FROM")), "{page}");
+        assert!(page.contains(".SH \"EXIT STATUS\"\n") && !page.contains(".SH EXTRA"), "{page}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 10);
     }
 }
