@@ -11,10 +11,11 @@ mod report;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use self::report::Room;
-pub(crate) use self::report::{InspectReport, InspectedLayer, ListedImage};
+pub(crate) use self::report::{InspectReport, InspectedLayer};
 use crate::{
     image::{Descriptor, ImageReference, Platform},
     progress,
+    resolve::ListedImage,
     source::{LayerDocuments, NoDocuments, Source},
     store::AccessOptions,
     verify::{self, VerifyError},

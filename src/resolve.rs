@@ -4,7 +4,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::{
-    image::{Digest, EntryKind, ImageReference, Platform},
+    image::{Descriptor, Digest, EntryKind, ImageReference, Platform},
     source::{Source, SourceError},
     store::{AccessOptions, RawManifest},
 };
@@ -21,18 +21,31 @@ pub(crate) struct Resolved {
     pub(crate) size: u64,
     /// The images of an index, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) platforms: Vec<ResolvedPlatform>,
+    pub(crate) platforms: Vec<ListedImage>,
 }
 
-/// An image of an index.
+/// One manifest of an index.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct ResolvedPlatform {
-    /// `OS/ARCH[/VARIANT]`, where it has one.
+pub(crate) struct ListedImage {
+    /// `OS/ARCH[/VARIANT]`; nothing for attestations and the like.
     pub(crate) platform: Option<String>,
+    /// Of the manifest.
     pub(crate) digest: Digest,
+    /// Of the manifest.
     pub(crate) media_type: String,
     /// Marked as having zstd layers (`io.github.containers.compression.zstd`).
     pub(crate) marked_zstd: bool,
+}
+
+impl ListedImage {
+    pub(crate) fn new(entry: &Descriptor) -> Self {
+        Self {
+            platform: entry.platform().map(Platform::to_string),
+            digest: entry.blob.digest.clone(),
+            media_type: entry.media_type.clone(),
+            marked_zstd: entry.is_marked(),
+        }
+    }
 }
 
 /// Reads what `image` leads to, or the image for `platform` in that.
@@ -58,16 +71,10 @@ pub(crate) async fn resolve(
     Ok(Resolved { reference: image.with_digest(&digest), digest, media_type, size, platforms })
 }
 
-fn platforms(source: &Source, raw: &RawManifest) -> Result<Vec<ResolvedPlatform>, SourceError> {
+fn platforms(source: &Source, raw: &RawManifest) -> Result<Vec<ListedImage>, SourceError> {
     let index = source.index(raw)?;
     let images = index.entries().filter(|entry| entry.entry_kind() == EntryKind::Manifest);
-    let listed = images.map(|entry| ResolvedPlatform {
-        platform: entry.platform().map(Platform::to_string),
-        digest: entry.blob.digest.clone(),
-        media_type: entry.media_type.clone(),
-        marked_zstd: entry.is_marked(),
-    });
-    Ok(listed.collect())
+    Ok(images.map(ListedImage::new).collect())
 }
 
 fn text<S: Serializer>(reference: &ImageReference, serializer: S) -> Result<S::Ok, S::Error> {

@@ -223,16 +223,21 @@ pub struct ConvertArgs {
 /// no run.
 pub fn clear_results(arguments: impl IntoIterator<Item = OsString>) {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let dirs = paths(&arguments, "--results-dir", "RECOMPRESS_RESULTS_DIR");
+    let files = paths(&arguments, "--artifacts-path", "RECOMPRESS_ARTIFACTS_PATH");
+    if dirs.is_empty() && files.is_empty() {
+        return;
+    }
     let asks_for_help = || super::parse(arguments.clone()).is_err_and(|error| !error.use_stderr());
     let is_convert = given::subcommand(&arguments).is_some_and(|name| name == "convert");
     if !is_convert || is_dry_run(&arguments) || asks_for_help() {
         return;
     }
     // What cannot be removed is found again, and reported, when the run begins.
-    for dir in paths(&arguments, "--results-dir", "RECOMPRESS_RESULTS_DIR") {
+    for dir in dirs {
         let _ = tekton::clear(&results_folder(dir));
     }
-    for file in paths(&arguments, "--artifacts-path", "RECOMPRESS_ARTIFACTS_PATH") {
+    for file in files {
         let _ = tekton::clear_artifacts(&file);
     }
 }

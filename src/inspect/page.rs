@@ -1,11 +1,15 @@
 //! The report of `inspect` as an HTML page.
 
-use super::{InspectReport, InspectedLayer, ListedImage, report::Largest};
-use crate::report::{
-    html::{
-        Bar, Bars, Column, Content, Figure, Map, Node, Page, Section, Table, Tone, Value, Weight,
+use super::{InspectReport, InspectedLayer, report::Largest};
+use crate::{
+    report::{
+        html::{
+            Bar, Bars, Column, Content, Figure, Map, Node, Page, Section, Table, Tone, Value,
+            Weight,
+        },
+        human::{count, counted, percent, size},
     },
-    human::{count, counted, percent, size},
+    resolve::ListedImage,
 };
 
 /// Of each table of files and directories.

@@ -12,11 +12,12 @@ use serde::Serialize;
 use super::contents::Contents;
 use crate::{
     check::{BlobKind, TocEntry},
-    image::{Descriptor, Digest, Platform, media_type::LayerType},
+    image::{Descriptor, Digest, media_type::LayerType},
     report::{
         human::{counted, size},
         paths::shortened,
     },
+    resolve::ListedImage,
     store::RawManifest,
 };
 
@@ -40,19 +41,6 @@ pub(crate) struct InspectReport {
     /// The entries of each TOC were asked for.
     #[serde(skip)]
     pub(crate) lists_entries: bool,
-}
-
-/// One manifest of an index.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct ListedImage {
-    /// `OS/ARCH[/VARIANT]`; nothing for attestations and the like.
-    pub(crate) platform: Option<String>,
-    /// Of the manifest.
-    pub(crate) digest: Digest,
-    /// Of the manifest.
-    pub(crate) media_type: String,
-    /// Marked as having zstd layers (`io.github.containers.compression.zstd`).
-    pub(crate) marked_zstd: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -233,17 +221,6 @@ impl From<TocEntry> for TocLine {
             offset: entry.offset,
             end_offset: entry.end_offset,
             hole: entry.chunk_type == "zeros",
-        }
-    }
-}
-
-impl ListedImage {
-    pub(super) fn new(member: &Descriptor) -> Self {
-        Self {
-            platform: member.platform().map(Platform::to_string),
-            digest: member.blob.digest.clone(),
-            media_type: member.media_type.clone(),
-            marked_zstd: member.is_marked(),
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use super::{InspectReport, InspectedLayer, Largest, ListedImage, TocLine};
-use crate::report::human::{counted, percent, size};
+use super::{InspectReport, InspectedLayer, Largest, TocLine};
+use crate::{
+    report::human::{counted, percent, size},
+    resolve::ListedImage,
+};
 
 impl fmt::Display for InspectReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
