@@ -115,6 +115,7 @@ fn the_image_holds_one_program_and_no_shell() {
     assert_eq!(files(&image.root), ["etc/ssl/certs/ca-certificates.crt", NAME]);
     let program = fs::metadata(image.root.join(NAME)).unwrap();
     assert_eq!((program.uid(), program.mode() & 0o7777), (0, 0o755));
+    assert!(program.len() < 12_000_000, "{} bytes", program.len());
     let bundle = fs::read_to_string(image.root.join("etc/ssl/certs/ca-certificates.crt")).unwrap();
     let authorities = bundle.matches("BEGIN CERTIFICATE").count();
     assert!((80..400).contains(&authorities), "{authorities} certificates");
