@@ -25,9 +25,10 @@ pub enum StoreError {
     /// 403: the credentials are valid, but lack a permission.
     #[error("{0}")]
     Denied(Box<Refusal>),
-    /// `what` is `manifest sha256:…` or `blob sha256:…`, `place` the repository or the layout.
+    /// `what` is `manifest sha256:…` or `blob sha256:…`, `place` the repository or, if it is local, the
+    /// layout.
     #[error("{what} not found in {place}")]
-    NotFound { what: String, place: String },
+    NotFound { what: String, place: String, is_local: bool },
     /// The registry cannot be reached, or the connection broke. `reason` is the innermost cause.
     #[error("{}{tried}{}", self.cause(), hint(kind.hint(registry)))]
     Unreachable { registry: String, kind: Unreachable, reason: String, tried: Tried },

@@ -139,7 +139,7 @@ impl OciLayout {
             let chosen = layout.read_index()?.select(layout.path(), &which)?;
             let what = format!("manifest {}", chosen.digest);
             let Some(blob) = layout.open_blob(&chosen.digest)? else {
-                return Err(StoreError::NotFound { what, place: layout.place() });
+                return Err(layout.lacks(what));
             };
             let size = blob.len();
             if size > MANIFEST_SIZE_MAX {
@@ -161,7 +161,7 @@ impl OciLayout {
         let digest = digest.clone();
         self.blocking(move |layout| match layout.open_blob(&digest)? {
             Some(blob) => Ok(BlobReader::from_extent(blob, &digest, size)),
-            None => Err(StoreError::NotFound { what: blob_name(&digest), place: layout.place() }),
+            None => Err(layout.lacks(blob_name(&digest))),
         })
         .await
     }
@@ -180,7 +180,7 @@ impl OciLayout {
                 read.map_err(StoreError::io(layout.path()))?;
                 Ok(bytes.into())
             }
-            None => Err(StoreError::NotFound { what: blob_name(&digest), place: layout.place() }),
+            None => Err(layout.lacks(blob_name(&digest))),
         })
         .await
     }
@@ -261,6 +261,10 @@ impl OciLayout {
             Err(error) => Err(StoreError::io(&self.root)(io::Error::other(error))),
         }
     }
+    fn lacks(&self, what: String) -> StoreError {
+        StoreError::NotFound { what, place: self.place(), is_local: true }
+    }
+
 
     /// The same for work that may be long. It learns when this future has been dropped; otherwise it
     /// would run to its end.

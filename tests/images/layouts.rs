@@ -1,0 +1,67 @@
+//! Layouts as sources: what they lack.
+
+use std::{fs, process::Command};
+
+use recompress_image::image::{Digest, media_type::OCI_LAYER_GZIP};
+use test_support::{
+    layout::{Layout, gzip, tar, text},
+    program, work_dir,
+};
+
+/// A layout with an image of one layer, and the digest of the image.
+fn image(dir: &std::path::Path) -> (Layout, String) {
+    let tars = [tar(3)];
+    let mut layout = Layout::new(dir, &[(OCI_LAYER_GZIP, gzip(&tars[0]))], &tars);
+    let digest = layout.finish();
+    (layout, digest)
+}
+
+/// What a layout or an archive lacks is not a registry's fault.
+#[test]
+fn parts_that_are_missing() {
+    let dir = work_dir();
+    let (layout, digest) = image(&dir.path().join("in"));
+    let blob = |digest: &str| layout.dir.join("blobs").join(digest.replace(':', "/"));
+    let config = layout.manifest["config"]["digest"].as_str().unwrap();
+    let layer = layout.manifest["layers"][0]["digest"].as_str().unwrap();
+    let archive = dir.path().join("in.tar");
+    let sources = [layout.reference(), format!("oci-archive:{}", archive.display())];
+    let to = format!("oci:{}:out", dir.path().join("out").display());
+    let missing = format!("{}@{}", sources[0], Digest::sha256_of(b"nothing"));
+    for (part, part_name) in [(layer, "blob"), (config, "blob"), (&digest, "manifest")] {
+        let aside = dir.path().join("aside");
+        fs::rename(blob(part), &aside).unwrap();
+        let packed = Command::new("tar")
+            .args(["-cf", archive.to_str().unwrap(), "-C", layout.dir.to_str().unwrap(), "."])
+            .status();
+        assert!(packed.unwrap().success());
+        for source in &sources {
+            for arguments in [
+                &["convert", source, &to][..],
+                &["inspect", source, "--download"],
+                &["diff", source, source],
+                &["verify", source],
+                &["digest", source],
+            ] {
+                let output = program().args(arguments).output().unwrap();
+                let expected = match (arguments[0], part) {
+                    ("digest", part) if part != digest => Some(0),
+                    // Only its blobs would be compared, and they are the same.
+                    ("diff", part) if part == layer => Some(0),
+                    ("verify", part) if part == layer => Some(8),
+                    _ => Some(7),
+                };
+                assert_eq!(output.status.code(), expected, "{arguments:?}: {}", text(&output));
+                let words = format!("{part_name} {part} not found in {source}");
+                let words = words.trim_end_matches(":in");
+                let is_told = expected != Some(7) || text(&output).contains(words);
+                assert!(is_told, "{arguments:?}: {}", text(&output));
+            }
+        }
+        fs::rename(&aside, blob(part)).unwrap();
+    }
+    for command in ["convert", "inspect", "verify", "digest"] {
+        let output = program().args([command, &missing]).output().unwrap();
+        assert_eq!(output.status.code(), Some(7), "{command}: {}", text(&output));
+    }
+}
