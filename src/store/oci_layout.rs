@@ -157,6 +157,17 @@ impl OciLayout {
         .await
     }
 
+    /// The images of which one is meant if none is named, each once.
+    pub(crate) async fn images(&self) -> Result<Vec<Digest>, StoreError> {
+        self.blocking(|layout| {
+            let index = layout.read_index()?;
+            let mut found = HashSet::new();
+            let digests = index.images().map(|entry| &entry.blob.digest);
+            Ok(digests.filter(|digest| found.insert(*digest)).cloned().collect())
+        })
+        .await
+    }
+
     pub(super) async fn blob(&self, digest: &Digest, size: u64) -> Result<BlobReader, StoreError> {
         let digest = digest.clone();
         self.blocking(move |layout| match layout.open_blob(&digest)? {
@@ -250,6 +261,10 @@ impl OciLayout {
         format!("{prefix}{}", self.path().display())
     }
 
+    fn lacks(&self, what: String) -> StoreError {
+        StoreError::NotFound { what, place: self.place(), is_local: true }
+    }
+
     /// Runs file work off the async threads.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -261,10 +276,6 @@ impl OciLayout {
             Err(error) => Err(StoreError::io(&self.root)(io::Error::other(error))),
         }
     }
-    fn lacks(&self, what: String) -> StoreError {
-        StoreError::NotFound { what, place: self.place(), is_local: true }
-    }
-
 
     /// The same for work that may be long. It learns when this future has been dropped; otherwise it
     /// would run to its end.

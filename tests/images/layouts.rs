@@ -1,8 +1,9 @@
-//! Layouts as sources: what they lack.
+//! Layouts as sources: what they lack, and which of their images is meant.
 
 use std::{fs, process::Command};
 
 use recompress_image::image::{Digest, media_type::OCI_LAYER_GZIP};
+use serde_json::Value;
 use test_support::{
     layout::{Layout, gzip, tar, text},
     program, work_dir,
@@ -64,4 +65,31 @@ fn parts_that_are_missing() {
         let output = program().args([command, &missing]).output().unwrap();
         assert_eq!(output.status.code(), Some(7), "{command}: {}", text(&output));
     }
+}
+
+/// A conversion beside its source can be repeated, although no image is named.
+#[test]
+fn the_source_is_found_again() {
+    let dir = work_dir();
+    let (layout, digest) = image(&dir.path().join("in"));
+    let source = format!("oci:{}", layout.dir.display());
+    let convert = |more: &[&str]| {
+        let output = program().args(["convert", &source]).args(more).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        output
+    };
+    let resolved = format!("resolved {source} to {digest}");
+    let first = convert(&[]);
+    assert!(!text(&first).contains(&resolved), "{}", text(&first));
+    let second = convert(&[]);
+    assert!(text(&second).contains(&resolved), "{}", text(&second));
+    assert_eq!(first.stdout, second.stdout);
+    convert(&["--compression-format=gzip"]);
+    let plan = convert(&["--dry-run", "--output=json"]);
+    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    assert_eq!(plan["source_digest"], *digest);
+    // Only `convert` can know which one is meant.
+    let output = program().args(["verify", &source]).output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{}", text(&output));
+    assert!(text(&output).contains("choose one by tag or digest"), "{}", text(&output));
 }
