@@ -311,5 +311,8 @@ pub(super) async fn run(args: ConvertArgs) -> Result<(), CommandError> {
     }
     let summary = convert::run(&job, &reporter).await?;
     let line = format!("{}\n", summary.image.reference);
-    print("convert", output, &line, &summary).map_err(CommandError::Stdout)
+    print("convert", output, &line, &summary).map_err(|source| CommandError::Stdout {
+        reference: summary.image.reference.clone(),
+        source,
+    })
 }

@@ -21,8 +21,8 @@ pub enum CommandError {
     Usage(#[from] UsageError),
     #[error(transparent)]
     Convert(#[from] ConvertError),
-    #[error("the image is published, but its reference could not be printed")]
-    Stdout(#[source] io::Error),
+    #[error("{reference} is published, but that could not be printed")]
+    Stdout { reference: String, source: io::Error },
     /// Also of `inspect`.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -104,7 +104,7 @@ impl CommandError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::Usage,
-            Self::Stdout(_) | Self::Print(_) | Self::Man { .. } | Self::NoAuthfile { .. } => {
+            Self::Stdout { .. } | Self::Print(_) | Self::Man { .. } | Self::NoAuthfile { .. } => {
                 ExitCode::Local
             }
             Self::Findings { .. } => ExitCode::Findings,
