@@ -98,6 +98,7 @@ Exit codes:
   8    verify found errors
   129  interrupted by SIGHUP
   130  interrupted by SIGINT
+  131  interrupted by SIGQUIT
   143  interrupted by SIGTERM";
 
 impl CommandError {
@@ -196,12 +197,12 @@ fn of_convert(error: &ConvertError) -> ExitCode {
     }
 }
 
-/// `broken` is what damaged content means: at the source it is the user's image, at the destination
 /// Whose fault something at the destination is.
 fn at(destination: &ImageReference) -> ExitCode {
     if destination.registry().is_some() { ExitCode::Registry } else { ExitCode::Local }
 }
 
+/// `broken` is what damaged content means: at the source it is the user's image, at the destination
 /// the fault of the registry or of the disk.
 fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
     match error {
@@ -218,7 +219,6 @@ fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
         StoreError::DigestMismatch { .. } | StoreError::SizeMismatch { .. } => broken,
         StoreError::Read { source, .. } => of_blob(source),
         // What the destination has there is not the user's image.
-        StoreError::NotFound { is_local: true, .. } => ExitCode::Local,
         StoreError::Manifest { .. } | StoreError::TooLarge { .. }
             if broken != ExitCode::BrokenSource =>
         {
