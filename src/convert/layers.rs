@@ -20,7 +20,8 @@ use super::{
     reuse::{self, Reusable, TakenLayer},
 };
 use crate::{
-    layer::{self, Converted, LayerError, LayerProgress, Pool, Recipe},
+    check::BlobKind,
+    layer::{self, Compression, Converted, LayerError, LayerProgress, Pool, Recipe},
     report::{Event, LayerKind, LayerReport, ReuseNote},
     store::SpoolWriter,
 };
@@ -261,8 +262,14 @@ impl Workshop<'_> {
         if let Some(reason) = reason.as_ref().filter(|_| self.run.job.require_chunked) {
             return Err(task.not_chunkable(reason));
         }
+        let unread = task.unchanged();
         Ok(LayerReport {
-            source_format: Some(converted.source),
+            source_format: Some(match converted.source {
+                Compression::None => BlobKind::Uncompressed,
+                Compression::Gzip => BlobKind::Gzip,
+                Compression::Zstd if unread.source_is_chunked => BlobKind::ZstdChunked,
+                Compression::Zstd => BlobKind::Zstd,
+            }),
             diff_id: converted.diff_id,
             uncompressed_size: Some(converted.raw_len),
             kind: match (task.key.format, &converted.outline) {
@@ -275,7 +282,7 @@ impl Workshop<'_> {
             reason,
             outline: converted.outline.ok(),
             already_there: false,
-            ..task.unchanged()
+            ..unread
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Events as lines of text.
 
-use crate::{chunked::eligibility::LeftOut, layer::Compression};
+use crate::chunked::eligibility::LeftOut;
 
 use super::{
     AttachedReport, Event, LayerKind, LayerReport, ReuseNote, ReuseProof, ReuseReport, Summary,
@@ -52,10 +52,7 @@ fn converted(label: &str, report: &LayerReport) -> String {
     if report.digest == report.source_digest {
         return format!("{label}: {} {}, unchanged{there}", kind.as_str(), size(report.size));
     }
-    let from = match report.source_format {
-        Some(Compression::Zstd) if report.source_is_chunked => "zstd:chunked".to_owned(),
-        kind => kind.map(|kind| kind.to_string()).unwrap_or_default(),
-    };
+    let from = report.source_format.map(|kind| kind.to_string()).unwrap_or_default();
     let mut text = format!(
         "{label}: {from} {} to {} {} ({})",
         size(report.source_size),

@@ -2,7 +2,10 @@
 
 use std::{fs, process::Command};
 
-use recompress_image::image::{Digest, media_type::OCI_LAYER_GZIP};
+use recompress_image::image::{
+    Digest,
+    media_type::{OCI_LAYER, OCI_LAYER_GZIP},
+};
 use serde_json::Value;
 use test_support::{
     layout::{Layout, gzip, tar, text},
@@ -92,4 +95,37 @@ fn the_source_is_found_again() {
     let output = program().args(["verify", &source]).output().unwrap();
     assert_eq!(output.status.code(), Some(7), "{}", text(&output));
     assert!(text(&output).contains("choose one by tag or digest"), "{}", text(&output));
+}
+
+/// Reports say the same as text and as JSON, also of layers that are not read.
+#[test]
+fn formats_have_one_name() {
+    let dir = work_dir();
+    let tars = [tar(3)];
+    let mut layout = Layout::new(dir.path(), &[(OCI_LAYER, tars[0].clone())], &tars);
+    layout.finish();
+    let (source, result) = (layout.reference(), layout.reference() + "-zstd-chunked");
+    let again = format!("oci:{}:again", dir.path().display());
+    for (from, to, format) in
+        [(&source, &result, "uncompressed"), (&result, &again, "zstd:chunked")]
+    {
+        let inspected = [&["inspect", from][..], &["inspect", from, "--output=json"]];
+        let [told, report] =
+            inspected.map(|arguments| program().args(arguments).output().unwrap().stdout);
+        assert!(String::from_utf8(told).unwrap().contains(&format!(": {format}\n")));
+        let report: Value = serde_json::from_slice(&report).unwrap();
+        assert_eq!(report["layers"][0]["format"], format);
+        let plan = converted(&[from, to, "--compression-level=1", "--dry-run"]).0;
+        assert_eq!(plan["layers"][0]["source_format"], format);
+        let (report, told) = converted(&[from, to, "--compression-level=1"]);
+        assert_eq!(report["layers"][0]["source_format"], format);
+        assert!(told.contains(&format!("layer 1: {format} ")), "{told}");
+    }
+}
+
+/// The report of `convert`, and what was told.
+fn converted(arguments: &[&str]) -> (Value, String) {
+    let output = program().arg("convert").args(arguments).arg("--output=json").output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    (serde_json::from_slice(&output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
 }
