@@ -22,6 +22,7 @@ use super::{
 use crate::{
     check::BlobKind,
     layer::{self, Compression, Converted, LayerError, LayerProgress, Pool, Recipe},
+    progress,
     report::{Event, LayerKind, LayerReport, ReuseNote},
     store::SpoolWriter,
 };
@@ -117,9 +118,9 @@ pub(super) async fn convert(run: &Run<'_>) -> Result<ConvertedLayers, ConvertErr
     Ok(ConvertedLayers { of_variant, distinct, reuse_notes })
 }
 
-/// The lengths of the blobs that are to be read, in bytes.
+/// The lengths of the blobs that are to be read, in bytes, as far as that is known before.
 pub(super) fn sizes(plan: &Plan) -> Vec<u64> {
-    Tasks::of(plan).all.iter().map(|task| task.layer.blob.size).collect()
+    Tasks::of(plan).first().into_iter().map(|task| task.layer.blob.size).collect()
 }
 
 /// What a task has come to.
@@ -136,9 +137,13 @@ impl Workshop<'_> {
         let mut done: Vec<Outcome> = Vec::new();
         for task in tasks {
             let made = done.first().filter(|first| task.is_done_by(&first.report));
-            let (by, report) = match made {
-                Some(first) => (first.by, first.report.clone()),
-                None => (task.id, self.layer(task).await?),
+            let (by, report) = if let Some(first) = made {
+                (first.by, first.report.clone())
+            } else {
+                if !done.is_empty() {
+                    progress::expect(task.layer.blob.size);
+                }
+                (task.id, self.layer(task).await?)
             };
             done.push(Outcome { id: task.id, by, report });
         }

@@ -123,6 +123,25 @@ fn formats_have_one_name() {
     }
 }
 
+/// A content that is at the bottom and above is converted once, and planned once.
+#[test]
+fn a_plan_counts_what_is_read() {
+    let dir = work_dir();
+    let (first, second) = (tar(3), tar(5));
+    let tars = [first.clone(), second, first];
+    let blobs = tars.each_ref().map(|tar| (OCI_LAYER_GZIP, gzip(tar)));
+    let mut layout = Layout::new(dir.path(), &blobs, &tars);
+    layout.finish();
+    let source = layout.reference();
+    let (plan, _) = converted(&[&source, "--dry-run"]);
+    let numbers = plan["layers"].as_array().unwrap().iter().map(|layer| &layer["number"]);
+    assert_eq!(numbers.collect::<Vec<_>>(), [1, 2]);
+    let size = blobs[0].1.len() + blobs[1].1.len();
+    assert_eq!(plan["download_size"], size);
+    let (_, told) = converted(&[&source]);
+    assert!(told.contains("2 layers, "), "{told}");
+}
+
 /// The report of `convert`, and what was told.
 fn converted(arguments: &[&str]) -> (Value, String) {
     let output = program().arg("convert").args(arguments).arg("--output=json").output().unwrap();
