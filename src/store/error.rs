@@ -72,7 +72,7 @@ pub enum StoreError {
     /// What is stored as a manifest cannot be used as one.
     #[error("{what} in {place} is {reason}")]
     Manifest { what: String, place: String, reason: DocumentError },
-    #[error("{0} does not name an image; add a tag or a digest, as in {0}@sha256:…")]
+    #[error("{0} has neither a tag nor a digest; add one, as in {0}:TAG or {0}@sha256:…")]
     NothingSelected(String),
     #[error(transparent)]
     Tag(#[from] ReferenceError),
