@@ -56,6 +56,7 @@ struct Document<'a, R> {
 #[derive(Serialize)]
 struct FailureDocument<'a> {
     schema_version: u32,
+    command: Option<&'a str>,
     error: &'a Failure,
 }
 
@@ -99,11 +100,11 @@ pub(super) fn print_with(
 }
 
 /// Prints why there is no report.
-pub(super) fn print_failure(error: &Failure) {
+pub(super) fn print_failure(command: Option<&str>, error: &Failure) {
     if PRINTED.swap(true, Ordering::Relaxed) {
         return;
     }
-    let document = FailureDocument { schema_version: SCHEMA_VERSION, error };
+    let document = FailureDocument { schema_version: SCHEMA_VERSION, command, error };
     // Standard error says it, too.
     if let Ok(text) = serde_json::to_string_pretty(&document) {
         let _ = writeln!(std::io::stdout(), "{text}");

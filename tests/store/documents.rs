@@ -133,7 +133,9 @@ async fn failures_are_documents() {
     ] {
         let output = run(json(arguments)).await;
         ends(&output, code, &["error: "]);
-        let error = valid(&output, "failure")["error"].clone();
+        let document = valid(&output, "failure");
+        assert_eq!(document["command"], arguments[0]);
+        let error = document["error"].clone();
         assert_eq!((&error["code"], &error["kind"]), (&Value::from(code), &Value::from(kind)));
         assert!(error["hint"].as_str().unwrap_or_default().starts_with(hint), "{error}");
         assert!(!error["message"].as_str().unwrap().starts_with("error: "), "{error}");
