@@ -129,3 +129,35 @@ pub(super) fn print_page(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::Value;
+
+    /// The fields that have no description.
+    fn undescribed(schema: &Value, path: &str, found: &mut Vec<String>) {
+        let Some(parts) = schema.as_object() else {
+            let items = schema.as_array().into_iter().flatten();
+            items.for_each(|item| undescribed(item, path, found));
+            return;
+        };
+        let fields = parts.get("properties").and_then(Value::as_object);
+        for (name, field) in fields.into_iter().flatten() {
+            if field["description"].as_str().is_none_or(str::is_empty) {
+                found.push(format!("{path}/{name}"));
+            }
+        }
+        for (name, part) in parts {
+            undescribed(part, &format!("{path}/{name}"), found);
+        }
+    }
+
+    #[test]
+    fn the_schema_says_what_fields_mean() {
+        let schema = include_str!("../../docs/schema/report.json");
+        let mut found = Vec::new();
+        undescribed(&serde_json::from_str(schema).unwrap(), "", &mut found);
+        assert_eq!(found, Vec::<String>::new());
+    }
+}
