@@ -124,6 +124,10 @@ pub fn warn_of_unknown_variables() {
     }
 }
 
+fn is_subcommand(name: &str) -> bool {
+    Cli::command().get_subcommands().any(|command| command.get_name() == name)
+}
+
 /// Those that are read.
 fn variables() -> Vec<String> {
     fn of(command: &clap::Command) -> Vec<String> {

@@ -17,6 +17,7 @@ mod kept;
 mod layers;
 mod markers;
 pub(crate) mod memory;
+mod origin;
 mod plan;
 mod publish;
 mod results;
@@ -26,6 +27,7 @@ mod summary;
 use std::path::PathBuf;
 
 pub(crate) use self::dry_run::dry_run;
+pub(crate) use self::origin::origin;
 pub(crate) use self::plan::derived_tag;
 use self::{
     attachments::Attachments, destination::Destination, format::Wanted, plan::Plan,

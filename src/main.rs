@@ -3,6 +3,7 @@
 use std::{
     io::Write as _,
     process::ExitCode,
+    task::Poll,
     thread,
     time::{Duration, Instant},
 };
@@ -13,6 +14,7 @@ use recompress_image::{
     report::screen,
     store,
 };
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long to wait for tasks to stop and clean up: less than the 5 seconds within which a signal
@@ -25,9 +27,10 @@ const GRACE_OF_UPLOADS: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_millis(4500);
 
 /// The signals that end a run. By convention its exit code is 128 and the signal's number.
-const SIGNALS: [(SignalKind, &str, u8); 3] = [
+const SIGNALS: [(SignalKind, &str, u8); 4] = [
     (SignalKind::hangup(), "SIGHUP", 128 + 1),
     (SignalKind::interrupt(), "SIGINT", 128 + 2),
+    (SignalKind::quit(), "SIGQUIT", 128 + 3),
     (SignalKind::terminate(), "SIGTERM", 128 + 15),
 ];
 
@@ -136,20 +139,31 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 /// Waits for a signal that ends the run, and returns its name and the exit code.
 async fn stopped() -> std::io::Result<(&'static str, u8)> {
-    let [(hup, hup_name, hup_code), (int, int_name, int_code), (term, term_name, term_code)] =
-        SIGNALS;
-    let (mut hup, mut int, mut term) = (signal(hup)?, signal(int)?, signal(term)?);
-    Ok(tokio::select! {
-        _ = hup.recv() => (hup_name, hup_code),
-        _ = int.recv() => (int_name, int_code),
-        _ = term.recv() => (term_name, term_code),
+    let mut signals = Vec::with_capacity(SIGNALS.len());
+    for (kind, name, code) in SIGNALS {
+        signals.push((signal(kind)?, name, code));
+    }
+    Ok(std::future::poll_fn(|context| {
+        for (signal, name, code) in &mut signals {
+            if signal.poll_recv(context).is_ready() {
+                return Poll::Ready((*name, *code));
+            }
+        }
+        Poll::Pending
     })
+    .await)
 }
 
 /// Obeys a signal also while something blocks that cannot be interrupted, such as a write to a pipe
 /// that nobody reads.
 fn insist_on_signals() -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    {
+        let _within = runtime.enter();
+        // A handler stays for good: a file that would be too large (`ulimit -f`) becomes an error of
+        // its write, and what is unfinished is removed.
+        drop(signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?);
+    }
     let wait = move || {
         if let Ok((_, code)) = runtime.block_on(stopped()) {
             thread::sleep(PATIENCE);

@@ -20,9 +20,10 @@ pub(crate) use self::plan::{
 };
 use crate::{
     attached::Attached,
+    check::BlobKind,
     chunked::eligibility::LeftOut,
     image::{BlobId, Digest, ImageReference},
-    layer::{Compression, LayerProgress, Outline},
+    layer::{LayerProgress, Outline},
     probe::Probed,
     progress::{self, Work},
 };
@@ -114,8 +115,8 @@ pub struct LayerReport {
     pub source_digest: Digest,
     /// Its length in bytes.
     pub source_size: u64,
-    /// How it was compressed.
-    pub source_format: Option<Compression>,
+    /// How it was compressed, if it was read.
+    pub source_format: Option<BlobKind>,
     /// Its annotations say that it has a TOC.
     #[serde(skip)]
     pub source_is_chunked: bool,

@@ -332,6 +332,10 @@ impl Store {
         matches!(self, Self::Registry(registry) if registry.is_for_digests())
     }
 
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self, Self::Layout(_))
+    }
+
     /// The store's name for messages.
     pub(crate) fn place(&self) -> String {
         match self {

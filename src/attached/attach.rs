@@ -125,7 +125,7 @@ async fn list_in_index(
         return Ok(());
     }
     let (what, place) = (format!("{} under the tag {tag}", entry.blob.digest), store.place());
-    Err(StoreError::NotFound { what, place })
+    Err(StoreError::NotFound { what, place, is_local: store.is_local() })
 }
 
 /// Puts the document under the tag that cosign makes of the image's digest.
@@ -161,5 +161,5 @@ async fn put_blob(store: &Store, content: Bytes) -> Result<BlobId, StoreError> {
         return Ok(blob);
     }
     let (what, place) = (format!("blob {}", blob.digest), store.place());
-    Err(StoreError::NotFound { what, place })
+    Err(StoreError::NotFound { what, place, is_local: store.is_local() })
 }

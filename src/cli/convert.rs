@@ -299,6 +299,11 @@ pub(super) async fn run(args: ConvertArgs) -> Result<(), CommandError> {
         let Resolved { reference, digest, .. } = found.map_err(CommandError::Resolve)?;
         reporter.event(&Event::Resolved { tag: &job.source, digest: &digest });
         job.source = reference;
+    } else if let Some(digest) =
+        convert::origin(&job.source, &job.source_access).await.map_err(CommandError::Resolve)?
+    {
+        reporter.event(&Event::Resolved { tag: &job.source, digest: &digest });
+        job.source = job.source.with_digest(&digest);
     }
     if dry_run {
         let plan = Box::pin(convert::dry_run(&job, &reporter)).await?;
@@ -306,5 +311,8 @@ pub(super) async fn run(args: ConvertArgs) -> Result<(), CommandError> {
     }
     let summary = convert::run(&job, &reporter).await?;
     let line = format!("{}\n", summary.image.reference);
-    print("convert", output, &line, &summary).map_err(CommandError::Stdout)
+    print("convert", output, &line, &summary).map_err(|source| CommandError::Stdout {
+        reference: summary.image.reference.clone(),
+        source,
+    })
 }

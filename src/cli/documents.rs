@@ -72,10 +72,27 @@ fn write_pages(dir: &Path) -> io::Result<()> {
         let page = page?;
         let text = fs::read_to_string(page.path())?;
         // What the generator calls what follows the options.
-        fs::write(page.path(), text.replace(".SH EXTRA", ".SH \"EXIT STATUS\""))?;
+        let text = text.replace(".SH EXTRA", ".SH \"EXIT STATUS\"");
+        fs::write(page.path(), with_short_synopsis(&text))?;
         fs::rename(page.path(), dir.join(page.file_name()))?;
     }
     Ok(())
+}
+
+/// The generator lists the options in no order.
+fn with_short_synopsis(page: &str) -> String {
+    let is_option = |word: &&str| word.starts_with("[\\fB\\-");
+    let mut lines: Vec<_> = page.lines().map(str::to_owned).collect();
+    let heading = lines.iter().position(|line| line == ".SH SYNOPSIS");
+    if let Some(line) = heading.and_then(|at| lines.get_mut(at + 1)) {
+        let (options, mut words): (Vec<_>, Vec<_>) = line.split(' ').partition(is_option);
+        let name = words.iter().position(|word| word.ends_with("\\fR")).unwrap_or_default();
+        if !options.is_empty() {
+            words.insert(name + 1, "[OPTIONS]");
+        }
+        *line = words.join(" ");
+    }
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]
@@ -134,5 +151,10 @@ mod tests {
         assert!(!page.contains(env!("BUILT_FROM")), "{page}");
         assert!(page.contains(".SH \"EXIT STATUS\"\n") && !page.contains(".SH EXTRA"), "{page}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 10);
+        let page = fs::read_to_string(dir.path().join("recompress-image-convert.1")).unwrap();
+        let synopsis = page.split_once(".SH SYNOPSIS\n").unwrap().1.lines().next().unwrap();
+        let expected =
+            "\\fBrecompress\\-image convert\\fR [OPTIONS] <\\fISOURCE\\fR> [\\fIDESTINATION\\fR]";
+        assert_eq!(synopsis.trim_end(), expected);
     }
 }

@@ -6,6 +6,7 @@ use super::usage::UsageError;
 use crate::{
     convert::ConvertError,
     diff::DiffError,
+    image::ImageReference,
     layer::LayerError,
     probe::ProbeError,
     source::{NoDocuments, SourceError},
@@ -20,8 +21,8 @@ pub enum CommandError {
     Usage(#[from] UsageError),
     #[error(transparent)]
     Convert(#[from] ConvertError),
-    #[error("the image is published, but its reference could not be printed")]
-    Stdout(#[source] io::Error),
+    #[error("{reference} is published, but that could not be printed")]
+    Stdout { reference: String, source: io::Error },
     /// Also of `inspect`.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -91,19 +92,20 @@ Exit codes:
        instead of an image, a layer compressed with xz or bzip2, no image for the platform, a layer
        that cannot become zstd:chunked with --require-chunked, no SBOM with the given digest
   6    a registry cannot be reached, sent an invalid response, or does not have the image
-  7    local I/O or configuration: a full disk, a directory that cannot be written, no such image
-       in a layout or an archive, an archive that is damaged or would be overwritten, an invalid
-       registries.conf, a closed pipe
+  7    local I/O or configuration: a full disk, a directory that cannot be written, a layout or an
+       archive without the image or a part of it, an archive that is damaged or would be
+       overwritten, an invalid registries.conf, a closed pipe
   8    verify found errors
   129  interrupted by SIGHUP
   130  interrupted by SIGINT
+  131  interrupted by SIGQUIT
   143  interrupted by SIGTERM";
 
 impl CommandError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::Usage,
-            Self::Stdout(_) | Self::Print(_) | Self::Man { .. } | Self::NoAuthfile { .. } => {
+            Self::Stdout { .. } | Self::Print(_) | Self::Man { .. } | Self::NoAuthfile { .. } => {
                 ExitCode::Local
             }
             Self::Findings { .. } => ExitCode::Findings,
@@ -171,9 +173,8 @@ fn of_convert(error: &ConvertError) -> ExitCode {
         ConvertError::Source(error) => of_source(error),
         ConvertError::Verify(error) => of_verify(error),
         ConvertError::Kept { .. } => ExitCode::BrokenSource,
-        ConvertError::Destination { error, .. } | ConvertError::TagTaken { error, .. } => {
-            of_store(error, ExitCode::Registry)
-        }
+        ConvertError::Destination { reference, error }
+        | ConvertError::TagTaken { reference, error, .. } => of_store(error, at(reference)),
         ConvertError::Layer { error, .. } => of_layer(error),
         ConvertError::Copy { error, .. } => of_blob(error),
         ConvertError::NoIndex { .. }
@@ -184,7 +185,9 @@ fn of_convert(error: &ConvertError) -> ExitCode {
         | ConvertError::ManifestTooLarge { .. }
         | ConvertError::NoSbom { .. }
         | ConvertError::NotChunkable { .. } => ExitCode::UnfitSource,
-        ConvertError::ReadBack { .. } | ConvertError::Lost { .. } => ExitCode::Registry,
+        ConvertError::ReadBack { reference, .. } | ConvertError::Lost { reference, .. } => {
+            at(reference)
+        }
         ConvertError::Spool { .. }
         | ConvertError::ResultsDir { .. }
         | ConvertError::Artifacts { .. }
@@ -194,8 +197,13 @@ fn of_convert(error: &ConvertError) -> ExitCode {
     }
 }
 
+/// Whose fault something at the destination is.
+fn at(destination: &ImageReference) -> ExitCode {
+    if destination.registry().is_some() { ExitCode::Registry } else { ExitCode::Local }
+}
+
 /// `broken` is what damaged content means: at the source it is the user's image, at the destination
-/// the registry's fault.
+/// the fault of the registry or of the disk.
 fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
     match error {
         // If only mirrors were asked, it is they that have failed.
@@ -212,12 +220,12 @@ fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
         StoreError::Read { source, .. } => of_blob(source),
         // What the destination has there is not the user's image.
         StoreError::Manifest { .. } | StoreError::TooLarge { .. }
-            if broken == ExitCode::Registry =>
+            if broken != ExitCode::BrokenSource =>
         {
-            ExitCode::Registry
+            broken
         }
         StoreError::Manifest { .. } | StoreError::TooLarge { .. } => ExitCode::UnfitSource,
-        StoreError::NotFound { .. }
+        StoreError::NotFound { is_local: false, .. }
         | StoreError::Unreachable { .. }
         | StoreError::OutOfReach { .. }
         | StoreError::UnexpectedStatus { .. }
@@ -226,7 +234,8 @@ fn of_store(error: &StoreError, broken: ExitCode) -> ExitCode {
         | StoreError::Abandoned { .. } => ExitCode::Registry,
         StoreError::NothingSelected(_) | StoreError::Tag(_) | StoreError::Url(_) => ExitCode::Usage,
         StoreError::Internal(_) => ExitCode::Internal,
-        StoreError::Layout(_)
+        StoreError::NotFound { is_local: true, .. }
+        | StoreError::Layout(_)
         | StoreError::Archive(_)
         | StoreError::Credentials(_)
         | StoreError::RegistriesConf(_)
@@ -242,8 +251,13 @@ fn is_blocked(error: &StoreError) -> bool {
 }
 
 fn of_blob(error: &io::Error) -> ExitCode {
-    match BlobMismatch::of(error) {
-        Some(_) => ExitCode::BrokenSource,
+    if BlobMismatch::of(error).is_some() {
+        return ExitCode::BrokenSource;
+    }
+    match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(error) => of_store(error, ExitCode::BrokenSource),
+        // The system's words, about a file: those about a connection are in an error of the store.
+        None if error.raw_os_error().is_some() => ExitCode::Local,
         None => ExitCode::Registry,
     }
 }

@@ -1,11 +1,15 @@
 //! What a failed run prints to standard output with `--output json`.
 
-use std::{error::Error, ffi::OsString, fmt, io};
+use std::{
+    error::Error,
+    ffi::{OsStr, OsString},
+    fmt, io,
+};
 
 use clap::error::ErrorKind;
 use serde::Serialize;
 
-use super::{exit::ExitCode, hints, output};
+use super::{exit::ExitCode, given, hints, output};
 use crate::store::{BlobMismatch, StoreError, foreign, mask, one_line};
 
 /// Why a run failed.
@@ -194,12 +198,18 @@ fn is_json(arguments: impl IntoIterator<Item = OsString>, option: &str, variable
 
 /// Prints the failure of a run, unless its report says it already.
 pub fn print(code: ExitCode, words: Words) {
-    output::print_failure(&Failure::new(code, words));
+    print_failure(&Failure::new(code, words));
 }
 
 /// The same for a run that a signal ended.
 pub fn print_interrupted(code: u8, words: Words) {
-    output::print_failure(&Failure::of(code, "interrupted", words));
+    print_failure(&Failure::of(code, "interrupted", words));
+}
+
+fn print_failure(failure: &Failure) {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let command = given::subcommand(&arguments).and_then(OsStr::to_str);
+    output::print_failure(command.filter(|name| super::is_subcommand(name)), failure);
 }
 
 #[cfg(test)]

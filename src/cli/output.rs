@@ -56,6 +56,7 @@ struct Document<'a, R> {
 #[derive(Serialize)]
 struct FailureDocument<'a> {
     schema_version: u32,
+    command: Option<&'a str>,
     error: &'a Failure,
 }
 
@@ -99,11 +100,11 @@ pub(super) fn print_with(
 }
 
 /// Prints why there is no report.
-pub(super) fn print_failure(error: &Failure) {
+pub(super) fn print_failure(command: Option<&str>, error: &Failure) {
     if PRINTED.swap(true, Ordering::Relaxed) {
         return;
     }
-    let document = FailureDocument { schema_version: SCHEMA_VERSION, error };
+    let document = FailureDocument { schema_version: SCHEMA_VERSION, command, error };
     // Standard error says it, too.
     if let Ok(text) = serde_json::to_string_pretty(&document) {
         let _ = writeln!(std::io::stdout(), "{text}");
@@ -126,5 +127,37 @@ pub(super) fn print_page(
             stdout.write_all(page().render().as_bytes())?;
             stdout.flush()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::Value;
+
+    /// The fields that have no description.
+    fn undescribed(schema: &Value, path: &str, found: &mut Vec<String>) {
+        let Some(parts) = schema.as_object() else {
+            let items = schema.as_array().into_iter().flatten();
+            items.for_each(|item| undescribed(item, path, found));
+            return;
+        };
+        let fields = parts.get("properties").and_then(Value::as_object);
+        for (name, field) in fields.into_iter().flatten() {
+            if field["description"].as_str().is_none_or(str::is_empty) {
+                found.push(format!("{path}/{name}"));
+            }
+        }
+        for (name, part) in parts {
+            undescribed(part, &format!("{path}/{name}"), found);
+        }
+    }
+
+    #[test]
+    fn the_schema_says_what_fields_mean() {
+        let schema = include_str!("../../docs/schema/report.json");
+        let mut found = Vec::new();
+        undescribed(&serde_json::from_str(schema).unwrap(), "", &mut found);
+        assert_eq!(found, Vec::<String>::new());
     }
 }

@@ -34,7 +34,7 @@ pub(crate) enum ValueError {
          oci-archive:{0}"
     )]
     DestinationPath(String),
-    #[error("missing tag or digest; expected {0}:TAG or {0}@sha256:…")]
+    #[error("it has neither a tag nor a digest; expected {0}:TAG or {0}@sha256:…")]
     NoImage(String),
     #[error("a docker-archive has no manifest, and so no digest; pass it to convert as it is")]
     NoManifest,

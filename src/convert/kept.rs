@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::{ConvertError, Run, format::Format, layers::ConvertedLayers, plan::prove};
-use crate::{image::media_type::Suffix, layer::Compression, report::LayerReport, verify::Checks};
+use crate::{image::media_type::Suffix, report::LayerReport, verify::Checks};
 
 /// Fails unless each kept image that a variant was made from is what it claims to be.
 pub(super) async fn check(run: &Run<'_>, layers: &ConvertedLayers) -> Result<(), ConvertError> {
@@ -36,9 +36,9 @@ pub(super) async fn check(run: &Run<'_>, layers: &ConvertedLayers) -> Result<(),
 fn mismatch(chunked: bool, suffix: Suffix, report: &LayerReport) -> Option<String> {
     let found = report.source_format?;
     let number = report.number;
-    if found == Compression::Zstd && suffix != Suffix::Zstd {
+    if found.is_zstd() && suffix != Suffix::Zstd {
         return Some(format!("layer {number} is zstd, but its media type is another one"));
     }
-    (chunked && found != Compression::Zstd)
+    (chunked && !found.is_zstd())
         .then(|| format!("layer {number} has the annotations of a TOC, but is {found}"))
 }

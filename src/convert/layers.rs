@@ -20,7 +20,9 @@ use super::{
     reuse::{self, Reusable, TakenLayer},
 };
 use crate::{
-    layer::{self, Converted, LayerError, LayerProgress, Pool, Recipe},
+    check::BlobKind,
+    layer::{self, Compression, Converted, LayerError, LayerProgress, Pool, Recipe},
+    progress,
     report::{Event, LayerKind, LayerReport, ReuseNote},
     store::SpoolWriter,
 };
@@ -116,9 +118,9 @@ pub(super) async fn convert(run: &Run<'_>) -> Result<ConvertedLayers, ConvertErr
     Ok(ConvertedLayers { of_variant, distinct, reuse_notes })
 }
 
-/// The lengths of the blobs that are to be read, in bytes.
+/// The lengths of the blobs that are to be read, in bytes, as far as that is known before.
 pub(super) fn sizes(plan: &Plan) -> Vec<u64> {
-    Tasks::of(plan).all.iter().map(|task| task.layer.blob.size).collect()
+    Tasks::of(plan).first().into_iter().map(|task| task.layer.blob.size).collect()
 }
 
 /// What a task has come to.
@@ -135,9 +137,13 @@ impl Workshop<'_> {
         let mut done: Vec<Outcome> = Vec::new();
         for task in tasks {
             let made = done.first().filter(|first| task.is_done_by(&first.report));
-            let (by, report) = match made {
-                Some(first) => (first.by, first.report.clone()),
-                None => (task.id, self.layer(task).await?),
+            let (by, report) = if let Some(first) = made {
+                (first.by, first.report.clone())
+            } else {
+                if !done.is_empty() {
+                    progress::expect(task.layer.blob.size);
+                }
+                (task.id, self.layer(task).await?)
             };
             done.push(Outcome { id: task.id, by, report });
         }
@@ -261,8 +267,14 @@ impl Workshop<'_> {
         if let Some(reason) = reason.as_ref().filter(|_| self.run.job.require_chunked) {
             return Err(task.not_chunkable(reason));
         }
+        let unread = task.unchanged();
         Ok(LayerReport {
-            source_format: Some(converted.source),
+            source_format: Some(match converted.source {
+                Compression::None => BlobKind::Uncompressed,
+                Compression::Gzip => BlobKind::Gzip,
+                Compression::Zstd if unread.source_is_chunked => BlobKind::ZstdChunked,
+                Compression::Zstd => BlobKind::Zstd,
+            }),
             diff_id: converted.diff_id,
             uncompressed_size: Some(converted.raw_len),
             kind: match (task.key.format, &converted.outline) {
@@ -275,7 +287,7 @@ impl Workshop<'_> {
             reason,
             outline: converted.outline.ok(),
             already_there: false,
-            ..task.unchanged()
+            ..unread
         })
     }
 }

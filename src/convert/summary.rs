@@ -42,10 +42,10 @@ pub(super) fn summary(
             wanted @ Wanted::Index { .. } => wanted.name(),
         },
         compression_level: match &job.wanted {
-            Wanted::Image { format: Format::Gzip, .. } => {
-                i32::try_from(job.gzip_level).unwrap_or_default()
+            wanted if wanted.makes(Format::ZstdChunked) || wanted.makes(Format::Zstd) => {
+                job.zstd.level
             }
-            _ => job.zstd.level,
+            _ => i32::try_from(job.gzip_level).unwrap_or_default(),
         },
         config_digest,
         size_before: counted.iter().map(|layer| layer.source_size).sum(),

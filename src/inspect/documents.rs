@@ -14,7 +14,7 @@ pub(super) fn read(
     report: &mut InspectedLayer,
 ) {
     let LayerDocuments { claims, toc, tar_split } = documents;
-    report.kind = Some(BlobKind::ZstdChunked);
+    report.format = BlobKind::ZstdChunked.to_string();
     report.toc_size = Some(claims.toc.len);
     report.tar_split_size = claims.tar_split.map(|span| span.len);
     let (mut counts, mut shape) = (Counts::default(), TocShape::new(room));

@@ -21,7 +21,7 @@ pub(super) fn look(
 ) -> io::Result<()> {
     let section = Section::new(blob, 0, descriptor.blob.size);
     let kind = BlobKind::of(&section.read_at(0, 4)?, &descriptor.annotations);
-    report.kind = Some(kind);
+    report.format = kind.to_string();
     if kind == BlobKind::ZstdChunked {
         let claims = Claims::read(&descriptor.annotations, &mut Findings::default());
         report.toc_size = claims.as_ref().map(|claims| claims.toc.len);

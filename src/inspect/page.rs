@@ -155,7 +155,7 @@ impl InspectReport {
             vec![
                 Value::Count(layer.number as u64),
                 Value::Digest(layer.digest.to_string()),
-                Value::Text(layer.format()),
+                Value::Text(layer.format.clone()),
                 Value::Bytes(layer.size),
                 known(layer.uncompressed_size, Value::Bytes),
                 known(layer.files, Value::Count),

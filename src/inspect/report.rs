@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::contents::Contents;
 use crate::{
-    check::{BlobKind, TocEntry},
+    check::TocEntry,
     image::{Descriptor, Digest, media_type::LayerType},
     report::{
         human::{counted, size},
@@ -53,9 +53,8 @@ pub(crate) struct InspectedLayer {
     pub(crate) media_type: String,
     /// Length of the blob in bytes.
     pub(crate) size: u64,
-    /// How it is compressed; nothing for a layer of which nothing was read.
-    #[serde(rename = "format")]
-    pub(crate) kind: Option<BlobKind>,
+    /// How it is compressed, as far as that was read; otherwise what the manifest says.
+    pub(crate) format: String,
     /// Length of the tar in bytes.
     pub(crate) uncompressed_size: Option<u64>,
     /// Entries of the tar; nothing for a layer that was not read.
@@ -232,7 +231,7 @@ impl InspectedLayer {
             digest: layer.blob.digest.clone(),
             media_type: layer.media_type.clone(),
             size: layer.blob.size,
-            kind: None,
+            format: declared(&layer.media_type),
             uncompressed_size: None,
             entries: None,
             files: None,
@@ -249,16 +248,6 @@ impl InspectedLayer {
         }
     }
 
-    /// How it is compressed, as far as that was read; otherwise what the manifest says.
-    pub(super) fn format(&self) -> String {
-        match (self.kind, LayerType::parse(&self.media_type)) {
-            (Some(kind), _) => kind.to_string(),
-            (None, Some(LayerType { distributable: false, .. })) => "foreign".to_owned(),
-            (None, Some(LayerType { suffix, .. })) => suffix.as_str().to_owned(),
-            (None, None) => self.media_type.clone(),
-        }
-    }
-
     pub(super) fn shape(&mut self, TocShape { chunks, hole_size, lines }: TocShape) {
         (self.chunks, self.hole_size, self.toc) =
             (Some(chunks), Some(hole_size), lines.map(|(lines, _)| lines));
@@ -271,6 +260,15 @@ impl InspectedLayer {
         self.largest = counts.largest;
         self.contents = counts.contents;
         self.contents.finish();
+    }
+}
+
+/// How a media type says that a layer is compressed.
+fn declared(media_type: &str) -> String {
+    match LayerType::parse(media_type) {
+        Some(LayerType { distributable: false, .. }) => "foreign".to_owned(),
+        Some(LayerType { suffix, .. }) => suffix.as_str().to_owned(),
+        None => media_type.to_owned(),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Events as lines of text.
 
-use crate::{chunked::eligibility::LeftOut, layer::Compression};
+use crate::chunked::eligibility::LeftOut;
 
 use super::{
     AttachedReport, Event, LayerKind, LayerReport, ReuseNote, ReuseProof, ReuseReport, Summary,
     human::{counted, percent, size},
+    screen::is_beside_stdout,
 };
 
 /// What there is to say of an event, possibly in several lines.
@@ -34,7 +35,7 @@ fn is_final(report: &LayerReport) -> bool {
 }
 
 fn converted(label: &str, report: &LayerReport) -> String {
-    let there = if report.already_there { ", already at the destination" } else { "" };
+    let there = if report.already_there { "\n  already at the destination" } else { "" };
     let kind = report.kind;
     if kind == LayerKind::Foreign {
         return format!("{label}: foreign layer, kept by reference");
@@ -52,10 +53,7 @@ fn converted(label: &str, report: &LayerReport) -> String {
     if report.digest == report.source_digest {
         return format!("{label}: {} {}, unchanged{there}", kind.as_str(), size(report.size));
     }
-    let from = match report.source_format {
-        Some(Compression::Zstd) if report.source_is_chunked => "zstd:chunked".to_owned(),
-        kind => kind.map(|kind| kind.to_string()).unwrap_or_default(),
-    };
+    let from = report.source_format.map(|kind| kind.to_string()).unwrap_or_default();
     let mut text = format!(
         "{label}: {from} {} to {} {} ({})",
         size(report.source_size),
@@ -64,8 +62,7 @@ fn converted(label: &str, report: &LayerReport) -> String {
         percent(report.size, report.source_size)
     );
     if let Some(outline) = &report.outline {
-        let (files, chunks) = (counted(outline.files, "file"), counted(outline.chunks, "chunk"));
-        text += &format!(", {files} in {chunks}");
+        text += &format!(", {}", counted(outline.files, "file"));
     }
     text + there + &without_toc(report) + &left_out(report)
 }
@@ -174,5 +171,7 @@ fn published(summary: &Summary) -> String {
         text += &format!("\nreplaced {replaced}, which the tag named before");
     }
     let already = if summary.already_published { "already " } else { "" };
-    text + &format!("\n{already}published {}", summary.image.reference)
+    // On a terminal, it is the next line: standard output has it.
+    let name = if is_beside_stdout() { "" } else { &format!(" {}", summary.image.reference) };
+    text + &format!("\n{already}published{name}")
 }

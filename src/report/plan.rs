@@ -65,6 +65,8 @@ pub(crate) struct ManifestPlan {
 pub(crate) struct LayerPlan {
     /// Which layer of which image.
     pub(crate) layer: String,
+    /// Counted from 1, the lowest layer first.
+    pub(crate) number: usize,
     /// The source's blob.
     pub(crate) source_digest: Digest,
     /// Its length in bytes.

@@ -75,14 +75,29 @@ pub fn end() {
     }
 }
 
+/// Whether standard output goes to the same terminal.
+pub(super) fn is_beside_stdout() -> bool {
+    let is_json = screen().is_json;
+    !is_json && std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
+}
+
 /// What a run has done.
 pub(crate) fn say(text: &str) {
     let Screen { mode, is_json, .. } = *screen();
     match mode {
         Mode::Quiet => {}
-        _ if is_json => print(&json_line("INFO", text, serde_json::Map::new())),
+        _ if is_json => {
+            for message in messages(text) {
+                print(&json_line("INFO", &message, serde_json::Map::new()));
+            }
+        }
         Mode::Lines | Mode::Live => print(text),
     }
+}
+
+/// Each message in a line of its own. In a text, what is indented belongs to the line above.
+fn messages(text: &str) -> Vec<String> {
+    text.replace("\n  ", ", ").lines().map(str::to_owned).collect()
 }
 
 /// Why the run fails, or what else it ends with.
@@ -163,5 +178,23 @@ fn terminal_size() -> (usize, usize) {
     match rustix::termios::tcgetwinsize(std::io::stderr()) {
         Ok(size) if size.ws_col > 0 => (size.ws_col.into(), size.ws_row.into()),
         _ => (80, 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line() {
+        for (text, expected) in [
+            ("a\n  to b\n  1 layer", &["a, to b, 1 layer"][..]),
+            (
+                "note: c\n1 MiB before\n  sha256:d, new\npublished e",
+                &["note: c", "1 MiB before, sha256:d, new", "published e"],
+            ),
+        ] {
+            assert_eq!(messages(text), expected);
+        }
     }
 }

@@ -25,9 +25,10 @@ pub enum StoreError {
     /// 403: the credentials are valid, but lack a permission.
     #[error("{0}")]
     Denied(Box<Refusal>),
-    /// `what` is `manifest sha256:…` or `blob sha256:…`, `place` the repository or the layout.
+    /// `what` is `manifest sha256:…` or `blob sha256:…`, `place` the repository or, if it is local, the
+    /// layout.
     #[error("{what} not found in {place}")]
-    NotFound { what: String, place: String },
+    NotFound { what: String, place: String, is_local: bool },
     /// The registry cannot be reached, or the connection broke. `reason` is the innermost cause.
     #[error("{}{tried}{}", self.cause(), hint(kind.hint(registry)))]
     Unreachable { registry: String, kind: Unreachable, reason: String, tried: Tried },
@@ -71,7 +72,7 @@ pub enum StoreError {
     /// What is stored as a manifest cannot be used as one.
     #[error("{what} in {place} is {reason}")]
     Manifest { what: String, place: String, reason: DocumentError },
-    #[error("{0} does not name an image; add a tag or a digest, as in {0}@sha256:…")]
+    #[error("{0} has neither a tag nor a digest; add one, as in {0}:TAG or {0}@sha256:…")]
     NothingSelected(String),
     #[error(transparent)]
     Tag(#[from] ReferenceError),

@@ -139,7 +139,7 @@ impl OciLayout {
             let chosen = layout.read_index()?.select(layout.path(), &which)?;
             let what = format!("manifest {}", chosen.digest);
             let Some(blob) = layout.open_blob(&chosen.digest)? else {
-                return Err(StoreError::NotFound { what, place: layout.place() });
+                return Err(layout.lacks(what));
             };
             let size = blob.len();
             if size > MANIFEST_SIZE_MAX {
@@ -157,11 +157,22 @@ impl OciLayout {
         .await
     }
 
+    /// The images of which one is meant if none is named, each once.
+    pub(crate) async fn images(&self) -> Result<Vec<Digest>, StoreError> {
+        self.blocking(|layout| {
+            let index = layout.read_index()?;
+            let mut found = HashSet::new();
+            let digests = index.images().map(|entry| &entry.blob.digest);
+            Ok(digests.filter(|digest| found.insert(*digest)).cloned().collect())
+        })
+        .await
+    }
+
     pub(super) async fn blob(&self, digest: &Digest, size: u64) -> Result<BlobReader, StoreError> {
         let digest = digest.clone();
         self.blocking(move |layout| match layout.open_blob(&digest)? {
             Some(blob) => Ok(BlobReader::from_extent(blob, &digest, size)),
-            None => Err(StoreError::NotFound { what: blob_name(&digest), place: layout.place() }),
+            None => Err(layout.lacks(blob_name(&digest))),
         })
         .await
     }
@@ -180,7 +191,7 @@ impl OciLayout {
                 read.map_err(StoreError::io(layout.path()))?;
                 Ok(bytes.into())
             }
-            None => Err(StoreError::NotFound { what: blob_name(&digest), place: layout.place() }),
+            None => Err(layout.lacks(blob_name(&digest))),
         })
         .await
     }
@@ -248,6 +259,10 @@ impl OciLayout {
             Backing::PlannedArchive | Backing::Staged(_) => LayoutForm::Archive.prefix(),
         };
         format!("{prefix}{}", self.path().display())
+    }
+
+    fn lacks(&self, what: String) -> StoreError {
+        StoreError::NotFound { what, place: self.place(), is_local: true }
     }
 
     /// Runs file work off the async threads.

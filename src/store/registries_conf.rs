@@ -5,8 +5,9 @@ mod document;
 mod files;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use self::{
@@ -15,6 +16,9 @@ use self::{
 };
 use super::error::RegistriesConfError;
 use crate::image::RegistryReference;
+
+/// Files of which it has been logged that they are read.
+static SAID: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// All files together.
 #[derive(Debug, Default)]
@@ -68,7 +72,10 @@ impl RegistriesConf {
     ) -> Result<Self, RegistriesConfError> {
         let mut all = Self::default();
         for (path, text) in environment.read(file)? {
-            tracing::debug!("reading {}", path.display());
+            // They are read for each registry.
+            if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone()) {
+                tracing::debug!("reading {}", path.display());
+            }
             all.add(&path, &text)?;
         }
         Ok(all)

@@ -16,6 +16,7 @@ mod in_place;
 mod index;
 mod index_readers;
 mod kept;
+mod layouts;
 mod lowest;
 mod odd_layers;
 mod pages;

@@ -133,7 +133,9 @@ async fn failures_are_documents() {
     ] {
         let output = run(json(arguments)).await;
         ends(&output, code, &["error: "]);
-        let error = valid(&output, "failure")["error"].clone();
+        let document = valid(&output, "failure");
+        assert_eq!(document["command"], arguments[0]);
+        let error = document["error"].clone();
         assert_eq!((&error["code"], &error["kind"]), (&Value::from(code), &Value::from(kind)));
         assert!(error["hint"].as_str().unwrap_or_default().starts_with(hint), "{error}");
         assert!(!error["message"].as_str().unwrap().starts_with("error: "), "{error}");
@@ -170,9 +172,33 @@ async fn a_closed_pipe_is_no_news() {
         drop(process.stdout.take());
         let mut complaint = String::new();
         process.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
-        process.wait().unwrap();
+        assert_eq!(process.wait().unwrap().code(), Some(7), "a script has to know");
         assert_eq!(complaint, "");
     }
+}
+
+/// An image that is published, and cannot be named on standard output, is named elsewhere.
+#[tokio::test]
+async fn a_reference_is_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = format!("oci:{}/image:x", dir.path().display());
+    Sample::new(&[1000], 7).push(&image, &quick()).await;
+    let published = format!("{image}-zstd-chunked@sha256:");
+    let run = |command: &str, stdout: Stdio| {
+        let mut process = program();
+        process.args([command, "--quiet", &image]).stdout(stdout).stderr(Stdio::piped());
+        let output = process.spawn().unwrap().wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(7), "{}", text(&output));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    for stdout in [full().into(), closed.into()] {
+        let told = run("convert", stdout);
+        assert!(told.contains(&published) && told.contains("that could not be printed"), "{told}");
+    }
+    assert!(run("digest", full().into()).contains("No space left on device"));
 }
 
 /// What a user may get wrong, with what to do about it.

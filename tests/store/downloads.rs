@@ -7,7 +7,7 @@ use std::{
 
 use recompress_image::{
     image::Digest,
-    store::{Intent, Selector, StoreError},
+    store::{BlobMismatch, Intent, Selector, StoreError},
 };
 use test_support::scripted::{Reaction, Request, Scripted, answer, cut, reset, stall, trickle};
 
@@ -199,6 +199,20 @@ async fn a_trickle_is_no_progress() {
     let requests = server.requests("GET /v2/org");
     assert_eq!(requests.len(), 5);
     assert!(requests[1..].iter().all(|request| request.header("range").starts_with("bytes=")));
+}
+
+/// What is announced as longer than it may be is refused before it comes.
+#[tokio::test]
+async fn an_announced_length_is_enough() {
+    let stalled = |length| stall(cut(200, &[], length, b"{"));
+    let server = serve(move |_, _, _| stalled(SIZE + 1)).await;
+    let mismatch = download(&server).await.unwrap_err();
+    assert!(matches!(BlobMismatch::of(&mismatch), Some(BlobMismatch::TooLong { .. })));
+    let server = serve(move |_, _, _| stalled(1 << 30)).await;
+    let store = open(&server.image(), Intent::Pull, &quick()).await.unwrap();
+    let error = store.manifest(&Selector::Tag("x".to_owned())).await.unwrap_err();
+    assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
+    assert_eq!(server.requests("GET /v2/org").len(), 1);
 }
 
 /// A manifest at 200 bytes a second: the client gives up after the tries.

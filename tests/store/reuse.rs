@@ -542,7 +542,7 @@ async fn candidates_that_are_not_there() {
     }
     for (from, words) in [
         ("none,base", "--reuse-from=none cannot be combined"),
-        ("quay.io/org/app", "missing tag or digest"),
+        ("quay.io/org/app", "neither a tag nor a digest"),
     ] {
         let mut command = convert(&source, &to);
         command.args(["--reuse-from", from]);

@@ -108,7 +108,7 @@ fn a_blocked_write_is_no_excuse() {
 /// published, no file and no result is left, and the exit code is that of the signal.
 #[tokio::test]
 async fn an_open_upload_is_cancelled() {
-    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+    for (signal, code) in [("TERM", 143), ("INT", 130), ("QUIT", 131)] {
         let dir = tempfile::tempdir().unwrap();
         let source = layout(dir.path(), 1000).await;
         let (server, _) = Fake::silent_at(&["PUT"]).start().await;

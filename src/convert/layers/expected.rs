@@ -13,8 +13,8 @@ pub(in crate::convert) async fn expected(
     run: &Run<'_>,
     reusable: &Reusable,
 ) -> Result<Vec<LayerPlan>, ConvertError> {
-    let tasks = Tasks::of(&run.plan).all;
-    let plans = tasks.iter().map(|task| of_task(run, task, reusable));
+    let tasks = Tasks::of(&run.plan);
+    let plans = tasks.first().into_iter().map(|task| of_task(run, task, reusable));
     stream::iter(plans).buffered(CHECKS).try_collect().await
 }
 
@@ -23,7 +23,7 @@ async fn of_task(
     task: &LayerTask<'_>,
     reusable: &Reusable,
 ) -> Result<LayerPlan, ConvertError> {
-    let LayerTask { label, layer, key, .. } = task;
+    let LayerTask { label, number, layer, key, .. } = task;
     let action = if layer.foreign {
         task.check_foreign(run)?;
         LayerAction::Keep
@@ -36,6 +36,7 @@ async fn of_task(
     };
     Ok(LayerPlan {
         layer: label.clone(),
+        number: *number,
         source_digest: layer.blob.digest.clone(),
         source_size: layer.blob.size,
         source_format: layer.format,

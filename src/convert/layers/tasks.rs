@@ -84,6 +84,15 @@ impl<'a> Tasks<'a> {
         groups.sort_by_key(|group| Reverse(group.first().map(|task| task.layer.blob.size)));
         groups
     }
+
+    /// The first of each group, as the plan has them: mostly it does for the others, which is known
+    /// only once it is done.
+    pub(super) fn first(&self) -> Vec<&LayerTask<'a>> {
+        let groups = self.groups().into_iter();
+        let mut first: Vec<_> = groups.filter_map(|group| group.first().copied()).collect();
+        first.sort_by_key(|task| task.id);
+        first
+    }
 }
 
 /// Blobs that are said to have several contents. At least one of these claims is wrong, which only

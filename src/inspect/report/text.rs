@@ -28,8 +28,7 @@ impl fmt::Display for InspectReport {
 
 impl fmt::Display for InspectedLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let format = self.format();
-        writeln!(f, "  layer {} {}: {}", self.number, self.digest, format.escape_debug())?;
+        writeln!(f, "  layer {} {}: {}", self.number, self.digest, self.format.escape_debug())?;
         write!(f, "    {}", size(self.size))?;
         if let Some(len) = self.uncompressed_size {
             write!(f, ", {} uncompressed", size(len))?;

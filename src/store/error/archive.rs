@@ -45,6 +45,8 @@ pub enum ArchiveFileError {
     Lacks { path: PathBuf, file: String, hint: &'static str },
     #[error("{} {error}", path.display())]
     Unreadable { path: PathBuf, error: ArchiveError },
+    #[error("the directory {} does not exist; create it, or name another file", .0.display())]
+    NoDirectory(PathBuf),
     #[error("{} exists, and an archive is not changed; remove it, or name another file", .0.display())]
     Exists(PathBuf),
 }

@@ -47,7 +47,7 @@ impl LayoutIndex {
             Selector::Tag(tag) => {
                 self.entries().filter(|entry| tag_of(entry) == Some(tag.as_str())).collect()
             }
-            Selector::Only => self.entries().filter(|entry| !is_attached(entry)).collect(),
+            Selector::Only => self.images().collect(),
         };
         let root = root.to_owned();
         let Some((first, others)) = matching.split_first() else {
@@ -58,7 +58,7 @@ impl LayoutIndex {
             return Err(LayoutError::NoImage { root, wanted, listed: self.listed() });
         };
         if others.iter().any(|other| other.blob.digest != first.blob.digest) {
-            let by = "tag or digest";
+            let by = "tag or digest, as :TAG or @DIGEST after the path";
             return Err(LayoutError::Several { root, by, listed: self.listed() });
         }
         Ok(Chosen { digest: first.blob.digest.clone(), media_type: media_type_of(first) })
@@ -87,6 +87,11 @@ impl LayoutIndex {
         entry.set_annotation(REF_NAME, Some(tag))?;
         self.0.push(entry);
         Ok(())
+    }
+
+    /// Those of which one is meant if none is named.
+    pub(super) fn images(&self) -> impl Iterator<Item = &Descriptor> {
+        self.entries().filter(|entry| !is_attached(entry))
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = &Descriptor> {

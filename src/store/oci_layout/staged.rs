@@ -135,7 +135,10 @@ pub(super) fn check_absent(path: &Path) -> Result<(), StoreError> {
         return Err(StoreError::io(path)(io::ErrorKind::IsADirectory.into()));
     }
     let parent = parent(path);
-    fs::read_dir(parent).map(drop).map_err(StoreError::io(parent))
+    fs::read_dir(parent).map(drop).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ArchiveFileError::NoDirectory(parent.to_owned()).into(),
+        _ => StoreError::io(parent)(error),
+    })
 }
 
 /// The names in a directory, sorted; those of unfinished files are left out.

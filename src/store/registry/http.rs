@@ -274,6 +274,10 @@ impl Http {
         mut response: Response,
         limit: u64,
     ) -> Result<Option<Bytes>, StoreError> {
+        // What is announced as too long is not waited for.
+        if response.content_length().is_some_and(|length| length > limit) {
+            return Ok(None);
+        }
         let (mut body, mut pace) = (Vec::new(), Pace::default());
         while let Some(piece) = self.chunk(&mut response, &mut pace).await? {
             if (body.len() + piece.len()) as u64 > limit {

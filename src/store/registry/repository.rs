@@ -173,7 +173,10 @@ impl Repository {
         let is_home = self.http.is_home(response.url());
         let message = self.http.message(response).await;
         match status {
-            404 => StoreError::NotFound { what: call.target.clone(), place: self.place() },
+            404 => {
+                let (what, place) = (call.target.clone(), self.place());
+                StoreError::NotFound { what, place, is_local: false }
+            }
             401 | 403 if is_home => self.login.refused(&self.http, status, message),
             // Where a registry redirects to, our credentials are unknown on purpose.
             _ => StoreError::UnexpectedStatus {

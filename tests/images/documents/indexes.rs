@@ -205,22 +205,22 @@ fn entries() -> Vec<Row> {
                 entries[1]["digest"] = json!(Digest::sha256_of(b"missing"));
             });
         })
-        .verify(6),
+        .verify(7),
         index("the same, dual", |docs| {
             changed(docs, |entries| {
                 entries[1]["digest"] = json!(Digest::sha256_of(b"missing"));
             });
         })
         .arguments(DUAL)
-        .fails(6, "not found in")
-        .verify(6),
+        .fails(7, "not found in")
+        .verify(7),
         index("the same, one platform added", |docs| {
             changed(docs, |entries| {
                 entries[1]["digest"] = json!(Digest::sha256_of(b"missing"));
             });
         })
         .arguments(&["--add", "--platform=linux/amd64"])
-        .verify(6),
+        .verify(7),
         index("an artifact for the platform in front", |docs| {
             before_a(docs, |docs| vec![artifact(docs)]);
         })

@@ -329,7 +329,7 @@ async fn what_would_be_put_into_an_archive() {
     assert_eq!(names(file.dir.path()), [""; 0]);
     let elsewhere = format!("oci-archive:{}/no/a.tar", file.dir.path().display()).parse().unwrap();
     let error = Store::open(&elsewhere, Intent::Push, &options).await.unwrap_err();
-    assert!(matches!(error, StoreError::Io { .. }), "{error:?}");
+    assert!(matches!(error, Archive(ArchiveFileError::NoDirectory(_))), "{error:?}");
     let docker = file.reference("docker-archive", "");
     let error = Store::open(&docker, Intent::Push, &options).await.unwrap_err();
     assert!(matches!(error, StoreError::Tag(_)), "{error:?}");

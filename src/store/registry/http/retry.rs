@@ -153,11 +153,8 @@ impl Retries {
             StoreError::Unreachable { .. } if *self.action == *"connection" => error.cause(),
             _ => format!("{} failed: {}", self.action, error.cause()),
         };
-        let message = format!(
-            "{cause}; retrying in {:.1} s, attempt {} of {tries}",
-            delay.as_secs_f64(),
-            self.failed + 1,
-        );
+        let message =
+            format!("{cause}; retrying {}, attempt {} of {tries}", until(delay), self.failed + 1);
         if self.is_quiet {
             tracing::debug!("{message}");
         } else {
@@ -178,6 +175,14 @@ impl Retries {
 fn delay(first: Duration, failed: u32, asked: Option<Duration>, random: f64) -> Duration {
     let bound = first.saturating_mul(1 << failed.saturating_sub(1).min(16)).min(DELAY_MAX);
     bound.mul_f64(random).max(asked.unwrap_or_default()).min(DELAY_MAX)
+}
+
+/// When the next try is.
+fn until(delay: Duration) -> String {
+    match delay.as_millis() {
+        0..50 => "now".to_owned(),
+        _ => format!("in {:.1} s", delay.as_secs_f64()),
+    }
 }
 
 /// What `Retry-After` asks for: seconds, or a date (RFC 9110, section 10.2.3). A date is meant by
@@ -208,6 +213,13 @@ mod tests {
         assert_eq!(delay(SECOND, u32::MAX, None, 1.0), DELAY_MAX);
         assert_eq!(delay(SECOND, 4, None, 0.25), 2 * SECOND);
         assert_eq!(delay(SECOND, 4, None, 0.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn no_delay_is_told_as_zero() {
+        for (millis, told) in [(0, "now"), (49, "now"), (50, "in 0.1 s"), (1200, "in 1.2 s")] {
+            assert_eq!(until(Duration::from_millis(millis)), told);
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Repository {
     ) -> Result<BlobReader, StoreError> {
         let what = blob_name(digest);
         let call = Call::new(Method::GET, self.blob_url(digest)?, format!("download of {what}"));
-        let (download, body) = BlobDownload::begin(self, call.target(what), size).await?;
+        let (download, body) = BlobDownload::begin(self, call.target(what), digest, size).await?;
         let (sender, receiver) = mpsc::channel(PIECES_WAITING);
         // Ends by itself: with the blob, or when the reader is dropped.
         tokio::spawn(async move { download.run(body, &sender).await });

@@ -13,12 +13,16 @@ use super::{
     super::http::{Call, Pace, RequestFailure, Retries},
     Repository,
 };
-use crate::store::error::StoreError;
+use crate::{
+    image::Digest,
+    store::{blob::BlobMismatch, error::StoreError},
+};
 
 pub(super) struct BlobDownload {
     repository: Arc<Repository>,
     /// Asks for the whole blob.
     call: Call,
+    digest: Digest,
     /// The blob's length in bytes, by its descriptor.
     size: u64,
     /// Bytes that have been passed on.
@@ -43,11 +47,13 @@ impl BlobDownload {
     pub(super) async fn begin(
         repository: &Arc<Repository>,
         call: Call,
+        digest: &Digest,
         size: u64,
     ) -> Result<(Self, DownloadBody), StoreError> {
         let response = repository.send(&call.clone().accept(&[200])).await?;
         let (etag, repository) = (strong_etag(response.headers()), Arc::clone(repository));
-        Ok((Self { repository, call, size, offset: 0, etag }, DownloadBody::new(response, 0)))
+        let download = Self { repository, call, digest: digest.clone(), size, offset: 0, etag };
+        Ok((download, DownloadBody::new(response, 0)))
     }
 
     /// Passes on all pieces, and at the end perhaps an error.
@@ -56,6 +62,14 @@ impl BlobDownload {
         mut body: DownloadBody,
         pieces: &mpsc::Sender<io::Result<Bytes>>,
     ) {
+        // Its digest could be known only at the end, which may be far away.
+        if body.response.content_length().is_some_and(|length| length > self.size) {
+            let (digest, expected) = (self.digest, self.size);
+            let too_long = BlobMismatch::TooLong { digest, expected };
+            let error = io::Error::new(io::ErrorKind::InvalidData, too_long);
+            let _ = pieces.send(Err(error)).await;
+            return;
+        }
         let mut retries = self.repository.http.retries(&self.call.action);
         loop {
             let before = self.offset;
