@@ -11,7 +11,7 @@ use super::{
     data::Data,
     documents::CountedReader,
     finding::{Findings, Rule},
-    frames::FrameContent,
+    frames::{CheckedFrames, FrameContent},
     kind::BlobKind,
     section::Section,
 };
@@ -70,7 +70,7 @@ impl<R: Read> Read for CheckedContent<R> {
 /// The tar in a layer's blob.
 pub(crate) fn tar_stream<'a>(kind: BlobKind, blob: impl Read + 'a) -> Box<dyn Read + 'a> {
     match kind {
-        BlobKind::Zstd | BlobKind::ZstdChunked => Box::new(FrameContent::new(blob)),
+        BlobKind::Zstd | BlobKind::ZstdChunked => Box::new(FrameContent(CheckedFrames::new(blob))),
         BlobKind::Gzip | BlobKind::Estargz => {
             Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(256 << 10, blob)))
         }

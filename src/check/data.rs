@@ -4,22 +4,24 @@
 use std::{fmt::Display, io::Read};
 
 use crc_fast::{CrcAlgorithm, Digest as Crc};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     files::{File, Name, Piece},
     finding::{Findings, Rule},
     frames::{CheckedFrames, Fault},
-    hashes::{Hashes, Mark},
+    tar_digest::TarDigest,
     walk::Visit,
 };
 use crate::{image::Digest, limits::Limits};
 
 pub(super) struct Data<R> {
-    frames: CheckedFrames<R, Hashes>,
+    frames: CheckedFrames<R>,
+    diff_id: TarDigest,
     len: u64,
     limits: Limits,
     /// Of the current file.
-    crc: Option<Crc>,
+    whole: (Sha256, Crc),
     /// The content differs from what was expected, so places have lost their meaning.
     adrift: bool,
     /// Decoding has failed.
@@ -36,10 +38,11 @@ enum Trouble {
 impl<R: Read> Data<R> {
     pub(super) fn new(blob: R, diff_id: &Digest, limits: Limits) -> Self {
         Self {
-            frames: CheckedFrames::new(blob, Hashes::new(diff_id.hasher())),
+            frames: CheckedFrames::new(blob),
+            diff_id: TarDigest::new(diff_id.hasher()),
             len: 0,
             limits,
-            crc: None,
+            whole: whole(),
             adrift: false,
             failed: false,
         }
@@ -82,13 +85,13 @@ impl<R: Read> Data<R> {
                 format!("the data continues for {} bytes after the tar", self.len - walked);
             findings.add(Rule::DataStream, detail);
         }
-        let (rest, hashes) = self.frames.into_spent();
-        let (actual, found) = hashes.finish(rest);
-        findings.append(&found);
-        if !self.failed && actual != *expected {
-            let detail =
-                format!("the content has the digest {actual}, but the config says {expected}");
-            findings.add(Rule::DiffId, detail);
+        if !self.failed {
+            let actual = self.diff_id.finish();
+            if actual != *expected {
+                let detail =
+                    format!("the content has the digest {actual}, but the config says {expected}");
+                findings.add(Rule::DiffId, detail);
+            }
         }
         self.len
     }
@@ -111,6 +114,7 @@ impl<R: Read> Data<R> {
         }
         let content = self.frames.content().map_err(Trouble::Fault)?;
         let content = content.get(..len).unwrap_or_default();
+        self.diff_id.update(content);
         with(content);
         self.frames.consume(len);
         Ok(())
@@ -140,20 +144,27 @@ impl<R: Read> Data<R> {
             let detail = format!("{name}: no frame of piece {number} begins at {}", piece.offset);
             findings.add(rule, detail);
         }
-        self.begin_file();
+        let (mut sum, mut zeros) = (Sha256::new(), true);
         // The first one is hashed as the beginning of its file.
-        if piece.digest.is_some() && number > 0 {
-            self.mark(Mark::ChunkBegins);
-        }
-        let mut zeros = true;
+        let hash_chunk = piece.digest.is_some() && number > 0;
         self.take_of_file(piece.len, |bytes| {
+            if hash_chunk {
+                sum.update(bytes);
+            }
             zeros = zeros && (!piece.hole || bytes.iter().all(|byte| *byte == 0));
         })?;
         if piece.hole && !zeros {
             findings.add(Rule::Hole, format!("{name}: piece {number} is not a hole"));
         }
-        if let Some(expected) = piece.digest.clone() {
-            self.mark(Mark::ChunkEnds { name: name.kept(), number, expected });
+        if let Some(expected) = &piece.digest {
+            let sum = if number > 0 { sum } else { self.whole.0.clone() };
+            let actual = Digest::from_sha256(sum.finalize().into());
+            if actual != *expected {
+                let detail = format!(
+                    "{name}: piece {number} has the digest {actual}, but the TOC says {expected}"
+                );
+                findings.add(Rule::ChunkDigest, detail);
+            }
         }
         if let Some(end) = piece.end
             && !self.frames.is_at(end).map_err(Trouble::Fault)?
@@ -165,45 +176,34 @@ impl<R: Read> Data<R> {
         Ok(())
     }
 
-    fn mark(&mut self, mark: Mark) {
-        let (consumed, hashes) = self.frames.consumed();
-        hashes.mark(consumed, mark);
-    }
-
-    fn begin_file(&mut self) {
-        if self.crc.is_none() {
-            self.crc = Some(Crc::new(CrcAlgorithm::Crc64GoIso));
-            self.mark(Mark::FileBegins);
-        }
-    }
-
-    /// Takes content of the file that has begun.
+    /// Takes content of the file that is being read.
     fn take_of_file(&mut self, len: u64, mut with: impl FnMut(&[u8])) -> Result<(), Trouble> {
-        let mut crc = self.crc.take();
+        let (mut sum, mut crc) = std::mem::replace(&mut self.whole, whole());
         let result = self.take_exactly(len, |bytes| {
-            if let Some(crc) = &mut crc {
-                crc.update(bytes);
-            }
+            sum.update(bytes);
+            crc.update(bytes);
             with(bytes);
         });
-        self.crc = crc;
+        self.whole = (sum, crc);
         result
     }
 
     fn end_of_file(&mut self, file: &File<'_>, findings: &mut Findings) -> Result<(), Trouble> {
-        self.begin_file();
         self.take_of_file(file.rest, |_| {})?;
+        let whole = std::mem::replace(&mut self.whole, whole());
         let name = file.name;
         if let Some(end) = file.end
             && !self.frames.is_at(end).map_err(Trouble::Fault)?
         {
             findings.add(Rule::FileRange, format!("{name}: its content does not end at {end}"));
         }
-        self.mark(Mark::FileEnds { name: name.kept(), expected: file.digest.clone() });
-        let actual = self.crc.take().map(|crc| crc.finalize());
-        if let (Some(expected), Some(actual)) = (file.crc, actual)
-            && expected != actual
-        {
+        let actual = Digest::from_sha256(whole.0.finalize().into());
+        if let Some(expected) = file.digest.as_ref().filter(|expected| **expected != actual) {
+            let detail = format!("{name} has the digest {actual}, but the TOC says {expected}");
+            findings.add(Rule::FileDigest, detail);
+        }
+        let actual = whole.1.finalize();
+        if let Some(expected) = file.crc.filter(|expected| *expected != actual) {
             let detail = format!(
                 "{name} has the CRC {actual:016x}, but the tar-split stream says {expected:016x}"
             );
@@ -257,4 +257,9 @@ impl<R: Read> Visit for Data<R> {
             self.settle(file.name, result, findings);
         }
     }
+}
+
+/// SHA-256 and CRC of nothing.
+fn whole() -> (Sha256, Crc) {
+    (Sha256::new(), Crc::new(CrcAlgorithm::Crc64GoIso))
 }

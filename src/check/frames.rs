@@ -16,16 +16,6 @@ const HEADER_MAX: usize = 18;
 
 const BUFFER: usize = 256 << 10;
 
-/// Takes decoded content that has been consumed.
-pub(super) trait Spent {
-    /// Leaves a buffer of the same length. The first `len` bytes of this one are content.
-    fn spent(&mut self, content: &mut Vec<u8>, len: usize);
-}
-
-impl Spent for () {
-    fn spent(&mut self, _: &mut Vec<u8>, _: usize) {}
-}
-
 /// Decoding cannot go on.
 #[derive(Debug)]
 pub(super) struct Fault {
@@ -33,7 +23,7 @@ pub(super) struct Fault {
     pub(super) detail: String,
 }
 
-pub(super) struct CheckedFrames<R, S> {
+pub(super) struct CheckedFrames<R> {
     source: R,
     input: Vec<u8>,
     input_at: usize,
@@ -43,8 +33,6 @@ pub(super) struct CheckedFrames<R, S> {
     output: Vec<u8>,
     output_at: usize,
     output_len: usize,
-    /// For content that is consumed, once it fills the output.
-    spent: S,
     in_frame: bool,
     /// Where the current frame begins.
     head: u64,
@@ -54,9 +42,9 @@ pub(super) struct CheckedFrames<R, S> {
     wide: Option<Wide>,
 }
 
-impl<R: Read, S: Spent> CheckedFrames<R, S> {
+impl<R: Read> CheckedFrames<R> {
     /// Decodes from the blob's first byte on.
-    pub(super) fn new(source: R, spent: S) -> Self {
+    pub(super) fn new(source: R) -> Self {
         let mut decoder = DCtx::create();
         // Fails only for values out of range, which this one is not.
         let _ = decoder.set_parameter(DParameter::WindowLogMax(WINDOW_MAX_LOG));
@@ -69,7 +57,6 @@ impl<R: Read, S: Spent> CheckedFrames<R, S> {
             output: vec![0; BUFFER],
             output_at: 0,
             output_len: 0,
-            spent,
             in_frame: false,
             head: 0,
             fresh: true,
@@ -96,17 +83,6 @@ impl<R: Read, S: Spent> CheckedFrames<R, S> {
     pub(super) fn consume(&mut self, len: usize) {
         self.output_at += len;
         self.fresh &= len == 0;
-    }
-
-    /// The content that has been consumed, and is not spent.
-    pub(super) fn consumed(&mut self) -> (&[u8], &mut S) {
-        (self.output.get(..self.output_at).unwrap_or_default(), &mut self.spent)
-    }
-
-    /// Also returns the content that has been consumed, and is not spent.
-    pub(super) fn into_spent(mut self) -> (Vec<u8>, S) {
-        self.output.truncate(self.output_at);
-        (self.output, self.spent)
     }
 
     /// Whether a frame begins or the last one ends at `target` with no content before it. Targets
@@ -137,25 +113,15 @@ impl<R: Read, S: Spent> CheckedFrames<R, S> {
         if self.rest().is_empty() && !self.fill(1)? {
             return Err(self.broken("the blob ends in the middle of it"));
         }
-        if self.output_len == self.output.len() {
-            self.spend();
-        }
         let mut input = InBuffer::around(self.input.get(self.input_at..).unwrap_or_default());
-        let room = self.output.get_mut(self.output_len..).unwrap_or_default();
-        let mut output = OutBuffer::around(room);
+        let mut output = OutBuffer::around(self.output.as_mut_slice());
         let result = self.decoder.decompress_stream(&mut output, &mut input);
         let (read, written) = (input.pos(), output.pos());
         let hint = result.map_err(|code| self.broken(get_error_name(code)))?;
         self.skip(read);
-        self.output_len += written;
+        (self.output_at, self.output_len) = (0, written);
         self.in_frame = hint != 0;
         Ok(true)
-    }
-
-    /// Makes room, once all content has been consumed.
-    fn spend(&mut self) {
-        self.spent.spent(&mut self.output, self.output_len);
-        (self.output_at, self.output_len) = (0, 0);
     }
 
     fn begin_frame(&mut self) -> Result<bool, Fault> {
@@ -175,11 +141,6 @@ impl<R: Read, S: Spent> CheckedFrames<R, S> {
                 let window = self.inspect(header)?;
                 if window > WIDE && self.wide.is_none() {
                     self.wide = Some(limits::wide());
-                }
-                // A frame that has room for all of its content is decoded in one go.
-                let window = usize::try_from(window).unwrap_or(BUFFER);
-                if window > self.output.len() - self.output_len && window <= BUFFER {
-                    self.spend();
                 }
                 (self.in_frame, self.fresh) = (true, true);
             }
@@ -262,13 +223,7 @@ impl<R: Read, S: Spent> CheckedFrames<R, S> {
 }
 
 /// The content as a stream.
-pub(super) struct FrameContent<R>(CheckedFrames<R, ()>);
-
-impl<R: Read> FrameContent<R> {
-    pub(super) fn new(blob: R) -> Self {
-        Self(CheckedFrames::new(blob, ()))
-    }
-}
+pub(super) struct FrameContent<R>(pub(super) CheckedFrames<R>);
 
 impl<R: Read> Read for FrameContent<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -299,7 +254,7 @@ mod tests {
             .scan(0, |at, part| Some(std::mem::replace(at, *at + part.len() as u64)))
             .collect();
         let blob = parts.concat();
-        let mut frames = CheckedFrames::new(&blob[..], ());
+        let mut frames = CheckedFrames::new(&blob[..]);
         assert!(frames.is_at(0).unwrap());
         assert_eq!(frames.content().unwrap(), b"first");
         frames.consume(4);
@@ -340,7 +295,7 @@ mod tests {
             (wide, Rule::Window),
             (dictionary, Rule::Dictionary),
         ] {
-            let mut frames = CheckedFrames::new(&blob[..], ());
+            let mut frames = CheckedFrames::new(&blob[..]);
             let fault = loop {
                 match frames.content().map(<[u8]>::len) {
                     Ok(0) => panic!("no fault"),
