@@ -3,6 +3,7 @@
 use std::{
     io::Write as _,
     process::ExitCode,
+    sync::LazyLock,
     task::Poll,
     thread,
     time::{Duration, Instant},
@@ -25,6 +26,10 @@ const GRACE_OF_UPLOADS: Duration = Duration::from_secs(3);
 
 /// After which a signal ends the program in any case.
 const PATIENCE: Duration = Duration::from_millis(4500);
+
+/// A second signal ends the run at once, unless it was sent along with the first, as some managers of
+/// processes do.
+const TOGETHER: Duration = Duration::from_millis(500);
 
 /// The signals that end a run. By convention its exit code is 128 and the signal's number.
 const SIGNALS: [(SignalKind, &str, u8); 4] = [
@@ -140,7 +145,12 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 /// Waits for a signal that ends the run, and returns its name and the exit code.
 async fn stopped() -> std::io::Result<(&'static str, u8)> {
     let mut signals = Vec::with_capacity(SIGNALS.len());
+    let ignored = *IGNORED;
     for (kind, name, code) in SIGNALS {
+        // As under nohup.
+        if ignored & 1 << (kind.as_raw_value() - 1) != 0 {
+            continue;
+        }
         signals.push((signal(kind)?, name, code));
     }
     Ok(std::future::poll_fn(|context| {
@@ -166,12 +176,21 @@ fn insist_on_signals() -> std::io::Result<()> {
     }
     let wait = move || {
         if let Ok((_, code)) = runtime.block_on(stopped()) {
-            thread::sleep(PATIENCE);
+            thread::sleep(TOGETHER);
+            let again = async { tokio::time::timeout(PATIENCE - TOGETHER, stopped()).await };
+            let _ = runtime.block_on(again);
             std::process::exit(code.into());
         }
     };
     thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop)
 }
+
+/// The signals that were ignored when the program started, as in `SigIgn` of proc_pid_status(5).
+static IGNORED: LazyLock<u64> = LazyLock::new(|| {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+});
 
 fn complain(text: &str) {
     screen::complain(&cli::hints::adapt(text));

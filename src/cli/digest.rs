@@ -19,10 +19,10 @@ Examples:
   recompress-image convert \"$(recompress-image digest quay.io/org/app:1.2)\"
 ")]
 pub struct DigestArgs {
-    /// Image to find: REPOSITORY:TAG, REPOSITORY@DIGEST, oci:DIR[:NAME] or an OCI archive
+    /// Image to look up: REPOSITORY:TAG, REPOSITORY@DIGEST, oci:DIR[:NAME] or an OCI archive
     #[arg(value_parser = value::image_with_manifest)]
     image: ImageReference,
-    /// Image of an index to find: OS[(VERSION)]/ARCH[/VARIANT]
+    /// Image of an index to look up: OS[(VERSION)]/ARCH[/VARIANT]
     ///
     /// Without it, the digest is that of the index. With it, the reference has no tag.
     #[arg(long, env = "RECOMPRESS_PLATFORM")]

@@ -71,9 +71,7 @@ fn write_pages(dir: &Path) -> io::Result<()> {
     for page in fs::read_dir(new.path())? {
         let page = page?;
         let text = fs::read_to_string(page.path())?;
-        // What the generator calls what follows the options.
-        let text = text.replace(".SH EXTRA", ".SH \"EXIT STATUS\"");
-        fs::write(page.path(), with_short_synopsis(&text))?;
+        fs::write(page.path(), with_exit_status(&with_short_synopsis(&text)))?;
         fs::rename(page.path(), dir.join(page.file_name()))?;
     }
     Ok(())
@@ -93,6 +91,15 @@ fn with_short_synopsis(page: &str) -> String {
         *line = words.join(" ");
     }
     lines.join("\n") + "\n"
+}
+
+/// The generator has a heading of its own for what follows the options, and fills its lines.
+fn with_exit_status(page: &str) -> String {
+    let Some((before, rest)) = page.split_once(".SH EXTRA\nExit codes:\n") else {
+        return page.to_owned();
+    };
+    let (codes, after) = rest.find(".SH ").map_or((rest, ""), |at| rest.split_at(at));
+    format!("{before}.SH \"EXIT STATUS\"\n.nf\n{codes}.fi\n{after}")
 }
 
 #[cfg(test)]
@@ -149,7 +156,8 @@ mod tests {
         assert!(fs::symlink_metadata(&page).unwrap().is_file());
         let page = fs::read_to_string(&page).unwrap();
         assert!(!page.contains(env!("BUILT_FROM")), "{page}");
-        assert!(page.contains(".SH \"EXIT STATUS\"\n") && !page.contains(".SH EXTRA"), "{page}");
+        let (_, status) = page.split_once(".SH \"EXIT STATUS\"\n.nf\n  0 ").unwrap();
+        assert!(status.contains("SIGTERM\n.fi\n.SH ") && !page.contains(".SH EXTRA"), "{page}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 10);
         let page = fs::read_to_string(dir.path().join("recompress-image-convert.1")).unwrap();
         let synopsis = page.split_once(".SH SYNOPSIS\n").unwrap().1.lines().next().unwrap();

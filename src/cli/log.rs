@@ -27,7 +27,7 @@ use crate::{
 pub struct LogArgs {
     /// Say what is done and why; -vv also logs each request
     ///
-    /// -vvv adds messages of the libraries for HTTP.
+    /// -vvv adds what the HTTP libraries log.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
     /// Print only errors and the report: no progress, no warnings

@@ -231,6 +231,11 @@ fn a_value_apart_from_its_switch_and_a_path_are_no_images() {
         (&[image, "--tls-verify", "0"], "write --tls-verify=0, with an equals sign"),
         (&["./app"], "for an OCI layout, write oci:./app"),
         (&["/tmp/x"], "for an OCI layout, write oci:/tmp/x"),
+        (&["app/"], "for an OCI layout, write oci:app/"),
+        // Both are here.
+        (&["src/cli"], "for an OCI layout, write oci:src/cli"),
+        (&["src"], "for an OCI layout, write oci:src"),
+        (&["https://quay.io/org/app:1"], "leave out https://"),
     ] {
         let arguments = ["recompress-image", "verify"].iter().chain(arguments);
         let error = parse(arguments.map(OsString::from)).unwrap_err().to_string();

@@ -92,8 +92,10 @@ pub(super) fn image(text: &str) -> Result<ImageReference, ValueError> {
     let text = text.trim();
     // No name of a registry begins like that, and few people mean an image of docker.io by the name
     // of a file that they have.
+    let is_hostless = || !text.split('/').next().unwrap_or_default().contains('.');
     let is_path = text.starts_with(['/', '.'])
-        || (!text.contains([':', '@', '/']) && Path::new(text).exists());
+        || (!text.contains([':', '@'])
+            && (text.ends_with('/') || (is_hostless() && Path::new(text).exists())));
     if is_path {
         return Err(ValueError::Path(text.to_owned()));
     }

@@ -36,11 +36,11 @@ pub struct VerifyArgs {
     /// Without it, all images of the index are verified.
     #[arg(long, env = "RECOMPRESS_PLATFORM")]
     platform: Option<Platform>,
-    #[command(flatten)]
-    limits: LimitsArgs,
     /// How to print what was found
     #[arg(long, env = "RECOMPRESS_OUTPUT", value_enum, default_value = "text")]
     output: OutputFormat,
+    #[command(flatten)]
+    limits: LimitsArgs,
     #[command(flatten)]
     access: AccessArgs,
 }

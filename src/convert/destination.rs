@@ -201,6 +201,7 @@ impl<'a> Destination<'a> {
             (io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied, _) => {
                 "make it writable, or name another directory"
             }
+            (io::ErrorKind::FileTooLarge, _) => "raise the limit of file sizes (ulimit -f)",
             (_, Store::Registry(_)) => "set TMPDIR to a directory with room for the largest layers",
             (_, Store::Layout(_)) => "make room for all of the new image",
         };

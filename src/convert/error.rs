@@ -122,7 +122,7 @@ pub enum ConvertError {
     },
     #[error(
         "{reference} names {names}, {digest}, and would name the result instead: clients that \
-         cannot use that would have no other tag; choose another destination, or move the tag \
+         cannot read it would have no other tag; choose another destination, or move the tag \
          with --in-place"
     )]
     TakesTag {

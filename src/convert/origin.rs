@@ -1,16 +1,14 @@
 //! Which image of a layout is meant if none is named and it has several.
 
-use std::collections::HashSet;
-
 use super::markers;
 use crate::{
-    image::{Digest, ImageReference, Index},
+    image::{Digest, ImageReference},
     source::{ENTRIES_MAX, Source, SourceError},
     store::{AccessOptions, RawManifest, Store},
 };
 
-/// The image that all others were made from, if there are others: they say so themselves. A run
-/// without a destination leaves its result beside its source, and the next one finds both.
+/// The image that all others are conversions of, if there are others. A run without a destination
+/// leaves its result beside its source, and the next one finds both.
 pub(crate) async fn origin(
     reference: &ImageReference,
     access: &AccessOptions,
@@ -33,36 +31,36 @@ pub(crate) async fn origin(
     }
     let mut origins = images.iter().filter(|image| {
         let mut others = images.iter().filter(|other| other.digest != image.digest);
-        others.all(|other| other.from.as_ref().is_some_and(|from| image.is_or_lists(from)))
+        others.all(|other| other.is_of(image))
     });
     let origin = origins.next().map(|image| image.digest.clone());
     Ok(origin.filter(|_| origins.next().is_none()))
 }
 
-/// An image or an index of a layout.
+/// An image of a layout.
 struct Listed {
     digest: Digest,
+    /// None of an index.
+    config: Option<Digest>,
     /// What it says that it was made from.
     from: Option<String>,
-    /// The entries of an index.
-    entries: HashSet<String>,
 }
 
 impl Listed {
     fn of(raw: &RawManifest) -> Self {
-        let index = raw.is_index().then(|| raw.index().ok()).flatten();
-        let annotations = match &index {
-            Some(index) => Some(index.annotations.clone()),
-            None => raw.manifest().ok().map(|manifest| manifest.annotations),
-        };
-        let from = annotations.as_ref().and_then(markers::made_from).map(str::to_owned);
-        let entries = index.iter().flat_map(Index::entries);
-        let entries = entries.map(|entry| entry.blob.digest.to_string()).collect();
-        Self { digest: raw.digest.clone(), from, entries }
+        let manifest = raw.manifest().ok();
+        let from = manifest.as_ref().and_then(|manifest| markers::made_from(&manifest.annotations));
+        let from = from.map(str::to_owned);
+        let config = manifest.map(|manifest| manifest.config.blob.digest);
+        Self { digest: raw.digest.clone(), config, from }
     }
 
-    fn is_or_lists(&self, digest: &str) -> bool {
-        self.digest.as_str() == digest || self.entries.contains(digest)
+    /// Whether it is a conversion of `image`. Builders copy annotations from an image to those built on
+    /// it, but these have another config.
+    fn is_of(&self, image: &Self) -> bool {
+        self.from.as_deref() == Some(image.digest.as_str())
+            && self.config.is_some()
+            && self.config == image.config
     }
 }
 
@@ -80,9 +78,12 @@ mod tests {
         store::Intent,
     };
 
-    fn image(name: &str, from: Option<&Digest>) -> RawManifest {
-        let config = Digest::sha256_of(name.as_bytes());
-        let annotations = from.map_or(json!({}), |from| json!({ SOURCE_DIGEST: from }));
+    fn image(name: &str, config: &str, from: Option<&Digest>) -> RawManifest {
+        let config = Digest::sha256_of(config.as_bytes());
+        let annotations = match from {
+            Some(from) => json!({ "name": name, SOURCE_DIGEST: from }),
+            None => json!({ "name": name }),
+        };
         let document = json!({
             "schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": [], "annotations": annotations,
             "config": { "mediaType": OCI_CONFIG, "digest": config, "size": 1 },
@@ -112,27 +113,28 @@ mod tests {
 
     #[tokio::test]
     async fn results_are_told_from_their_source() {
-        let source = image("a", None);
-        let (result, other) = (image("b", Some(&source.digest)), image("c", None));
-        let of_result = image("d", Some(&result.digest));
-        let second = image("e", Some(&source.digest));
-        let list = index(&source);
-        let of_list = image("f", Some(&list.digest));
+        let source = image("source", "app", None);
+        let made = |name, config| image(name, config, Some(&source.digest));
+        let (result, second) = (made("zstd", "app"), made("zstd:chunked", "app"));
+        // Builders copy the annotations of what they build on.
+        let built_on_source = made("build", "other app");
+        let of_result = image("again", "app", Some(&result.digest));
+        let (other, list) = (image("other", "app", None), index(&source));
         let expected = Some(source.digest.clone());
         assert_eq!(found(&[&source]).await, None, "there is no question");
         assert_eq!(found(&[&source, &result]).await, expected);
         assert_eq!(found(&[&second, &source, &result]).await, expected);
-        // One is made of an image of the index, the other of the index.
-        assert_eq!(found(&[&result, &list, &of_list]).await, Some(list.digest.clone()));
         // Any of these may be meant.
         for images in [
             [&source, &other, &result],
             [&source, &result, &of_result],
+            [&source, &result, &built_on_source],
             [&second, &result, &other],
             [&source, &list, &result],
         ] {
             assert_eq!(found(&images).await, None);
         }
+        assert_eq!(found(&[&source, &built_on_source]).await, None);
         assert_eq!(found(&[&second, &result]).await, None, "their source is not there");
     }
 }

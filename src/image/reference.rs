@@ -36,7 +36,10 @@ pub enum ReferenceError {
     /// Nothing was given, or only a prefix such as `docker://`.
     #[error("the image reference is empty; write one such as quay.io/org/app:1.2 or oci:DIR:1.2")]
     Empty,
-    /// A transport of other tools, or a URL scheme.
+    /// A URL scheme.
+    #[error("{0:?} is not part of a reference; leave out {0}")]
+    Url(String),
+    /// A transport of other tools.
     #[error(
         "{0:?} is not supported; copy the image to an OCI image layout first, as in \
          `skopeo copy {0}… oci:DIR:1.2`, and name it as oci:DIR:1.2; one in a registry is named as \
@@ -256,6 +259,9 @@ impl FromStr for ImageReference {
             _ => None,
         };
         match transport {
+            Some(scheme) if matches!(scheme.as_str(), "https://" | "http://") => {
+                Err(ReferenceError::Url(scheme))
+            }
             Some(transport) => Err(ReferenceError::Transport(shorten(&transport))),
             None => name.parse().map(Self::Registry),
         }

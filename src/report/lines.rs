@@ -5,7 +5,6 @@ use crate::chunked::eligibility::LeftOut;
 use super::{
     AttachedReport, Event, LayerKind, LayerReport, ReuseNote, ReuseProof, ReuseReport, Summary,
     human::{counted, percent, size},
-    screen::is_beside_stdout,
 };
 
 /// What there is to say of an event, possibly in several lines.
@@ -171,7 +170,5 @@ fn published(summary: &Summary) -> String {
         text += &format!("\nreplaced {replaced}, which the tag named before");
     }
     let already = if summary.already_published { "already " } else { "" };
-    // On a terminal, it is the next line: standard output has it.
-    let name = if is_beside_stdout() { "" } else { &format!(" {}", summary.image.reference) };
-    text + &format!("\n{already}published{name}")
+    text + &format!("\n{already}published {}", summary.image.reference)
 }

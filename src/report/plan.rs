@@ -139,8 +139,8 @@ impl fmt::Display for PlanReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n  to {}", self.source, self.destination)?;
         match (&self.destination_digest, &self.destination_problem) {
-            (Some(digest), _) => writeln!(f, "  whose tag names {digest}, which is replaced")?,
-            (None, Some(problem)) => writeln!(f, "  whose tag is replaced: {problem}")?,
+            (Some(digest), _) => writeln!(f, "  whose tag names {digest} now")?,
+            (None, Some(problem)) => writeln!(f, "  whose tag will be replaced: {problem}")?,
             (None, None) => writeln!(f, "  a new tag")?,
         }
         for manifest in &self.manifests {

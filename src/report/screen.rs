@@ -75,12 +75,6 @@ pub fn end() {
     }
 }
 
-/// Whether standard output goes to the same terminal.
-pub(super) fn is_beside_stdout() -> bool {
-    let is_json = screen().is_json;
-    !is_json && std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
-}
-
 /// What a run has done.
 pub(crate) fn say(text: &str) {
     let Screen { mode, is_json, .. } = *screen();

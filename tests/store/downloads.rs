@@ -3,11 +3,12 @@
 use std::{
     io::Read as _,
     sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
 };
 
 use recompress_image::{
     image::Digest,
-    store::{BlobMismatch, Intent, Selector, StoreError},
+    store::{AccessOptions, BlobMismatch, Intent, Patience, Selector, StoreError},
 };
 use test_support::scripted::{Reaction, Request, Scripted, answer, cut, reset, stall, trickle};
 
@@ -213,6 +214,15 @@ async fn an_announced_length_is_enough() {
     let error = store.manifest(&Selector::Tag("x".to_owned())).await.unwrap_err();
     assert!(matches!(error, StoreError::TooLarge { .. }), "{error}");
     assert_eq!(server.requests("GET /v2/org").len(), 1);
+    // With what comes, it would take until the time without progress is over.
+    let server = serve(move |_, _, _| stall(cut(404, &[], 1 << 30, b"{"))).await;
+    let idle = Duration::from_secs(60);
+    let patient = AccessOptions { patience: Patience { idle, ..quick().patience }, ..quick() };
+    let store = open(&server.image(), Intent::Pull, &patient).await.unwrap();
+    let begin = Instant::now();
+    let error = store.manifest(&Selector::Tag("x".to_owned())).await.unwrap_err();
+    assert!(matches!(error, StoreError::NotFound { .. }), "{error}");
+    assert!(begin.elapsed() < idle);
 }
 
 /// A manifest at 200 bytes a second: the client gives up after the tries.

@@ -181,7 +181,7 @@ async fn a_tag_that_names_no_image_is_replaced() {
     let digest = index["manifests"][0]["digest"].as_str().unwrap();
     fs::write(out.join("blobs").join(digest.replace(':', "/")), "no manifest").unwrap();
     let output = run(command(&source, &to, &[], true)).await;
-    ends(&output, 0, &["whose tag is replaced: ", "nothing was written"]);
+    ends(&output, 0, &["whose tag will be replaced: ", "nothing was written"]);
     ends(&run(command(&source, &to, &[], false)).await, 0, &["published"]);
 }
 

@@ -65,10 +65,12 @@ async fn layout(dir: &Path, length: usize) -> String {
     Sample::new(&[length], 9).push(&format!("oci:{}/image:x", dir.display()), &quick()).await
 }
 
-/// A signal ends a run that cannot write its report, because nobody reads the pipe.
+/// A signal ends a run that cannot write its report, because nobody reads the pipe; a second one ends
+/// it sooner.
 #[test]
 fn a_blocked_write_is_no_excuse() {
-    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+    let mut alone = Duration::MAX;
+    for (signal, code, again) in [("TERM", 143, false), ("INT", 130, false), ("INT", 130, true)] {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_recompress-image"));
         command.args(["completions", "bash"]).stdout(writer.try_clone().unwrap());
@@ -89,8 +91,15 @@ fn a_blocked_write_is_no_excuse() {
         std::thread::sleep(Duration::from_secs(1));
         let signal = format!("-{signal}");
         let id = process.id().to_string();
-        assert!(Command::new("kill").args([signal, id]).status().unwrap().success());
+        let kill = || {
+            assert!(Command::new("kill").args([&signal, &id]).status().unwrap().success());
+        };
+        kill();
         let begin = Instant::now();
+        if again {
+            std::thread::sleep(Duration::from_secs(1));
+            kill();
+        }
         let ended = loop {
             if let Some(ended) = process.try_wait().unwrap() {
                 break ended;
@@ -99,9 +108,36 @@ fn a_blocked_write_is_no_excuse() {
             std::thread::sleep(Duration::from_millis(50));
         };
         assert_eq!(ended.code(), Some(code));
+        if again {
+            assert!(begin.elapsed() < alone);
+        }
+        alone = alone.min(begin.elapsed());
         drop(reader);
         assert!(filler.join().unwrap().is_err());
     }
+}
+
+/// A signal that was ignored when the run began, as under nohup, stays so.
+#[test]
+fn what_is_ignored_is_no_end() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let mut command = Command::new("sh");
+    let run = "trap '' HUP; exec \"$0\" completions bash";
+    command.args(["-c", run, env!("CARGO_BIN_EXE_recompress-image")]);
+    command.stdout(writer.try_clone().unwrap());
+    let filler = std::thread::spawn(move || writer.write_all(&vec![0; 4 << 20]));
+    std::thread::sleep(Duration::from_millis(500));
+    let mut process = command.spawn().unwrap();
+    drop(command);
+    std::thread::sleep(Duration::from_secs(2));
+    for signal in ["-HUP", "-TERM"] {
+        let id = process.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    assert_eq!(process.wait().unwrap().code(), Some(143));
+    drop(reader);
+    assert!(filler.join().unwrap().is_err());
 }
 
 /// The registry never answers the PUT of a blob: a signal cancels the session, nothing is

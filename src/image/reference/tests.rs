@@ -133,8 +133,11 @@ fn what_is_refused_and_why() {
     for empty in ["", "docker://", "oci:", "oci::tag", "oci-archive:", "docker-archive::x", &at] {
         assert_eq!(error(empty), ReferenceError::Empty, "{empty}");
     }
-    for other in ["containers-storage:x", "docker-daemon:x", "dir:x", "https://quay.io/a/b"] {
+    for other in ["containers-storage:x", "docker-daemon:x", "dir:x", "ftp://quay.io/a/b"] {
         assert!(matches!(error(other), ReferenceError::Transport(_)), "{other}");
+    }
+    for url in ["https://quay.io/a/b", "http://quay.io/a/b:1"] {
+        assert!(matches!(error(url), ReferenceError::Url(_)), "{url}");
     }
     for host in ["quay.io:/app", "quay.io:0/app", "quay.io:65536/app", "quay.io:+1/app", "a..b/c"] {
         assert!(matches!(error(host), ReferenceError::Registry(_)), "{host}");

@@ -18,10 +18,14 @@ pub enum LayoutError {
     Version { path: PathBuf, version: String },
     #[error("{} is damaged: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String },
-    #[error("{} has no image{wanted}; it has: {listed}", root.display())]
-    /// `wanted` is a space and a tag, or empty.
+    /// `wanted` is a space and a tag, or empty. So is `listed`, if there are no images.
+    #[error("{} has no image{wanted}; {}", root.display(), contents(listed))]
     NoImage { root: PathBuf, wanted: String, listed: String },
     /// More than one image matches the selection. `by` is how they can be named.
     #[error("{} has several images; choose one by {by}: {listed}", root.display())]
     Several { root: PathBuf, by: &'static str, listed: String },
+}
+
+fn contents(listed: &str) -> String {
+    if listed.is_empty() { "it is empty".to_owned() } else { format!("it has: {listed}") }
 }

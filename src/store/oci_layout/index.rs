@@ -121,7 +121,7 @@ pub(super) fn listed(mut names: impl Iterator<Item = String>) -> String {
     const MOST: usize = 10;
     let mut shown: Vec<String> = names.by_ref().take(MOST).collect();
     if shown.is_empty() {
-        return "none".to_owned();
+        return String::new();
     }
     match names.count() {
         0 => {}

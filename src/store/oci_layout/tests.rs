@@ -186,7 +186,7 @@ async fn concurrent_writers_lose_no_tag() {
 async fn a_wrong_selection_says_what_is_there() {
     let (_dir, layout) = new_layout().await;
     let error = layout.manifest(&Selector::Only).await.unwrap_err().to_string();
-    assert!(error.ends_with("it has: none"), "{error}");
+    assert!(error.ends_with(" has no image; it is empty"), "{error}");
     layout.put_manifest(&manifest("a"), Some("first")).await.unwrap();
     layout.put_manifest(&manifest("b"), Some("second")).await.unwrap();
     for which in [Selector::Only, tag("third")] {

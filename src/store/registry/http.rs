@@ -291,6 +291,10 @@ impl Http {
     /// What the body of a refusal says. What cannot be read is left out, because an error is
     /// reported already.
     pub(super) async fn message(&self, mut response: Response) -> String {
+        // What is announced as too long is not waited for.
+        if response.content_length().is_some_and(|length| length > BODY_MAX as u64) {
+            return message::message(&[]);
+        }
         let (mut body, mut pace) = (Vec::new(), Pace::default());
         while let Ok(Some(piece)) = self.chunk(&mut response, &mut pace).await {
             let room = BODY_MAX - body.len();
