@@ -177,7 +177,8 @@ fn insist_on_signals() -> std::io::Result<()> {
     let wait = move || {
         if let Ok((_, code)) = runtime.block_on(stopped()) {
             thread::sleep(TOGETHER);
-            let again = async { tokio::time::timeout(PATIENCE - TOGETHER, stopped()).await };
+            let again =
+                async { tokio::time::timeout(PATIENCE.saturating_sub(TOGETHER), stopped()).await };
             let _ = runtime.block_on(again);
             std::process::exit(code.into());
         }
@@ -185,7 +186,7 @@ fn insist_on_signals() -> std::io::Result<()> {
     thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop)
 }
 
-/// The signals that were ignored when the program started, as in `SigIgn` of proc_pid_status(5).
+/// The signals that were ignored when the program started, as in `SigIgn` of `/proc/PID/status`.
 static IGNORED: LazyLock<u64> = LazyLock::new(|| {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
