@@ -173,7 +173,8 @@ fn inspect_counts_what_is_there() {
     let report = json_of(&["inspect", &reference]);
     let by_toc = report["layers"][0].clone();
     for (key, value) in report["layers"][1].as_object().unwrap() {
-        let of_manifest = ["number", "digest", "media_type", "size"].contains(&key.as_str());
+        let of_manifest =
+            ["number", "digest", "media_type", "size", "format"].contains(&key.as_str());
         assert!(of_manifest || value.is_null() || *value == json!([]), "{key}: {value}");
     }
     let report = json_of(&["inspect", &reference, "--download"]);
