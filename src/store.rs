@@ -332,8 +332,10 @@ impl Store {
         matches!(self, Self::Registry(registry) if registry.is_for_digests())
     }
 
-    pub(crate) fn is_local(&self) -> bool {
-        matches!(self, Self::Layout(_))
+    /// The error for something that should be here.
+    pub(crate) fn lacks(&self, what: String) -> StoreError {
+        let is_local = matches!(self, Self::Layout(_));
+        StoreError::NotFound { what, place: self.place(), is_local }
     }
 
     /// The store's name for messages.

@@ -124,8 +124,7 @@ async fn list_in_index(
     if is_in_index(store, manifest, entry).await? {
         return Ok(());
     }
-    let (what, place) = (format!("{} under the tag {tag}", entry.blob.digest), store.place());
-    Err(StoreError::NotFound { what, place, is_local: store.is_local() })
+    Err(store.lacks(format!("{} under the tag {tag}", entry.blob.digest)))
 }
 
 /// Puts the document under the tag that cosign makes of the image's digest.
@@ -160,6 +159,5 @@ async fn put_blob(store: &Store, content: Bytes) -> Result<BlobId, StoreError> {
     if store.has_blob(&blob.digest, blob.size).await? {
         return Ok(blob);
     }
-    let (what, place) = (format!("blob {}", blob.digest), store.place());
-    Err(StoreError::NotFound { what, place, is_local: store.is_local() })
+    Err(store.lacks(format!("blob {}", blob.digest)))
 }

@@ -34,6 +34,7 @@ pub(super) fn summary(
         let config = config.map(|image| image.source.manifest.config.blob.digest.clone());
         (config, layers.clone(), layers)
     };
+    let makes = |format| job.wanted.makes(format);
     Summary {
         source: job.source.to_string(),
         source_digest: plan.digest.clone(),
@@ -41,11 +42,10 @@ pub(super) fn summary(
             Wanted::Image { format, .. } => made_format(*format, &layers),
             wanted @ Wanted::Index { .. } => wanted.name(),
         },
-        compression_level: match &job.wanted {
-            wanted if wanted.makes(Format::ZstdChunked) || wanted.makes(Format::Zstd) => {
-                job.zstd.level
-            }
-            _ => i32::try_from(job.gzip_level).unwrap_or_default(),
+        compression_level: if makes(Format::ZstdChunked) || makes(Format::Zstd) {
+            job.zstd.level
+        } else {
+            i32::try_from(job.gzip_level).unwrap_or_default()
         },
         config_digest,
         size_before: counted.iter().map(|layer| layer.source_size).sum(),

@@ -274,8 +274,7 @@ impl Http {
         mut response: Response,
         limit: u64,
     ) -> Result<Option<Bytes>, StoreError> {
-        // What is announced as too long is not waited for.
-        if response.content_length().is_some_and(|length| length > limit) {
+        if is_announced_longer(&response, limit) {
             return Ok(None);
         }
         let (mut body, mut pace) = (Vec::new(), Pace::default());
@@ -291,8 +290,7 @@ impl Http {
     /// What the body of a refusal says. What cannot be read is left out, because an error is
     /// reported already.
     pub(super) async fn message(&self, mut response: Response) -> String {
-        // What is announced as too long is not waited for.
-        if response.content_length().is_some_and(|length| length > BODY_MAX as u64) {
+        if is_announced_longer(&response, BODY_MAX as u64) {
             return message::message(&[]);
         }
         let (mut body, mut pace) = (Vec::new(), Pace::default());
@@ -361,6 +359,11 @@ fn printable(url: &Url) -> String {
 
 fn out_of_reach(registry: &str, reason: &'static str) -> StoreError {
     StoreError::OutOfReach { registry: registry.to_owned(), reason }
+}
+
+/// Whether a body is known to be too long before it comes: its end, or the bound, may be far away.
+pub(super) fn is_announced_longer(response: &Response, most: u64) -> bool {
+    response.content_length().is_some_and(|length| length > most)
 }
 
 /// The URL of a `Location` header. Servers that write characters outside of ASCII there mean their

@@ -10,7 +10,7 @@ use reqwest::{
 use tokio::sync::mpsc;
 
 use super::{
-    super::http::{Call, Pace, RequestFailure, Retries},
+    super::http::{Call, Pace, RequestFailure, Retries, is_announced_longer},
     Repository,
 };
 use crate::{
@@ -62,8 +62,7 @@ impl BlobDownload {
         mut body: DownloadBody,
         pieces: &mpsc::Sender<io::Result<Bytes>>,
     ) {
-        // Its digest could be known only at the end, which may be far away.
-        if body.response.content_length().is_some_and(|length| length > self.size) {
+        if is_announced_longer(&body.response, self.size) {
             let (digest, expected) = (self.digest, self.size);
             let too_long = BlobMismatch::TooLong { digest, expected };
             let error = io::Error::new(io::ErrorKind::InvalidData, too_long);
